@@ -1,0 +1,144 @@
+/*
+ * arch.h: all that the rest of stent may ask of an instruction set.
+ *
+ * Nothing outside src/arch/ knows the length of an instruction, the reach of a jump or the name of a
+ * register. One `struct arch` per instruction set; addresses are those of the code being looked at,
+ * whatever machine stent runs on.
+ */
+#ifndef STENT_ARCH_ARCH_H
+#define STENT_ARCH_ARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum insn_kind {
+	INSN_OTHER,
+	INSN_CALL,		/* direct: ref[0] is the target */
+	INSN_CALL_INDIRECT,
+	INSN_JUMP,		/* direct, always taken: ref[0] is the target */
+	INSN_JUMP_CONDITIONAL,	/* direct, may fall through: ref[0] is the target */
+	INSN_JUMP_INDIRECT,
+	INSN_RETURN,
+	INSN_STOP,		/* never falls through: ud2, hlt, int3 */
+	INSN_NOP,		/* no effect but for the program counter; endbr64 is not one */
+};
+
+enum ref_kind {
+	REF_NONE,
+	REF_BRANCH,		/* direct call or jump */
+	REF_LOAD,		/* pc-relative memory operand; `access` bytes at the target are read or written */
+	REF_ADDRESS,		/* pc-relative address put into a register */
+	REF_ABSOLUTE,		/* immediate or absolute displacement that is an address if the image is linked
+				 * at a fixed one; whether it is, is for the caller to say. Sign-extended. */
+};
+
+/* One encoded reference inside an instruction. */
+struct insn_ref {
+	uint8_t kind;		/* enum ref_kind */
+	uint8_t offset, size;	/* the field: bytes from the instruction's start, and 1, 2, 4 or 8 */
+	uint8_t access;		/* REF_LOAD: size of the memory operand, 0 when unknown or larger than 255 */
+	uint64_t target;
+};
+
+/* A number inside an instruction that is no reference; size 0 when there is none. */
+struct insn_number {
+	uint8_t offset, size;
+};
+
+struct insn {
+	uint8_t length;		/* bytes, 1 to 15 on x86-64 */
+	uint8_t kind;		/* enum insn_kind */
+	bool on_stack;		/* the displacement is relative to the stack or frame pointer */
+	bool thread_local_access; /* the memory operand is relative to the thread pointer */
+	struct insn_ref ref[2];	/* [1].kind is REF_NONE unless there are two (mov $address, x(%rip)) */
+	struct insn_number displacement;	/* of a memory operand that is not pc-relative; also set when
+						 * ref[] holds the same field as REF_ABSOLUTE */
+	struct insn_number immediate;		/* likewise also set for a REF_ABSOLUTE immediate */
+	uint64_t clobbers;	/* registers written: bits 0-15 general (hardware numbering), 16-47 vector,
+				 * 48 flags, 49 x87/MMX, 50 mask registers. Calls: what the instruction itself
+				 * writes only, not what the callee does. */
+};
+
+#define ARCH_ENTRY_MAX 32	/* bytes at a function's entry that are ever displaced */
+#define ARCH_COPY_MAX 192	/* bytes that a displaced copy ever takes */
+
+/* How a function's entry is to be redirected. */
+struct entry_plan {
+	uint8_t offset;		/* bytes from the entry to the jump: 4 behind an endbr64, else 0 */
+	uint8_t jump;		/* bytes of the jump */
+	uint8_t span;		/* bytes of whole instructions that are displaced, from `offset` on; less than
+				 * `jump` when the jump also takes padding behind the function */
+};
+
+/* A displaced copy, and where each displaced instruction went. */
+struct entry_copy {
+	uint8_t code[ARCH_COPY_MAX];
+	uint8_t size;		/* bytes used in code */
+	uint8_t at[ARCH_ENTRY_MAX + 1];	/* at[i]: offset in code of the instruction that began at
+					 * entry + offset + i; 0xff where none began. at[span]: the jump back */
+};
+
+struct arch {
+	const char *name;	/* "x86-64" */
+	uint16_t machine;	/* e_machine of ELF */
+	uint8_t trap;		/* byte that fills unused code */
+
+	/* Decode one instruction at `address`; false when the bytes are none. Reads at most `size` bytes. */
+	bool (*decode)(const uint8_t *code, size_t size, uint64_t address, struct insn *out);
+
+	/* One line of assembler text ("mov rax, [rip+0x10]"), cut at `room`; false as for decode. */
+	bool (*print)(const uint8_t *code, size_t size, uint64_t address, char *out, size_t room);
+
+	/*
+	 * Decide how the entry can become a jump. `size`: bytes of the function's first range; `padding`:
+	 * bytes of nop or int3 right behind it that no other function owns (code[] holds them too).
+	 * Returns NULL and fills *plan, or says why not (a static string). Jumps from elsewhere into the
+	 * displaced bytes are the caller's to find; a jump from within them back to the entry is relocated
+	 * with them, to another place inside them is a reason to refuse.
+	 */
+	const char *(*plan_entry)(const uint8_t *code, size_t size, size_t padding, struct entry_plan *plan);
+
+	/*
+	 * Build the displaced copy of the entry at `from`, to run at `to` (both absolute; all that the
+	 * copied instructions refer to, and `from`, must be in reach of `to`). A jump back to
+	 * from + offset + span follows where the last one can fall through. A displaced call pushes the *original* return
+	 * address and jumps, because a return address inside the copy would have no unwind rows.
+	 * Returns NULL, or a static string that says why not.
+	 */
+	const char *(*copy_entry)(const uint8_t *code, const struct entry_plan *plan, uint64_t from, uint64_t to,
+				  struct entry_copy *copy);
+
+	/* Distance that a direct jump, and a pc-relative operand, can bridge (2 GiB less a margin). */
+	uint64_t reach;
+
+	/* Direct jump of plan->jump bytes from `at` to `to`; false when out of reach. */
+	bool (*write_jump)(uint8_t *out, size_t size, uint64_t at, uint64_t to);
+
+	/* Stub: jump through the 8-byte slot. Writes exactly `stub_size` bytes. Keeps every register and
+	 * the flags. False when out of reach. */
+	size_t stub_size;
+	bool (*write_stub)(uint8_t *out, uint64_t at, uint64_t slot);
+
+	/*
+	 * Switch: jump to version_table[index] where version_table is the address in the 8-byte word at
+	 * `selector`. Keeps every register and the flags, does not move the stack pointer, and writes
+	 * only below it (nothing there is live at a function's entry, and 128 bytes of it are safe from
+	 * signal frames: psABI 3.2.2). So one aligned store to the selector moves all functions at once.
+	 * Writes exactly `switch_size` bytes. False when out of reach.
+	 */
+	size_t switch_size;
+	bool (*write_switch)(uint8_t *out, uint64_t at, uint64_t selector, uint32_t index);
+
+	/* True when the bytes that end at `end` (`size` of them, at least 8 where there are) end with a call instruction. */
+	bool (*ends_with_call)(const uint8_t *end, size_t size);
+};
+
+extern const struct arch arch_x86_64;
+
+/* By e_machine; NULL for one that stent does not know. */
+const struct arch *arch_by_machine(uint16_t machine);
+
+#endif
