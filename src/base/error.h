@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 #define must_check __attribute__((warn_unused_result))
-#define printf_like(format, first) __attribute__((format(printf, format, first)))
+#define printf_like(text, first) __attribute__((format(printf, text, first)))
 
 enum status {
 	STATUS_OK = 0,
