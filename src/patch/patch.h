@@ -16,13 +16,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/memory.h"
-
-#define BUILD_ID_MAX 64
-
-struct build_id {
-	uint8_t size;		/* 0: none */
-	uint8_t bytes[BUILD_ID_MAX];
-};
+#include "image/build_id.h"
 
 /* What changed in a function. The first that applies, in this order. */
 enum change {
