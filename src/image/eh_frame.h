@@ -48,14 +48,16 @@ struct eh_fde {
 /*
  * Read the record at *offset, and move *offset behind it. Returns true with *fde filled for an FDE;
  * CIEs are passed over. Returns false at the end of the section or at its zero terminator (then
- * *why is NULL) or at bytes that are no valid record (then *why says so, a static string).
+ * *why is NULL) or at bytes that are no valid record (then *why says so, a static string, and
+ * *offset stays on them: what follows can't be trusted).
  * An unknown augmentation, version or pointer encoding is "no valid record" for that FDE only: it is
  * returned with cie.program == NULL and program == NULL when its address range could be read, and
- * passed over when not.
+ * passed over when not (also when it has the 64-bit form, which nothing for x86-64 writes here).
  */
 bool eh_frame_next(const struct eh_frame *section, size_t *offset, struct eh_fde *fde, const char **why) must_check;
 
-/* Read the FDE whose length field is at `offset`; false when there is no valid one. */
+/* Read the FDE whose length field is at `offset`, as eh_frame_next() would; false when there is none,
+ * or one whose address range can't be read. */
 bool eh_frame_at(const struct eh_frame *section, size_t offset, struct eh_fde *fde) must_check;
 
 #endif
