@@ -81,6 +81,18 @@ struct entry_copy {
 					 * entry + offset + i; 0xff where none began. at[span]: the jump back */
 };
 
+/* What the dynamic linker writes for a relocation, as far as stent must tell them apart. */
+enum reloc_kind {
+	RELOC_OTHER,		/* anything else: what it refers to is not known */
+	RELOC_RELATIVE,		/* load bias + addend */
+	RELOC_ADDRESS,		/* a symbol's address + addend, in data */
+	RELOC_SLOT,		/* a symbol's address, in the global offset table */
+	RELOC_COPY,		/* a copy of another image's variable */
+	RELOC_RESOLVER,		/* what the function at load bias + addend returns (IRELATIVE) */
+	RELOC_TLS_MODULE,	/* number of the module that has the thread-local symbol */
+	RELOC_TLS_OFFSET,	/* offset of a thread-local symbol + addend, from its block or from the thread pointer */
+};
+
 struct arch {
 	const char *name;	/* "x86-64" */
 	uint16_t machine;	/* e_machine of ELF */
@@ -134,6 +146,9 @@ struct arch {
 
 	/* True when the bytes that end at `end` (`size` of them, at least 8 where there are) end with a call instruction. */
 	bool (*ends_with_call)(const uint8_t *end, size_t size);
+
+	/* Kind of a dynamic relocation, by its number in the psABI. */
+	enum reloc_kind (*relocation)(uint32_t type);
 };
 
 extern const struct arch arch_x86_64;

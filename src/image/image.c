@@ -1,0 +1,424 @@
+#include "image/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <libelf.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PAGE 4096
+
+static enum status map_file(const char *path, struct image *image, struct error *error)
+{
+	struct stat stat;
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (file < 0)
+		return fail(error, "%s: %s", path, strerror(errno));
+	if (fstat(file, &stat) < 0 || !S_ISREG(stat.st_mode) || stat.st_size < (off_t)sizeof(Elf64_Ehdr)) {
+		close(file);
+		return fail(error, "%s: is not an ELF file", path);
+	}
+
+	void *map = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+
+	close(file);
+	if (map == MAP_FAILED)
+		return fail(error, "%s: %s", path, strerror(errno));
+	image->file = map;
+	image->file_size = (size_t)stat.st_size;
+	return STATUS_OK;
+}
+
+/* Is [offset, offset + size) inside the file? */
+static bool in_file(const struct image *image, uint64_t offset, uint64_t size)
+{
+	return offset <= image->file_size && size <= image->file_size - offset;
+}
+
+static enum status read_header(const char *path, struct image *image, struct error *error)
+{
+	GElf_Ehdr header;
+
+	elf_version(EV_CURRENT);
+	image->elf = elf_memory((char *)(uintptr_t)image->file, image->file_size);
+	if (!image->elf || elf_kind(image->elf) != ELF_K_ELF || !gelf_getehdr(image->elf, &header))
+		return fail(error, "%s: is not an ELF file", path);
+	if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB)
+		return fail(error, "%s: is not a 64-bit little-endian ELF file", path);
+	image->arch = arch_by_machine(header.e_machine);
+	if (!image->arch)
+		return fail(error, "%s: instruction set %u is not supported", path, header.e_machine);
+	if (header.e_type != ET_EXEC && header.e_type != ET_DYN)
+		return fail(error, "%s: is neither an executable nor a shared library", path);
+	image->fixed_address = header.e_type == ET_EXEC;
+	image->entry = header.e_entry;
+	return STATUS_OK;
+}
+
+static enum status add_segment(const char *path, struct image *image, const GElf_Phdr *header, struct error *error)
+{
+	if (header->p_filesz > header->p_memsz || header->p_vaddr + header->p_memsz < header->p_vaddr ||
+	    header->p_vaddr + header->p_memsz > (UINT64_C(1) << 47) || !in_file(image, header->p_offset, header->p_filesz))
+		return fail(error, "%s: a program header points outside of the file", path);
+
+	*array_add(&image->segments) = (struct segment){
+		.span = { header->p_vaddr, header->p_vaddr + header->p_memsz },
+		.file_size = header->p_filesz,
+		.data = image->file + header->p_offset,
+		.flags = header->p_flags,
+	};
+	return STATUS_OK;
+}
+
+static void read_build_id(struct image *image, const GElf_Phdr *header)
+{
+	Elf_Data *data = elf_getdata_rawchunk(image->elf, (int64_t)header->p_offset, header->p_filesz,
+					      header->p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
+	size_t offset = 0, name, description;
+	GElf_Nhdr note;
+
+	while (data && (offset = gelf_getnote(data, offset, &note, &name, &description)) > 0) {
+		const char *bytes = data->d_buf;
+
+		if (note.n_type != NT_GNU_BUILD_ID || note.n_namesz != 4 || memcmp(bytes + name, "GNU", 4) != 0 ||
+		    note.n_descsz == 0 || note.n_descsz > BUILD_ID_MAX)
+			continue;
+		image->id.size = (uint8_t)note.n_descsz;
+		memcpy(image->id.bytes, bytes + description, note.n_descsz);
+	}
+}
+
+static enum status read_segments(const char *path, struct image *image, struct range *relro, struct error *error)
+{
+	size_t count;
+	bool interpreter = false;
+	enum status status;
+
+	if (elf_getphdrnum(image->elf, &count) < 0)
+		return fail(error, "%s: %s", path, elf_errmsg(-1));
+	for (size_t i = 0; i < count; i++) {
+		GElf_Phdr header;
+
+		if (!gelf_getphdr(image->elf, (int)i, &header))
+			return fail(error, "%s: %s", path, elf_errmsg(-1));
+		switch (header.p_type) {
+		case PT_LOAD:
+			status = add_segment(path, image, &header, error);
+			if (status)
+				return status;
+			break;
+		case PT_NOTE:
+			if (in_file(image, header.p_offset, header.p_filesz))
+				read_build_id(image, &header);
+			break;
+		case PT_GNU_RELRO:
+			*relro = (struct range){ header.p_vaddr, header.p_vaddr + header.p_memsz };
+			break;
+		case PT_TLS:
+			image->tls = (struct range){ header.p_vaddr, header.p_vaddr + header.p_memsz };
+			image->tls_align = header.p_align;
+			break;
+		case PT_INTERP:
+			interpreter = true;
+			break;
+		}
+	}
+	if (!image->segments.count)
+		return fail(error, "%s: has no loadable segments", path);
+	image->library = !image->fixed_address && !interpreter;
+	image->span = (struct range){ UINT64_MAX, 0 };
+	for (size_t i = 0; i < image->segments.count; i++) {
+		const struct range *span = &image->segments.item[i].span;
+
+		if (span->start < image->span.start)
+			image->span.start = span->start & ~(uint64_t)(PAGE - 1);
+		if (span->end > image->span.end)
+			image->span.end = (span->end + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	}
+	return STATUS_OK;
+}
+
+static enum status read_symbols(const char *path, struct image *image, Elf_Scn *scn, const GElf_Shdr *header,
+				struct error *error)
+{
+	Elf_Data *data = elf_getdata(scn, NULL);
+	size_t count = data && header->sh_entsize ? data->d_size / header->sh_entsize : 0;
+
+	for (size_t i = 1; i < count; i++) {
+		GElf_Sym symbol;
+		const char *name;
+
+		if (!gelf_getsym(data, (int)i, &symbol) || !(name = elf_strptr(image->elf, header->sh_link, symbol.st_name)))
+			return fail(error, "%s: its symbol table is damaged", path);
+		*array_add(&image->symbols) = (struct symbol){
+			.name = name,
+			.value = symbol.st_value,
+			.size = symbol.st_size,
+			.type = GELF_ST_TYPE(symbol.st_info),
+			.binding = GELF_ST_BIND(symbol.st_info),
+			.dynamic = header->sh_type == SHT_DYNSYM,
+			.defined = symbol.st_shndx != SHN_UNDEF && symbol.st_shndx != SHN_ABS,
+		};
+	}
+	return STATUS_OK;
+}
+
+/* Version of dynamic symbol `index` (gABI symbol versioning as in LSB Core 5.0, 10.7); NULL when it has none. */
+static const char *symbol_version(struct image *image, size_t index)
+{
+	Elf_Scn *scn = NULL, *needs = NULL;
+	Elf_Data *versions = NULL;
+	GElf_Shdr header, needs_header = { 0 };
+	GElf_Versym version;
+
+	while ((scn = elf_nextscn(image->elf, scn))) {
+		if (!gelf_getshdr(scn, &header))
+			continue;
+		if (header.sh_type == SHT_GNU_versym)
+			versions = elf_getdata(scn, NULL);
+		if (header.sh_type == SHT_GNU_verneed) {
+			needs = scn;
+			needs_header = header;
+		}
+	}
+	if (!versions || !needs || !gelf_getversym(versions, (int)index, &version))
+		return NULL;
+
+	Elf_Data *data = elf_getdata(needs, NULL);
+	GElf_Verneed need;
+	GElf_Vernaux aux;
+	int offset = 0;
+
+	for (size_t guard = 0; data && guard < 4096 && gelf_getverneed(data, offset, &need); guard++) {
+		int at = offset + (int)need.vn_aux;
+
+		for (unsigned i = 0; i < need.vn_cnt && gelf_getvernaux(data, at, &aux); i++, at += (int)aux.vna_next)
+			if (aux.vna_other == (version & 0x7fff))
+				return elf_strptr(image->elf, needs_header.sh_link, aux.vna_name);
+		if (!need.vn_next)
+			break;
+		offset += (int)need.vn_next;
+	}
+	return NULL;
+}
+
+static enum status read_rela(const char *path, struct image *image, Elf_Scn *scn, const GElf_Shdr *header,
+			     struct error *error)
+{
+	Elf_Data *data = elf_getdata(scn, NULL);
+	Elf_Scn *table = elf_getscn(image->elf, header->sh_link);
+	GElf_Shdr table_header = { 0 };
+	Elf_Data *symbols = NULL;
+	size_t count = data && header->sh_entsize ? data->d_size / header->sh_entsize : 0;
+
+	if (table && gelf_getshdr(table, &table_header) && table_header.sh_type == SHT_DYNSYM)
+		symbols = elf_getdata(table, NULL);
+	for (size_t i = 0; i < count; i++) {
+		GElf_Rela rela;
+		GElf_Sym symbol = { 0 };
+		size_t index;
+
+		if (!gelf_getrela(data, (int)i, &rela))
+			return fail(error, "%s: its relocations are damaged", path);
+		index = GELF_R_SYM(rela.r_info);
+		if (index && (!symbols || !gelf_getsym(symbols, (int)index, &symbol)))
+			return fail(error, "%s: a relocation names a symbol that does not exist", path);
+		*array_add(&image->relocations) = (struct relocation){
+			.where = rela.r_offset,
+			.type = (uint32_t)GELF_R_TYPE(rela.r_info),
+			.symbol = index ? elf_strptr(image->elf, table_header.sh_link, symbol.st_name) : NULL,
+			.version = index ? symbol_version(image, index) : NULL,
+			.value = symbol.st_shndx != SHN_UNDEF ? symbol.st_value : 0,
+			.addend = rela.r_addend,
+		};
+	}
+	return STATUS_OK;
+}
+
+/* SHT_RELR (gABI, "Relative Relocation Table"): an address, then bitmaps of the 63 words that follow it. */
+static void read_relr(struct image *image, Elf_Scn *scn)
+{
+	Elf_Data *data = elf_rawdata(scn, NULL);
+	size_t count = data ? data->d_size / 8 : 0;
+	uint64_t next = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t entry = load64((const uint8_t *)data->d_buf + i * 8);
+		uint64_t where = entry & 1 ? next : entry;
+		uint64_t bits = entry & 1 ? entry >> 1 : 1;
+
+		for (; bits; bits >>= 1, where += 8) {
+			const uint8_t *word = image_bytes(image, where, 8);
+
+			if ((bits & 1) && word)
+				*array_add(&image->relocations) = (struct relocation){
+					.where = where, .type = R_X86_64_RELATIVE, .addend = (int64_t)load64(word) };
+		}
+		next = entry & 1 ? next + 63 * 8 : entry + 8;
+	}
+}
+
+static void add_section(struct image *image, const GElf_Shdr *header, const char *name, const struct range *relro)
+{
+	bool bits = header->sh_type != SHT_NOBITS;
+	struct range span = { header->sh_addr, header->sh_addr + header->sh_size };
+
+	/* .tbss takes no space in the image; empty sections hold nothing. */
+	if (!header->sh_size || (!bits && (header->sh_flags & SHF_TLS)))
+		return;
+	if (span.end < span.start || span.end > image->span.end || span.start < image->span.start)
+		return;
+	if (bits && !in_file(image, header->sh_offset, header->sh_size))
+		return;
+	*array_add(&image->sections) = (struct section){
+		.name = name,
+		.span = span,
+		.data = bits ? image->file + header->sh_offset : NULL,
+		.execute = header->sh_flags & SHF_EXECINSTR,
+		.write = header->sh_flags & SHF_WRITE,
+		.relro = span.start >= relro->start && span.end <= relro->end,
+	};
+	if (bits && strcmp(name, ".eh_frame") == 0)
+		image->eh_frame = (struct eh_frame){ image->file + header->sh_offset, header->sh_size, header->sh_addr };
+}
+
+static void read_soname(struct image *image, Elf_Scn *scn, const GElf_Shdr *header)
+{
+	Elf_Data *data = elf_getdata(scn, NULL);
+	GElf_Dyn dynamic;
+
+	for (int i = 0; data && gelf_getdyn(data, i, &dynamic) && dynamic.d_tag != DT_NULL; i++) {
+		const char *name = dynamic.d_tag == DT_SONAME ? elf_strptr(image->elf, header->sh_link, dynamic.d_un.d_val) : NULL;
+
+		if (name && *name && !image->name)
+			image->name = text_copy(name);
+	}
+}
+
+static enum status read_sections(const char *path, struct image *image, const struct range *relro, struct error *error)
+{
+	size_t names;
+	Elf_Scn *scn = NULL;
+	enum status status = STATUS_OK;
+
+	if (elf_getshdrstrndx(image->elf, &names) < 0)
+		return fail(error, "%s: has no section headers", path);
+	while (!status && (scn = elf_nextscn(image->elf, scn))) {
+		GElf_Shdr header;
+		const char *name;
+
+		if (!gelf_getshdr(scn, &header) || !(name = elf_strptr(image->elf, names, header.sh_name)))
+			return fail(error, "%s: its section headers are damaged", path);
+		if (header.sh_flags & SHF_ALLOC)
+			add_section(image, &header, name, relro);
+		if (header.sh_type == SHT_SYMTAB || header.sh_type == SHT_DYNSYM)
+			status = read_symbols(path, image, scn, &header, error);
+		else if (header.sh_type == SHT_RELA && (header.sh_flags & SHF_ALLOC))
+			status = read_rela(path, image, scn, &header, error);
+		else if (header.sh_type == SHT_RELR)
+			read_relr(image, scn);
+		else if (header.sh_type == SHT_DYNAMIC)
+			read_soname(image, scn, &header);
+	}
+	return status;
+}
+
+static int compare_sections(const void *one, const void *other)
+{
+	uint64_t a = ((const struct section *)one)->span.start, b = ((const struct section *)other)->span.start;
+
+	return (a > b) - (a < b);
+}
+
+static int compare_relocations(const void *one, const void *other)
+{
+	uint64_t a = ((const struct relocation *)one)->where, b = ((const struct relocation *)other)->where;
+
+	return (a > b) - (a < b);
+}
+
+enum status image_open(const char *path, struct image *image, struct error *error)
+{
+	struct range relro = { 0 };
+	enum status status;
+
+	*image = (struct image){ 0 };
+	status = map_file(path, image, error);
+	if (!status)
+		status = read_header(path, image, error);
+	if (!status)
+		status = read_segments(path, image, &relro, error);
+	if (!status)
+		status = read_sections(path, image, &relro, error);
+	if (status)
+		return status;
+	if (!image->id.size)
+		return fail(error, "%s: has no build-id", path);
+	if (!image->eh_frame.size)
+		return fail(error, "%s: has no .eh_frame, so its functions cannot be told apart", path);
+	if (image->sections.count)
+		qsort(image->sections.item, image->sections.count, sizeof(*image->sections.item), compare_sections);
+	if (image->relocations.count)
+		qsort(image->relocations.item, image->relocations.count, sizeof(*image->relocations.item), compare_relocations);
+	if (!image->name || !image->library) {
+		const char *slash = strrchr(path, '/');
+
+		free(image->name);
+		image->name = text_copy(slash ? slash + 1 : path);
+	}
+	return STATUS_OK;
+}
+
+void image_close(struct image *image)
+{
+	if (image->elf)
+		elf_end(image->elf);
+	if (image->file)
+		munmap((void *)(uintptr_t)image->file, image->file_size);
+	array_free(&image->segments);
+	array_free(&image->sections);
+	array_free(&image->symbols);
+	array_free(&image->relocations);
+	free(image->name);
+	*image = (struct image){ 0 };
+}
+
+const struct section *image_section(const struct image *image, uint64_t address)
+{
+	size_t low = 0, high = image->sections.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (image->sections.item[middle].span.end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < image->sections.count && range_holds(image->sections.item[low].span, address) ? &image->sections.item[low] : NULL;
+}
+
+const uint8_t *image_bytes(const struct image *image, uint64_t address, uint64_t size)
+{
+	for (size_t i = 0; i < image->segments.count; i++) {
+		const struct segment *segment = &image->segments.item[i];
+		uint64_t offset = address - segment->span.start;
+
+		if (address >= segment->span.start && offset <= segment->file_size && size <= segment->file_size - offset)
+			return segment->data + offset;
+	}
+	return NULL;
+}
+
+const struct relocation *image_relocation(const struct image *image, uint64_t where)
+{
+	const struct relocation key = { .where = where };
+
+	return image->relocations.count ? bsearch(&key, image->relocations.item, image->relocations.count,
+						   sizeof(key), compare_relocations) : NULL;
+}

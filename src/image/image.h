@@ -1,0 +1,92 @@
+/*
+ * image.h: read-only view of one ELF file.
+ *
+ * 64-bit little-endian executables and shared objects of an instruction set that src/arch knows.
+ * Addresses are link-time addresses (p_vaddr). Source of the format: ELF gABI, chapters 4 and 5.
+ */
+#ifndef STENT_IMAGE_IMAGE_H
+#define STENT_IMAGE_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arch/arch.h"
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/memory.h"
+#include "image/build_id.h"
+#include "image/eh_frame.h"
+
+/* A section that is part of the memory image (SHF_ALLOC), without thread-local .tbss. Sorted by address. */
+struct section {
+	const char *name;
+	struct range span;
+	const uint8_t *data;	/* span bytes in the file's view; NULL for SHT_NOBITS */
+	bool execute, write;
+	bool relro;		/* written by the dynamic linker only (inside PT_GNU_RELRO) */
+};
+
+/* PT_LOAD */
+struct segment {
+	struct range span;	/* in memory, p_memsz */
+	uint64_t file_size;	/* bytes of span that come from the file; the rest is zero */
+	const uint8_t *data;	/* file_size bytes */
+	uint32_t flags;		/* PF_* */
+};
+
+struct symbol {
+	const char *name;	/* without version */
+	uint64_t value, size;
+	uint8_t type, binding;	/* STT_*, STB_* */
+	bool dynamic;		/* from .dynsym: its name is part of the image's interface */
+	bool defined;
+};
+
+/* A dynamic relocation: what the dynamic linker writes at `where`. */
+struct relocation {
+	uint64_t where;
+	uint32_t type;		/* R_X86_64_* */
+	const char *symbol;	/* NULL when there is none */
+	const char *version;	/* of the symbol, NULL when there is none */
+	uint64_t value;		/* address of the symbol when it is defined in this image, else 0 */
+	int64_t addend;
+};
+
+struct image {
+	char *name;		/* soname, else the file's name without its folder; owned */
+	const struct arch *arch;
+	struct build_id id;
+	bool fixed_address;	/* ET_EXEC */
+	bool library;		/* shared object that is no executable (no PT_INTERP, has a soname) */
+	uint64_t entry;		/* e_entry */
+	struct range span;	/* all PT_LOADs, page aligned */
+	struct range tls;	/* PT_TLS in memory; empty when there is none */
+	uint64_t tls_align;
+	ARRAY(struct segment) segments;
+	ARRAY(struct section) sections;
+	ARRAY(struct symbol) symbols;		/* .dynsym and .symtab */
+	ARRAY(struct relocation) relocations;	/* sorted by where */
+	struct eh_frame eh_frame;
+	const uint8_t *file;
+	size_t file_size;
+	struct Elf *elf;
+};
+
+/*
+ * Open a file. STATUS_ERROR: unreadable, not such an ELF file, damaged, without section headers, .eh_frame or build-id.
+ * The image is complete after STATUS_OK and is to be closed by image_close() in any case.
+ */
+enum status image_open(const char *path, struct image *image, struct error *error) must_check;
+void image_close(struct image *image);
+
+/* Section that holds the address; NULL when there is none. */
+const struct section *image_section(const struct image *image, uint64_t address);
+
+/* `size` bytes at `address` as the file has them; NULL when they are not all inside the file's part of one segment. */
+const uint8_t *image_bytes(const struct image *image, uint64_t address, uint64_t size);
+
+/* Relocation of the 8-byte word at exactly `where`; NULL when there is none. */
+const struct relocation *image_relocation(const struct image *image, uint64_t where);
+
+#endif

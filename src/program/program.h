@@ -1,0 +1,101 @@
+/*
+ * program.h: the functions of an image, and every reference between its code and its data.
+ *
+ * A function is a list of code ranges: the entry part first, then the cold parts that the compiler
+ * split off (reached by jumps only, each with an FDE of its own). Bounds come from .eh_frame, which
+ * survives strip; text that no FDE covers becomes functions without unwind data, cut where something
+ * refers to it. References come from decoding and from dynamic relocations.
+ */
+#ifndef STENT_PROGRAM_PROGRAM_H
+#define STENT_PROGRAM_PROGRAM_H
+
+#include "image/image.h"
+
+#define NO_FUNCTION UINT32_MAX
+
+/* A reference encoded in an instruction. */
+struct code_ref {
+	uint64_t where;		/* address of the field */
+	uint64_t target;
+	uint64_t insn;		/* address of the instruction */
+	uint8_t size;		/* of the field */
+	uint8_t tail;		/* bytes from the field's start to the instruction's end */
+	uint8_t kind;		/* enum ref_kind */
+	uint8_t access;		/* as insn_ref.access */
+	uint8_t insn_kind;	/* enum insn_kind */
+};
+
+/* A contiguous piece of code, usually one FDE. */
+struct code_range {
+	struct range span;
+	uint32_t function;	/* that it belongs to */
+	uint32_t first_ref, ref_count;	/* in program->refs */
+	uint64_t hash;		/* of its bytes without references that depend on layout */
+	bool covered;		/* by an FDE */
+	bool decoded;		/* every byte belongs to a decoded instruction */
+	bool cold_start;	/* its FDE starts with a frame already built: no function's entry */
+	bool exceptions;	/* has a language-specific data area */
+	bool indirect_jump;	/* has a computed jump: may own jump tables */
+};
+
+struct function {
+	uint64_t entry;		/* parts[0]'s start */
+	const char *name;	/* symbol, or NULL; not owned */
+	bool exported;		/* in .dynsym: callers outside of the image find it by name */
+	bool startup;		/* runs before or as main(): never redirected */
+	uint64_t hash;		/* of all parts */
+	ARRAY(uint32_t) parts;	/* indices of program->ranges: the entry part first, the others by address */
+};
+
+/* A pointer in data: from a dynamic relocation, or, in an image of fixed address, an aligned word that is an address of
+ * the image (`guessed`). */
+struct data_ref {
+	uint64_t where;
+	uint64_t target;	/* address in this image; 0 for a symbol of another one */
+	const char *symbol;	/* of another image, or NULL */
+	int64_t addend;		/* to the symbol */
+	uint8_t kind;		/* enum reloc_kind */
+	bool guessed;
+};
+
+struct program {
+	struct image *image;	/* not owned */
+	ARRAY(struct code_range) ranges;	/* sorted by address */
+	ARRAY(struct function) functions;	/* sorted by entry */
+	ARRAY(struct code_ref) refs;		/* sorted by where */
+	ARRAY(struct data_ref) data_refs;	/* sorted by where */
+	ARRAY(uint64_t) boundaries;		/* sorted: every address in data that something refers to, section
+						 * starts and ends: where one data item ends, another begins */
+};
+
+/* Analyse an open image, which must outlive the program. STATUS_ERROR or STATUS_REFUSED with a reason; program_free() in any case. */
+enum status program_load(struct image *image, struct program *program, struct error *error) must_check;
+void program_free(struct program *program);
+
+/* Range that holds the address; NULL when no code does. */
+const struct code_range *program_range(const struct program *program, uint64_t address);
+
+/* Function whose code holds the address, or NO_FUNCTION. */
+uint32_t program_function(const struct program *program, uint64_t address);
+
+/* First reference of program->refs / data_refs at or behind the address: its index. */
+size_t program_ref_index(const struct program *program, uint64_t where);
+size_t program_data_ref_index(const struct program *program, uint64_t where);
+
+/* The data reference at exactly `where`, or NULL. */
+const struct data_ref *program_data_ref(const struct program *program, uint64_t where);
+
+/* End of the data item that begins at (or holds) the address: the next boundary behind it. */
+uint64_t program_item_end(const struct program *program, uint64_t address);
+
+/* Name for messages: the symbol or "image+0xADDRESS". free() it. */
+char *program_function_name(const struct program *program, uint32_t function) must_check;
+
+/* If the address is a stub that jumps through a slot which the dynamic linker fills (.plt and its kin): that slot's
+ * relocation, else NULL. */
+const struct relocation *program_stub(const struct program *program, uint64_t address);
+
+/* Bytes of a range of code. Never NULL for a range of the program. */
+const uint8_t *program_code(const struct program *program, const struct code_range *range);
+
+#endif
