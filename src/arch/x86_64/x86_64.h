@@ -1,0 +1,29 @@
+/*
+ * x86_64.h: what the files of this directory share. Only arch_x86_64 is seen from outside.
+ */
+#ifndef STENT_ARCH_X86_64_X86_64_H
+#define STENT_ARCH_X86_64_X86_64_H
+
+#include <Zydis/Zydis.h>
+
+#include "arch/arch.h"
+
+#define X86_64_INSN_MAX 15	/* Intel SDM volume 2, 2.3.11 */
+#define X86_64_JUMP_SIZE 5	/* e9 rel32 */
+#define X86_64_STUB_SIZE 6	/* ff 25 disp32 */
+#define X86_64_SWITCH_SIZE 33
+#define X86_64_TRAP 0xcc	/* int3 */
+
+/* What rel32 bridges, less a megabyte: the contract measures between whole objects, and the ends of
+ * instructions and operands lie a little further apart. */
+#define X86_64_REACH ((UINT64_C(1) << 31) - (UINT64_C(1) << 20))
+
+/* The decoder for 64-bit code, with the instruction set extensions that Zydis turns on by default. */
+extern const ZydisDecoder x86_64_decoder;
+
+/* See struct arch for all of these. */
+bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct insn *out);
+bool x86_64_print(const uint8_t *code, size_t size, uint64_t address, char *out, size_t room);
+enum reloc_kind x86_64_relocation(uint32_t type);
+
+#endif
