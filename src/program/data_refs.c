@@ -1,0 +1,98 @@
+/* data_refs.c: pointers in data, and the boundaries between data items. */
+#include <elf.h>
+#include <stdlib.h>
+
+#include "program/analysis.h"
+
+static void add_relocations(struct program *program)
+{
+	const struct image *image = program->image;
+
+	for (size_t i = 0; i < image->relocations.count; i++) {
+		const struct relocation *relocation = &image->relocations.item[i];
+		enum reloc_kind kind = image->arch->relocation(relocation->type);
+		struct data_ref *ref = array_add(&program->data_refs);
+
+		*ref = (struct data_ref){ .where = relocation->where, .kind = (uint8_t)kind, .addend = relocation->addend };
+		if (kind == RELOC_RELATIVE || kind == RELOC_RESOLVER)
+			ref->target = (uint64_t)relocation->addend;
+		else if ((kind == RELOC_ADDRESS || kind == RELOC_SLOT) && relocation->value)
+			ref->target = relocation->value + (uint64_t)relocation->addend;
+		ref->symbol = relocation->symbol;
+	}
+}
+
+/* An image of fixed address has no relocations for its own pointers: an aligned word that is an address inside
+ * of one of its sections is taken for one. The diff treats these as candidates, not as facts. */
+static void guess_pointers(struct program *program)
+{
+	const struct image *image = program->image;
+
+	for (size_t i = 0; i < image->sections.count; i++) {
+		const struct section *section = &image->sections.item[i];
+
+		if (!section->data || section->execute)
+			continue;
+		for (uint64_t at = (section->span.start + 7) & ~UINT64_C(7); at + 8 <= section->span.end; at += 8) {
+			uint64_t word = load64(section->data + (at - section->span.start));
+
+			if (range_holds(image->span, word) && image_section(image, word) && !image_relocation(image, at))
+				*array_add(&program->data_refs) = (struct data_ref){
+					.where = at, .target = word, .kind = RELOC_RELATIVE, .guessed = true };
+		}
+	}
+}
+
+static int compare_refs(const void *one, const void *other)
+{
+	uint64_t a = ((const struct data_ref *)one)->where, b = ((const struct data_ref *)other)->where;
+
+	return (a > b) - (a < b);
+}
+
+void data_refs_find(struct program *program)
+{
+	add_relocations(program);
+	if (program->image->fixed_address)
+		guess_pointers(program);
+	if (program->data_refs.count)
+		qsort(program->data_refs.item, program->data_refs.count, sizeof(*program->data_refs.item), compare_refs);
+}
+
+static int compare_addresses(const void *one, const void *other)
+{
+	uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+
+	return (a > b) - (a < b);
+}
+
+static void add_boundary(struct program *program, uint64_t address)
+{
+	const struct section *section = image_section(program->image, address);
+
+	if (section && !section->execute)
+		*array_add(&program->boundaries) = address;
+}
+
+void boundaries_find(struct program *program)
+{
+	const struct image *image = program->image;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < program->refs.count; i++)
+		add_boundary(program, program->refs.item[i].target);
+	for (size_t i = 0; i < program->data_refs.count; i++)
+		add_boundary(program, program->data_refs.item[i].target);
+	for (size_t i = 0; i < image->symbols.count; i++)
+		if (image->symbols.item[i].defined && image->symbols.item[i].type != STT_TLS)
+			add_boundary(program, image->symbols.item[i].value);
+	for (size_t i = 0; i < image->sections.count; i++) {
+		*array_add(&program->boundaries) = image->sections.item[i].span.start;
+		*array_add(&program->boundaries) = image->sections.item[i].span.end;
+	}
+	qsort(program->boundaries.item, program->boundaries.count, sizeof(uint64_t), compare_addresses);
+	for (size_t i = 0; i < program->boundaries.count; i++)
+		if (!kept || program->boundaries.item[i] != program->boundaries.item[kept - 1])
+			program->boundaries.item[kept++] = program->boundaries.item[i];
+	program->boundaries.count = kept;
+}

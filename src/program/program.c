@@ -1,0 +1,146 @@
+/* program.c: build a program from an image, and look things up in it. */
+#include "program/program.h"
+
+#include <stdlib.h>
+
+#include "program/analysis.h"
+
+enum status program_load(struct image *image, struct program *program, struct error *error)
+{
+	*program = (struct program){ .image = image };
+
+	ranges_find(program);
+	if (!program->ranges.count)
+		return refuse(error, "%s: its .eh_frame describes no code", image->name);
+	data_refs_find(program);
+	references_find(program);
+	functions_join(program);
+	functions_name(program);
+	functions_find_startup(program);
+	boundaries_find(program);
+	return STATUS_OK;
+}
+
+void program_free(struct program *program)
+{
+	for (size_t i = 0; i < program->functions.count; i++)
+		array_free(&program->functions.item[i].parts);
+	array_free(&program->functions);
+	array_free(&program->ranges);
+	array_free(&program->refs);
+	array_free(&program->data_refs);
+	array_free(&program->boundaries);
+}
+
+const struct code_range *program_range(const struct program *program, uint64_t address)
+{
+	size_t low = 0, high = program->ranges.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (program->ranges.item[middle].span.end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < program->ranges.count && range_holds(program->ranges.item[low].span, address) ? &program->ranges.item[low] : NULL;
+}
+
+uint32_t program_function(const struct program *program, uint64_t address)
+{
+	const struct code_range *range = program_range(program, address);
+
+	return range ? range->function : NO_FUNCTION;
+}
+
+size_t program_ref_index(const struct program *program, uint64_t where)
+{
+	size_t low = 0, high = program->refs.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (program->refs.item[middle].where < where)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+size_t program_data_ref_index(const struct program *program, uint64_t where)
+{
+	size_t low = 0, high = program->data_refs.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (program->data_refs.item[middle].where < where)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct data_ref *program_data_ref(const struct program *program, uint64_t where)
+{
+	size_t index = program_data_ref_index(program, where);
+
+	return index < program->data_refs.count && program->data_refs.item[index].where == where ? &program->data_refs.item[index] : NULL;
+}
+
+uint64_t program_item_end(const struct program *program, uint64_t address)
+{
+	size_t low = 0, high = program->boundaries.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (program->boundaries.item[middle] <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < program->boundaries.count ? program->boundaries.item[low] : program->image->span.end;
+}
+
+char *program_function_name(const struct program *program, uint32_t function)
+{
+	const struct function *found = &program->functions.item[function];
+
+	if (found->name)
+		return text_copy(found->name);
+	return text_format("%s+0x%lx", program->image->name, (unsigned long)found->entry);
+}
+
+const uint8_t *program_code(const struct program *program, const struct code_range *range)
+{
+	return image_bytes(program->image, range->span.start, range->span.end - range->span.start);
+}
+
+/* A stub is at most endbr64 and one indirect jump through a slot (psABI 5.2; ld's .plt, .plt.sec and .plt.got). */
+const struct relocation *program_stub(const struct program *program, uint64_t address)
+{
+	const struct image *image = program->image;
+	const struct section *section = image_section(image, address);
+
+	if (!section || !section->execute || !section->data)
+		return NULL;
+	for (int i = 0; i < 2 && address < section->span.end; i++) {
+		struct insn insn;
+
+		if (!image->arch->decode(section->data + (address - section->span.start), section->span.end - address, address, &insn))
+			return NULL;
+		if (insn.kind == INSN_JUMP_INDIRECT && insn.ref[0].kind == REF_LOAD) {
+			const struct relocation *slot = image_relocation(image, insn.ref[0].target);
+
+			return slot && image->arch->relocation(slot->type) != RELOC_RELATIVE ? slot : NULL;
+		}
+		if (insn.kind != INSN_OTHER || insn.length != 4)
+			return NULL;
+		address += insn.length;
+	}
+	return NULL;
+}

@@ -1,0 +1,195 @@
+/* references.c: decode every range once; collect its references and hash what does not depend on layout. */
+#include <elf.h>
+#include <stdlib.h>
+
+#include "program/analysis.h"
+
+/* FNV-1a, 64 bit */
+#define HASH_START UINT64_C(0xcbf29ce484222325)
+#define HASH_PRIME UINT64_C(0x100000001b3)
+
+static uint64_t hash_bytes(uint64_t hash, const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ bytes[i]) * HASH_PRIME;
+	return hash;
+}
+
+/* Does the field's value depend on where the linker put things? Only such a reference is kept. */
+static bool depends_on_layout(const struct program *program, const struct code_range *range, const struct insn_ref *ref)
+{
+	switch (ref->kind) {
+	case REF_BRANCH:
+		return !range_holds(range->span, ref->target);
+	case REF_LOAD:
+	case REF_ADDRESS:
+		return true;
+	case REF_ABSOLUTE:
+		return program->image->fixed_address && image_section(program->image, ref->target);
+	default:
+		return false;
+	}
+}
+
+/* Hash the instruction with the fields of its layout-dependent references taken as zero. */
+static uint64_t hash_insn(uint64_t hash, const uint8_t *code, const struct insn *insn, const bool kept[2])
+{
+	uint8_t bytes[16];
+
+	memcpy(bytes, code, insn->length);
+	for (int i = 0; i < 2; i++)
+		if (kept[i])
+			memset(bytes + insn->ref[i].offset, 0, insn->ref[i].size);
+	return hash_bytes(hash, bytes, insn->length);
+}
+
+static void keep_ref(struct program *program, uint64_t address, const struct insn *insn, const struct insn_ref *ref)
+{
+	*array_add(&program->refs) = (struct code_ref){
+		.where = address + ref->offset,
+		.target = ref->target,
+		.insn = address,
+		.size = ref->size,
+		.tail = (uint8_t)(insn->length - ref->offset),
+		.kind = ref->kind,
+		.access = ref->access,
+		.insn_kind = insn->kind,
+	};
+}
+
+static void decode_range(struct program *program, struct code_range *range)
+{
+	const struct arch *arch = program->image->arch;
+	const uint8_t *code = program_code(program, range);
+	uint64_t size = range->span.end - range->span.start, offset = 0;
+	size_t first = program->refs.count;
+	uint64_t hash = HASH_START;
+
+	while (offset < size) {
+		struct insn insn;
+		uint64_t address = range->span.start + offset;
+		bool kept[2];
+
+		if (!arch->decode(code + offset, size - offset, address, &insn))
+			break;
+		for (int i = 0; i < 2; i++) {
+			kept[i] = depends_on_layout(program, range, &insn.ref[i]);
+			if (kept[i])
+				keep_ref(program, address, &insn, &insn.ref[i]);
+		}
+		if (insn.kind == INSN_JUMP_INDIRECT)
+			range->indirect_jump = true;
+		hash = hash_insn(hash, code + offset, &insn, kept);
+		offset += insn.length;
+	}
+	range->decoded = offset == size;
+	if (!range->decoded) {
+		/* Data among the instructions: compare it byte for byte, follow nothing. */
+		program->refs.count = first;
+		hash = hash_bytes(HASH_START, code, size);
+	}
+	range->hash = hash ^ size;
+}
+
+static int compare_addresses(const void *one, const void *other)
+{
+	uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+
+	return (a > b) - (a < b);
+}
+
+struct addresses {
+	uint64_t *item;
+	size_t count, room;
+};
+
+static void add_cut(const struct program *program, struct addresses *cuts, uint64_t address)
+{
+	const struct code_range *range = program_range(program, address);
+
+	if (range && !range->covered)
+		*array_add(cuts) = address;
+}
+
+/* Where something points into text without FDEs: there one of its functions begins. */
+static void find_cuts(const struct program *program, struct addresses *cuts)
+{
+	const struct image *image = program->image;
+
+	for (size_t i = 0; i < program->refs.count; i++)
+		add_cut(program, cuts, program->refs.item[i].target);
+	for (size_t i = 0; i < program->data_refs.count; i++)
+		add_cut(program, cuts, program->data_refs.item[i].target);
+	for (size_t i = 0; i < image->symbols.count; i++)
+		if (image->symbols.item[i].defined && image->symbols.item[i].type != STT_TLS)
+			add_cut(program, cuts, image->symbols.item[i].value);
+	add_cut(program, cuts, image->entry);
+	if (cuts->count)
+		qsort(cuts->item, cuts->count, sizeof(*cuts->item), compare_addresses);
+}
+
+/* Cut the ranges without FDE, in one pass over both sorted lists. */
+static void cut_uncovered(struct program *program)
+{
+	struct addresses cuts = { 0 };
+	ARRAY(struct code_range) pieces = { 0 };
+	size_t next = 0;
+
+	find_cuts(program, &cuts);
+	for (size_t i = 0; i < program->ranges.count; i++) {
+		struct code_range range = program->ranges.item[i];
+
+		for (; next < cuts.count && cuts.item[next] < range.span.end; next++) {
+			if (range.covered || cuts.item[next] <= range.span.start)
+				continue;
+			struct code_range piece = range;
+
+			piece.span.end = range.span.start = cuts.item[next];
+			*array_add(&pieces) = piece;
+		}
+		*array_add(&pieces) = range;
+	}
+	array_free(&cuts);
+	array_free(&program->ranges);
+	program->ranges.item = pieces.item;
+	program->ranges.count = pieces.count;
+	program->ranges.room = pieces.room;
+}
+
+static int compare_refs(const void *one, const void *other)
+{
+	uint64_t a = ((const struct code_ref *)one)->where, b = ((const struct code_ref *)other)->where;
+
+	return (a > b) - (a < b);
+}
+
+/* Give every range its part of the sorted references. */
+static void assign_refs(struct program *program)
+{
+	size_t next = 0;
+
+	if (program->refs.count)
+		qsort(program->refs.item, program->refs.count, sizeof(*program->refs.item), compare_refs);
+	for (size_t i = 0; i < program->ranges.count; i++) {
+		struct code_range *range = &program->ranges.item[i];
+
+		while (next < program->refs.count && program->refs.item[next].where < range->span.start)
+			next++;
+		range->first_ref = (uint32_t)next;
+		while (next < program->refs.count && program->refs.item[next].where < range->span.end)
+			next++;
+		range->ref_count = (uint32_t)next - range->first_ref;
+	}
+}
+
+void references_find(struct program *program)
+{
+	for (size_t i = 0; i < program->ranges.count; i++)
+		if (program->ranges.item[i].covered)
+			decode_range(program, &program->ranges.item[i]);
+	cut_uncovered(program);
+	for (size_t i = 0; i < program->ranges.count; i++)
+		if (!program->ranges.item[i].covered)
+			decode_range(program, &program->ranges.item[i]);
+	assign_refs(program);
+}
