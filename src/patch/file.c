@@ -1,0 +1,162 @@
+/*
+ * file.c: patch files on disk.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "patch/format.h"
+
+/* Nothing real comes near; it keeps every 32-bit count and offset of the format from wrapping (each thing that is
+ * counted takes a byte at least), and a wrong file name from filling the memory. */
+#define FILE_SIZE_MAX (UINT64_C(1) << 30)
+
+static enum status write_all(int fd, const uint8_t *bytes, size_t size)
+{
+	while (size) {
+		ssize_t written = write(fd, bytes, size);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0)
+			return STATUS_ERROR;
+		bytes += written;
+		size -= (size_t)written;
+	}
+	return STATUS_OK;
+}
+
+static enum status read_all(int fd, uint8_t *bytes, size_t size, size_t *got)
+{
+	*got = 0;
+	while (*got < size) {
+		ssize_t count = read(fd, bytes + *got, size - *got);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return STATUS_ERROR;
+		if (!count)
+			break;
+		*got += (size_t)count;
+	}
+	return STATUS_OK;
+}
+
+/* The rename is only as durable as the folder's entry. File systems that cannot sync a folder say EINVAL. */
+static enum status sync_folder(const char *path)
+{
+	char *copy = text_copy(path);
+	int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	enum status status = STATUS_ERROR;
+
+	free(copy);
+	if (fd < 0)
+		return STATUS_ERROR;
+	if (!fsync(fd) || errno == EINVAL)
+		status = STATUS_OK;
+	close(fd);
+	return status;
+}
+
+/*
+ * First a new file beside the old one, on the disk with all its bytes; then the rename. Killed at any time, this
+ * leaves the old file or the new one under `path`, and at worst a temporary file, which nothing reads.
+ */
+static enum status replace_file(const char *path, const char *temporary, const uint8_t *bytes, size_t size)
+{
+	int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+	if (fd < 0)
+		return STATUS_ERROR;
+	if (write_all(fd, bytes, size) || fsync(fd)) {
+		int reason = errno;
+
+		close(fd);
+		unlink(temporary);
+		errno = reason;
+		return STATUS_ERROR;
+	}
+	/* Network file systems report a failed write here. */
+	if (close(fd) || rename(temporary, path)) {
+		int reason = errno;
+
+		unlink(temporary);
+		errno = reason;
+		return STATUS_ERROR;
+	}
+	return sync_folder(path);
+}
+
+enum status patch_write(const struct patch *patch, const char *path, struct error *error)
+{
+	struct error reason = { 0 };
+	enum status status = patch_verify(patch, &reason);
+	char *temporary;
+	uint8_t *bytes;
+	size_t size;
+
+	if (status) {
+		error_add(error, status, "%s: not written: %s", path, reason.text);
+		error_clear(&reason);
+		return status;
+	}
+	bytes = patch_encode(patch, &size);
+	if (size > FILE_SIZE_MAX) {
+		status = fail(error, "%s: not written: %zu bytes are too long for a patch", path, size);
+		free(bytes);
+		return status;
+	}
+	temporary = text_format("%s.new.%d", path, (int)getpid());
+	if (replace_file(path, temporary, bytes, size))
+		status = fail(error, "%s: cannot write: %s", path, strerror(errno));
+	free(temporary);
+	free(bytes);
+	return status;
+}
+
+/* Non-blocking, so that a named pipe is reported and not waited for. */
+static enum status read_file(const char *path, uint8_t **bytes, size_t *size, struct error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	enum status status = STATUS_OK;
+	struct stat about;
+
+	if (fd < 0)
+		return fail(error, "%s: cannot open: %s", path, strerror(errno));
+	if (fstat(fd, &about))
+		status = fail(error, "%s: cannot read: %s", path, strerror(errno));
+	else if (!S_ISREG(about.st_mode) || (uint64_t)about.st_size > FILE_SIZE_MAX)
+		status = fail(error, "%s: not a regular file of at most %ju MiB", path, (uintmax_t)FILE_SIZE_MAX >> 20);
+	if (!status) {
+		*bytes = memory_zeroed((size_t)about.st_size, 1);
+		if (read_all(fd, *bytes, (size_t)about.st_size, size))
+			status = fail(error, "%s: cannot read: %s", path, strerror(errno));
+	}
+	close(fd);
+	return status;
+}
+
+enum status patch_read(const char *path, struct patch *patch, struct error *error)
+{
+	struct error reason = { 0 };
+	uint8_t *bytes = NULL;
+	size_t size = 0;
+	enum status status;
+
+	*patch = (struct patch){ 0 };
+	status = read_file(path, &bytes, &size, error);
+	if (!status) {
+		status = patch_parse(bytes, size, patch, &reason);
+		if (status)
+			error_add(error, status, "%s: %s", path, reason.text);
+	}
+	error_clear(&reason);
+	free(bytes);
+	return status;
+}
