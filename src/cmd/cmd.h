@@ -1,0 +1,34 @@
+/*
+ * cmd.h: the subcommands, and what they share.
+ *
+ * Each is called with argv[0] set to "stent" (so that getopt's messages begin like all others) and
+ * argv[1] the first word behind the subcommand's name. It prints what it has to say, errors
+ * included, and returns the exit code (enum status).
+ */
+#ifndef STENT_CMD_CMD_H
+#define STENT_CMD_CMD_H
+
+#include <sys/types.h>
+
+#include "base/error.h"
+
+int cmd_diff(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_apply(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_revert(int argc, char **argv);
+
+/* Print the lines of the error to stderr, each behind "stent: ", and clear it. Returns the status. */
+int cmd_report(enum status status, struct error *error);
+
+/* Report a wrong command line: the line, then where help is to be had ("stent show --help"). Returns
+ * STATUS_ERROR. */
+int cmd_misused(const char *command, const char *format, ...) printf_like(2, 3);
+
+/* What getopt_long() has already complained of: adds where help is to be had. Returns STATUS_ERROR. */
+int cmd_misused_option(const char *command);
+
+/* Read a process id (decimal, 1 or larger). STATUS_ERROR when it is none. */
+enum status cmd_parse_pid(const char *text, pid_t *pid, struct error *error) must_check;
+
+#endif

@@ -1,0 +1,53 @@
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "cmd/cmd.h"
+
+int cmd_report(enum status status, struct error *error)
+{
+	char *rest = error->text, *line;
+
+	/* What goes to a pipe or a file together is to stay in order. */
+	fflush(stdout);
+	while ((line = strsep(&rest, "\n")))
+		fprintf(stderr, "stent: %s\n", line);
+	error_clear(error);
+	return (int)status;
+}
+
+int cmd_misused(const char *command, const char *format, ...)
+{
+	va_list arguments;
+	char *line;
+
+	va_start(arguments, format);
+	line = text_format_list(format, arguments);
+	va_end(arguments);
+	fprintf(stderr, "stent: %s\n", line);
+	free(line);
+	return cmd_misused_option(command);
+}
+
+int cmd_misused_option(const char *command)
+{
+	fprintf(stderr, "stent: try 'stent %s --help'\n", command);
+	return STATUS_ERROR;
+}
+
+enum status cmd_parse_pid(const char *text, pid_t *pid, struct error *error)
+{
+	char *end;
+	long value;
+
+	errno = 0;
+	value = strtol(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || value < 1 || value > INT_MAX)
+		return fail(error, "'%s' is not a process id", text);
+	*pid = (pid_t)value;
+	return STATUS_OK;
+}
