@@ -52,10 +52,10 @@ struct unwind_start {
 
 struct unwind_frame {
 	uint64_t pc;
-	uint64_t cfa;
+	uint64_t cfa;		/* 0 for the last one of a trace: a thread's entry, or where the walk stopped */
 	bool after_call;	/* pc is a return address: the frame is in the function that holds pc - 1.
 				 * False for the first frame and for one that a signal interrupted. */
-	const struct unwind_module *module;
+	const struct unwind_module *module;	/* NULL: pc is in none, the walk stopped here */
 };
 
 #define UNWIND_FRAMES_MAX 4096

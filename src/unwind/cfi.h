@@ -1,0 +1,43 @@
+/*
+ * cfi.h: run call frame instructions (DWARF 5, 6.4.2) to the row that is valid at one address.
+ */
+#ifndef STENT_UNWIND_CFI_H
+#define STENT_UNWIND_CFI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "image/eh_frame.h"
+#include "unwind/walk.h"
+
+enum cfi_rule_kind {
+	RULE_UNSPECIFIED = 0,	/* the ABI decides: callee-saved registers keep their value, others lose it */
+	RULE_UNDEFINED,
+	RULE_SAME_VALUE,
+	RULE_OFFSET,		/* saved at CFA + offset */
+	RULE_VAL_OFFSET,	/* is CFA + offset */
+	RULE_REGISTER,		/* in another register; for the CFA: that register + offset */
+	RULE_EXPRESSION,	/* saved at the expression's value; for the CFA: is its value */
+	RULE_VAL_EXPRESSION,	/* is the expression's value */
+};
+
+struct cfi_rule {
+	enum cfi_rule_kind kind;
+	uint64_t from;		/* RULE_REGISTER: may be beyond UNWIND_REGISTERS */
+	int64_t offset;
+	const uint8_t *expression;	/* inside the section's bytes */
+	size_t expression_size;
+};
+
+/* How to find the caller's registers. Rules for registers beyond UNWIND_REGISTERS (vector registers)
+ * are passed over: no address depends on them. */
+struct cfi_row {
+	struct cfi_rule cfa;	/* UNSPECIFIED, REGISTER or EXPRESSION */
+	struct cfi_rule rule[UNWIND_REGISTERS];
+};
+
+/* The row for `pc`, an address in fde->code. NULL, or a static string that says why there is none. */
+const char *cfi_find_row(const struct eh_fde *fde, uint64_t pc, struct cfi_row *row) must_check;
+
+#endif
