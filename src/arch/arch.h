@@ -70,7 +70,8 @@ struct entry_plan {
 	uint8_t offset;		/* bytes from the entry to the jump: 4 behind an endbr64, else 0 */
 	uint8_t jump;		/* bytes of the jump */
 	uint8_t span;		/* bytes of whole instructions that are displaced, from `offset` on; less than
-				 * `jump` when the jump also takes padding behind the function */
+				 * `jump` when the jump also takes padding behind them. No jump from elsewhere
+				 * may lead behind `offset` into the larger of the two. */
 };
 
 /* A displaced copy, and where each displaced instruction went. */
@@ -78,7 +79,10 @@ struct entry_copy {
 	uint8_t code[ARCH_COPY_MAX];
 	uint8_t size;		/* bytes used in code */
 	uint8_t at[ARCH_ENTRY_MAX + 1];	/* at[i]: offset in code of the instruction that began at
-					 * entry + offset + i; 0xff where none began. at[span]: the jump back */
+					 * entry + offset + i; 0xff where none began. at[span]: the jump back, 0xff when
+					 * the last instruction needs none. A program counter in the copy that is
+					 * none of these is in the middle of an instruction's replacement: it has no
+					 * equivalent at the entry. */
 };
 
 /* What the dynamic linker writes for a relocation, as far as stent must tell them apart. */
@@ -117,7 +121,8 @@ struct arch {
 	 * Build the displaced copy of the entry at `from`, to run at `to` (both absolute; all that the
 	 * copied instructions refer to, and `from`, must be in reach of `to`). A jump back to
 	 * from + offset + span follows where the last one can fall through. A displaced call pushes the *original* return
-	 * address and jumps, because a return address inside the copy would have no unwind rows.
+	 * address and jumps, because a return address inside the copy would have no unwind rows. (A thread
+	 * with a shadow stack would not survive that return: its process is not to be patched.)
 	 * Returns NULL, or a static string that says why not.
 	 */
 	const char *(*copy_entry)(const uint8_t *code, const struct entry_plan *plan, uint64_t from, uint64_t to,
@@ -126,7 +131,8 @@ struct arch {
 	/* Distance that a direct jump, and a pc-relative operand, can bridge (2 GiB less a margin). */
 	uint64_t reach;
 
-	/* Direct jump of plan->jump bytes from `at` to `to`; false when out of reach. */
+	/* Direct jump of `size` (plan->jump) bytes from `at` to `to`; false, and nothing written, when out
+	 * of reach or when no jump has that size. */
 	bool (*write_jump)(uint8_t *out, size_t size, uint64_t at, uint64_t to);
 
 	/* Stub: jump through the 8-byte slot. Writes exactly `stub_size` bytes. Keeps every register and

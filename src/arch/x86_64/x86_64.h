@@ -11,7 +11,7 @@
 #define X86_64_INSN_MAX 15	/* Intel SDM volume 2, 2.3.11 */
 #define X86_64_JUMP_SIZE 5	/* e9 rel32 */
 #define X86_64_STUB_SIZE 6	/* ff 25 disp32 */
-#define X86_64_SWITCH_SIZE 33
+#define X86_64_SWITCH_SIZE 33	/* see x86_64_write_switch() */
 #define X86_64_TRAP 0xcc	/* int3 */
 
 /* What rel32 bridges, less a megabyte: the contract measures between whole objects, and the ends of
@@ -24,6 +24,17 @@ extern const ZydisDecoder x86_64_decoder;
 /* See struct arch for all of these. */
 bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct insn *out);
 bool x86_64_print(const uint8_t *code, size_t size, uint64_t address, char *out, size_t room);
+const char *x86_64_plan_entry(const uint8_t *code, size_t size, size_t padding, struct entry_plan *plan);
+const char *x86_64_copy_entry(const uint8_t *code, const struct entry_plan *plan, uint64_t from, uint64_t to,
+			      struct entry_copy *copy);
+bool x86_64_write_jump(uint8_t *out, size_t size, uint64_t at, uint64_t to);
+bool x86_64_write_stub(uint8_t *out, uint64_t at, uint64_t slot);
+bool x86_64_write_switch(uint8_t *out, uint64_t at, uint64_t selector, uint32_t index);
+bool x86_64_ends_with_call(const uint8_t *end, size_t size);
 enum reloc_kind x86_64_relocation(uint32_t type);
+
+/* Write at `field` the 4-byte distance from `next`, where the instruction ends, to `target`; false, and
+ * nothing written, when it does not fit. */
+bool x86_64_put_rel32(uint8_t *field, uint64_t next, uint64_t target) must_check;
 
 #endif
