@@ -25,7 +25,7 @@ void *memory_copy(const void *from, size_t size) must_check;
 
 /* A formatted string; free() it. */
 char *text_format(const char *format, ...) must_check printf_like(1, 2);
-char *text_format_list(const char *format, va_list arguments) must_check;
+char *text_format_list(const char *format, va_list arguments) must_check printf_like(1, 0);
 char *text_copy(const char *text) must_check;
 
 /*

@@ -116,7 +116,7 @@ static enum status verify_identity(const struct patch *patch, struct error *erro
 		return fail(error, "the patch is for machine %u, which stent does not know", patch->machine);
 	if (!old->size || old->size > BUILD_ID_MAX || !new->size || new->size > BUILD_ID_MAX)
 		return fail(error, "a build-id of the patch is not 1 to %d bytes long", BUILD_ID_MAX);
-	if (old->size == new->size && !memcmp(old->bytes, new->bytes, old->size))
+	if (build_id_equal(old, new))
 		return fail(error, "the patch's old and new build-id are the same");
 	if (!span_valid(patch->old_span) || !span_valid(patch->new_span))
 		return fail(error, "the span of the %s image is empty or not page aligned",
