@@ -18,7 +18,7 @@
 
 struct joining {
 	struct program *program;
-	uint32_t *parent;	/* union-find over ranges; a root is the range with the entry */
+	uint32_t *parent;	/* union-find over ranges */
 	bool *foreign;		/* range is referred to by more than jumps of one function */
 	uint32_t *jumper;	/* range that jumps to this one's start, or NO_FUNCTION */
 };
@@ -37,18 +37,9 @@ static uint32_t range_index(const struct program *program, uint64_t address)
 	return range ? (uint32_t)(range - program->ranges.item) : NO_FUNCTION;
 }
 
-/* The entry part stays the root: a part with a built frame is none; else the jumping part is. */
 static void join(struct joining *joining, uint32_t from, uint32_t to)
 {
-	uint32_t a = root(joining, from), b = root(joining, to);
-	const struct code_range *ranges = joining->program->ranges.item;
-
-	if (a == b)
-		return;
-	if (ranges[a].cold_start && !ranges[b].cold_start)
-		joining->parent[a] = b;
-	else
-		joining->parent[b] = a;
+	joining->parent[root(joining, to)] = root(joining, from);
 }
 
 static void join_jumps(struct joining *joining)
@@ -125,12 +116,46 @@ static uint64_t hash_parts(const struct program *program, const struct function 
 	return hash;
 }
 
+/* How much a part looks like the one with the entry: called or pointed to from outside; then frame not built yet; then
+ * not jumped to at its start; then size decides. */
+static int entry_rank(const struct joining *joining, uint32_t range)
+{
+	return joining->foreign[range] * 4 + !joining->program->ranges.item[range].cold_start * 2 +
+	       (joining->jumper[range] == NO_FUNCTION);
+}
+
+static bool is_better_entry(const struct joining *joining, uint32_t range, uint32_t other)
+{
+	int rank = entry_rank(joining, range), other_rank = entry_rank(joining, other);
+	const struct range *a = &joining->program->ranges.item[range].span, *b = &joining->program->ranges.item[other].span;
+
+	return rank != other_rank ? rank > other_rank : a->end - a->start > b->end - b->start;
+}
+
+/* Entry part of every group of joined ranges, at the index of the group's root. */
+static uint32_t *choose_entries(struct joining *joining)
+{
+	uint32_t count = (uint32_t)joining->program->ranges.count;
+	uint32_t *entry = memory_zeroed(count, sizeof(*entry));
+
+	for (uint32_t i = 0; i < count; i++)
+		entry[i] = NO_FUNCTION;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t group = root(joining, i);
+
+		if (entry[group] == NO_FUNCTION || is_better_entry(joining, i, entry[group]))
+			entry[group] = i;
+	}
+	return entry;
+}
+
 static void build_functions(struct joining *joining)
 {
 	struct program *program = joining->program;
+	uint32_t *entry = choose_entries(joining);
 
 	for (uint32_t i = 0; i < program->ranges.count; i++) {
-		if (root(joining, i) != i)
+		if (entry[root(joining, i)] != i)
 			continue;
 		struct function *function = array_add(&program->functions);
 
@@ -139,15 +164,19 @@ static void build_functions(struct joining *joining)
 		program->ranges.item[i].function = (uint32_t)program->functions.count - 1;
 	}
 	for (uint32_t i = 0; i < program->ranges.count; i++) {
-		uint32_t entry = root(joining, i);
+		uint32_t first = entry[root(joining, i)];
+		struct function *function;
 
-		if (entry == i)
+		if (first == i)
 			continue;
-		program->ranges.item[i].function = program->ranges.item[entry].function;
-		*array_add(&program->functions.item[program->ranges.item[i].function].parts) = i;
+		program->ranges.item[i].function = program->ranges.item[first].function;
+		function = &program->functions.item[program->ranges.item[i].function];
+		function->more_entries = function->more_entries || joining->foreign[i];
+		*array_add(&function->parts) = i;
 	}
 	for (size_t i = 0; i < program->functions.count; i++)
 		program->functions.item[i].hash = hash_parts(program, &program->functions.item[i]);
+	free(entry);
 }
 
 void functions_join(struct program *program)

@@ -42,6 +42,7 @@ struct function {
 	uint64_t entry;		/* parts[0]'s start */
 	const char *name;	/* symbol, or NULL; not owned */
 	bool exported;		/* in .dynsym: callers outside of the image find it by name */
+	bool more_entries;	/* another part than the first is called or pointed to as well */
 	bool startup;		/* runs before or as main(): never redirected */
 	uint64_t hash;		/* of all parts */
 	ARRAY(uint32_t) parts;	/* indices of program->ranges: the entry part first, the others by address */

@@ -1,0 +1,17 @@
+/* align.h: line up the instructions of two versions of a function. */
+#ifndef STENT_DIFF_ALIGN_H
+#define STENT_DIFF_ALIGN_H
+
+#include "program/program.h"
+
+typedef void align_found(void *context, const struct code_ref *old, const struct code_ref *new);
+
+/*
+ * Calls `found` for every pair of references that stand in instructions which a longest common subsequence of the two
+ * functions' instructions (compared without layout-dependent fields) pairs, and whose neighbours on one side are paired too.
+ * Functions of more than 4000 instructions after common start and end are cut off are passed over.
+ */
+void align_references(const struct program *old, uint32_t old_function, const struct program *new, uint32_t new_function,
+		      align_found *found, void *context);
+
+#endif

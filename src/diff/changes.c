@@ -1,0 +1,152 @@
+/* changes.c: which functions changed, and what changed in data that already lives in the process. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff/comparison.h"
+
+#define ROUNDS_MAX 64
+
+static enum difference function_difference(struct comparison *comparison, uint32_t old)
+{
+	const struct function *f = &comparison->old.functions.item[old];
+	const struct function *g = &comparison->new.functions.item[comparison->new_of[old]];
+
+	for (size_t part = 0; part < f->parts.count; part++) {
+		const struct code_range *a = &comparison->old.ranges.item[f->parts.item[part]];
+		const struct code_range *b = &comparison->new.ranges.item[g->parts.item[part]];
+
+		for (uint32_t i = 0; i < a->ref_count; i++) {
+			const struct code_ref *x = &comparison->old.refs.item[a->first_ref + i];
+			const struct code_ref *y = &comparison->new.refs.item[b->first_ref + i];
+			enum difference difference;
+
+			if (x->kind == REF_ABSOLUTE && x->target == y->target)
+				continue;
+			difference = references_compare(comparison, x->target, y->target, x->kind, x->access);
+			if (difference)
+				return difference;
+		}
+	}
+	return SAME;
+}
+
+/*
+ * A function found changed loses its votes, which may show that another one refers to something else
+ * than its old version did. It ends because functions only ever become changed.
+ */
+void changes_find(struct comparison *comparison)
+{
+	bool again = true;
+
+	for (uint32_t f = 0; f < comparison->old.functions.count; f++)
+		comparison->changed[f] = comparison->new_of[f] != NO_FUNCTION && !comparison->alike[f];
+	for (int round = 0; again && round < ROUNDS_MAX; round++) {
+		again = false;
+		match_data(comparison);
+		for (uint32_t f = 0; f < comparison->old.functions.count; f++)
+			if (comparison->alike[f] && !comparison->changed[f] && function_difference(comparison, f)) {
+				comparison->changed[f] = true;
+				again = true;
+			}
+	}
+}
+
+/* --- data that the process holds --- */
+
+struct data_check {
+	struct comparison *comparison;
+	struct patch *patch;
+	struct error *error;
+	enum status status;
+};
+
+static const struct section *counterpart(const struct comparison *comparison, const struct section *section)
+{
+	for (size_t i = 0; i < comparison->new.image->sections.count; i++)
+		if (strcmp(comparison->new.image->sections.item[i].name, section->name) == 0)
+			return &comparison->new.image->sections.item[i];
+	return NULL;
+}
+
+static void report(struct data_check *check, const char *what, uint64_t address)
+{
+	const char *image = check->comparison->old.image->name;
+
+	if (check->comparison->options->allow_data) {
+		*array_add(&check->patch->notes) = text_format("%s at %s+0x%lx: left as it is in the process", what, image, (unsigned long)address);
+		return;
+	}
+	check->status = refuse(check->error, "%s at %s+0x%lx (--allow-data leaves it as it is in the process)", what, image, (unsigned long)address);
+}
+
+/* Writable data must lie as it did: everything in it at one distance, and the section of the same size. */
+static bool moved_as_one(const struct comparison *comparison, const struct section *a, const struct section *b, uint64_t *where)
+{
+	uint64_t distance = b->span.start - a->span.start;
+
+	for (size_t i = 0; i < comparison->data.winners.count; i++) {
+		const struct vote *vote = &comparison->data.winners.item[i];
+
+		if (range_holds(a->span, vote->from) && range_holds(b->span, vote->to) && vote->to - vote->from != distance) {
+			*where = vote->from;
+			return false;
+		}
+	}
+	*where = a->span.end;
+	return a->span.end - a->span.start == b->span.end - b->span.start;
+}
+
+static void check_values(struct data_check *check, const struct section *a, const struct section *b)
+{
+	struct comparison *comparison = check->comparison;
+	const struct program *old = &comparison->old, *new = &comparison->new;
+	uint64_t size = a->span.end - a->span.start;
+
+	for (uint64_t at = 0; at < size;) {
+		const struct data_ref *x = at % 8 ? NULL : program_data_ref(old, a->span.start + at);
+		const struct data_ref *y = at % 8 ? NULL : program_data_ref(new, b->span.start + at);
+
+		if (x && y) {
+			if (pointers_compare(comparison, x, y))
+				report(check, "the initial value of a pointer differs", a->span.start + at);
+			at += 8;
+		} else if (a->data[at] != b->data[at] || (x && !x->guessed) || (y && !y->guessed)) {
+			report(check, "the initial value of a variable differs", a->span.start + at);
+			at = (at | 7) + 1;
+		} else {
+			at++;
+		}
+	}
+}
+
+static void check_section(struct data_check *check, const struct section *section)
+{
+	const struct section *other = counterpart(check->comparison, section);
+	uint64_t where = section->span.start;
+
+	if (!other || other->relro || !other->write) {
+		report(check, "a section of variables has no counterpart", where);
+		return;
+	}
+	if (!moved_as_one(check->comparison, section, other, &where)) {
+		check->status = refuse(check->error, "%s: the layout of %s changed at %s+0x%lx: a variable grew, moved or is new, and the process holds the old one",
+				       check->comparison->old.image->name, section->name, check->comparison->old.image->name, (unsigned long)where);
+		return;
+	}
+	if (section->data && other->data)
+		check_values(check, section, other);
+}
+
+enum status changes_check_data(struct comparison *comparison, struct patch *patch, struct error *error)
+{
+	struct data_check check = { .comparison = comparison, .patch = patch, .error = error };
+	const struct image *old = comparison->old.image;
+
+	for (size_t i = 0; i < old->sections.count; i++) {
+		const struct section *section = &old->sections.item[i];
+
+		if (section->write && !section->relro && !section_is_slots(section))
+			check_section(&check, section);
+	}
+	return check.status;
+}

@@ -1,0 +1,99 @@
+/* comparison.h: what the steps of diff_images() share. */
+#ifndef STENT_DIFF_COMPARISON_H
+#define STENT_DIFF_COMPARISON_H
+
+#include "diff/diff.h"
+#include "program/program.h"
+
+/* "Unchanged code refers to `from` in the old image where it refers to `to` in the new one." */
+struct vote {
+	uint64_t from, to;
+	uint32_t count;		/* how many references say so */
+};
+
+/* Votes sorted by (from, to), duplicates merged; and for each `from` the winner. */
+struct vote_map {
+	ARRAY(struct vote) votes;
+	ARRAY(struct vote) winners;	/* one per `from`, sorted by from */
+	ARRAY(struct vote) reverse;	/* the winners with from and to exchanged, sorted by from */
+};
+
+/* Remembers answers about pairs of addresses: open addressing, keys are never 0. */
+struct memo {
+	uint64_t *key;
+	uint8_t *value;
+	size_t count, room;
+};
+
+struct comparison {
+	const struct diff_options *options;
+	struct program old, new;
+	uint32_t *new_of;	/* per old function: its counterpart or NO_FUNCTION */
+	uint32_t *old_of;	/* per new function */
+	bool *alike;		/* per old function: same bytes as its counterpart but for references */
+	bool *changed;		/* per old function that has a counterpart: not alike, or a reference differs */
+	struct vote_map data;	/* data addresses, from functions that are not changed, and pointers in data */
+	struct memo constants;	/* answers of constants_equal() */
+};
+
+/* match.c: fill new_of, old_of, alike and data. */
+void match_functions(struct comparison *comparison);
+
+/* match.c: collect the data votes anew from the functions that are not changed. */
+void match_data(struct comparison *comparison);
+
+/* votes.c */
+void votes_add(struct vote_map *map, uint64_t from, uint64_t to);
+void votes_count(struct vote_map *map);	/* after the last votes_add(): merge, and find winners */
+void votes_clear(struct vote_map *map);
+const struct vote *votes_winner(const struct vote_map *map, uint64_t from);
+const struct vote *votes_reverse(const struct vote_map *map, uint64_t to);
+
+/* variables.c: counterpart of an address in writable or relocated data, by an exact vote or because the votes on both
+ * sides moved by the same distance. False when neither holds. */
+bool variable_in_new(const struct comparison *comparison, uint64_t old_address, uint64_t *new_address);
+bool variable_in_old(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address);
+
+/* Why two references are not the same. */
+enum difference { SAME, DIFFERENT_CALLEE, DIFFERENT_STRING, DIFFERENT_CONSTANT, DIFFERENT_VARIABLE };
+
+/* equal.c: do the addresses name matched items? For references of code with an access size (else 0). */
+enum difference references_compare(struct comparison *comparison, uint64_t old_target, uint64_t new_target,
+				   uint8_t kind, uint8_t access);
+
+/* equal.c: the same item of data with the same content, followed through pointers? */
+enum difference constants_compare(struct comparison *comparison, uint64_t old_address, uint64_t new_address);
+
+/* equal.c: pointers in data that stand at matched places. */
+enum difference pointers_compare(struct comparison *comparison, const struct data_ref *old_ref, const struct data_ref *new_ref);
+
+/* Constant while the process runs: not writable, or written by the dynamic linker only. */
+bool section_is_constant(const struct section *section);
+/* Slots of the global offset table: matched by what they hold. */
+bool section_is_slots(const struct section *section);
+
+/* The NUL-terminated printable text at the address, or NULL. */
+const char *text_at(const struct image *image, uint64_t address);
+
+/* memo.c */
+uint8_t *memo_entry(struct memo *memo, uint64_t key);	/* value for the key, 0 when it is new */
+void memo_free(struct memo *memo);
+
+/* changes.c: mark changed functions, to a fixed point. */
+void changes_find(struct comparison *comparison);
+/* changes.c: refuse what differs in data that lives in the process. */
+enum status changes_check_data(struct comparison *comparison, struct patch *patch, struct error *error) must_check;
+
+/* explain.c: class and detail of the change of one matched function. */
+void change_explain(struct comparison *comparison, uint32_t old_function, struct patch_function *out);
+
+/* plan.c: how to redirect the old entry; a static reason why not, or NULL. */
+const char *entry_plan_make(const struct program *program, uint32_t function, struct patch_function *out);
+
+/* startup.c: may start-up code that stays old go on calling replaced functions? */
+enum status startup_check(struct comparison *comparison, const struct patch *patch, struct error *error) must_check;
+
+/* slice.c: put functions, segments and bindings into the patch. */
+enum status slice_build(struct comparison *comparison, struct patch *patch, struct error *error) must_check;
+
+#endif

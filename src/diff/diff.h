@@ -1,0 +1,32 @@
+/*
+ * diff.h: from two builds of one image to a patch.
+ *
+ * Soundness rests on one condition (docs/design.md): a function is left alone only if old and new code
+ * are the same bytes but for references, and every reference leads to the matched item: a
+ * matched function, the same import, the same variable, constant data of the same content. Whatever
+ * the matching gets wrong makes more functions count as changed, never fewer.
+ */
+#ifndef STENT_DIFF_DIFF_H
+#define STENT_DIFF_DIFF_H
+
+#include "base/error.h"
+#include "patch/patch.h"
+
+struct diff_options {
+	const char *name;		/* of the patch, or NULL: made from image and versions */
+	const char *description;	/* or NULL */
+	const char *old_version, *new_version;	/* or NULL: the first bytes of the build-ids */
+	bool allow_layout;		/* take displacement-only changes for ordinary ones */
+	bool allow_data;		/* leave changed initial values and constant tables as they are in the process */
+	bool keep_lines;		/* redirect functions too in which only line numbers changed */
+};
+
+/*
+ * Compare two files and fill in *patch (to be freed with patch_free() in any case).
+ * STATUS_NOTHING: identical, or no function differs. STATUS_REFUSED: unrelated, or a change that cannot be
+ * made in a running process; each reason is a line. STATUS_ERROR: unreadable input.
+ */
+enum status diff_images(const char *old_path, const char *new_path, const struct diff_options *options,
+			struct patch *patch, struct error *error) must_check;
+
+#endif

@@ -1,0 +1,231 @@
+/*
+ * equal.c: do an old and a new address name the same item?
+ *
+ * Functions by the matching, imports by name, variables by where unchanged code says they went, constants
+ * by their content, followed through pointers and through tables of offsets (jump tables).
+ */
+#include <string.h>
+
+#include "diff/comparison.h"
+
+bool section_is_slots(const struct section *section)
+{
+	return strcmp(section->name, ".got") == 0 || strcmp(section->name, ".got.plt") == 0;
+}
+
+bool section_is_constant(const struct section *section)
+{
+	return !section->execute && section->data && (!section->write || section->relro);
+}
+
+/* Bytes of the UTF-8 sequence (RFC 3629) at the start of [at, end) that a text may contain; 0 for none. */
+static size_t text_sequence(const uint8_t *at, const uint8_t *end)
+{
+	size_t size = *at < 0x80 ? 1 : *at >= 0xc2 && *at < 0xe0 ? 2 : *at >= 0xe0 && *at < 0xf0 ? 3 : *at >= 0xf0 && *at < 0xf5 ? 4 : 0;
+
+	if (size > (size_t)(end - at) || (size == 1 && *at < 0x20 && !(*at >= '\a' && *at <= '\r') && *at != 0x1b) || *at == 0x7f)
+		return 0;
+	for (size_t i = 1; i < size; i++)
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	return size;
+}
+
+const char *text_at(const struct image *image, uint64_t address)
+{
+	const struct section *section = image_section(image, address);
+	const uint8_t *start, *end;
+	size_t size;
+
+	if (!section || section->write || section->execute || !section->data)
+		return NULL;
+	start = section->data + (address - section->span.start);
+	end = section->data + (section->span.end - section->span.start);
+	for (const uint8_t *at = start; at < end && (!*at || (size = text_sequence(at, end))); at += size)
+		if (!*at)
+			return at > start ? (const char *)start : NULL;
+	return NULL;
+}
+
+/* Position of an address inside a function: which part, and how far into it. */
+static bool same_place(const struct comparison *comparison, uint32_t f, uint64_t old_address, uint32_t g, uint64_t new_address)
+{
+	const struct code_range *a = program_range(&comparison->old, old_address), *b = program_range(&comparison->new, new_address);
+	const struct function *x = &comparison->old.functions.item[f], *y = &comparison->new.functions.item[g];
+
+	for (size_t i = 0; i < x->parts.count && i < y->parts.count; i++)
+		if (&comparison->old.ranges.item[x->parts.item[i]] == a && &comparison->new.ranges.item[y->parts.item[i]] == b)
+			return old_address - a->span.start == new_address - b->span.start;
+	return false;
+}
+
+static enum difference compare_code(struct comparison *comparison, uint64_t old_target, uint64_t new_target)
+{
+	uint32_t f = program_function(&comparison->old, old_target), g = program_function(&comparison->new, new_target);
+
+	if (f == NO_FUNCTION || g == NO_FUNCTION) {
+		const struct relocation *x = program_stub(&comparison->old, old_target), *y = program_stub(&comparison->new, new_target);
+
+		if (f != g || !x || !y || x->type != y->type || x->addend != y->addend)
+			return DIFFERENT_CALLEE;
+		if (!x->symbol || !y->symbol)
+			return DIFFERENT_CALLEE;
+		return strcmp(x->symbol, y->symbol) == 0 ? SAME : DIFFERENT_CALLEE;
+	}
+	if (comparison->new_of[f] != g)
+		return DIFFERENT_CALLEE;
+	if (old_target == comparison->old.functions.item[f].entry)
+		return new_target == comparison->new.functions.item[g].entry ? SAME : DIFFERENT_CALLEE;
+	return comparison->alike[f] && same_place(comparison, f, old_target, g, new_target) ? SAME : DIFFERENT_CALLEE;
+}
+
+enum difference pointers_compare(struct comparison *comparison, const struct data_ref *x, const struct data_ref *y)
+{
+	if (x->kind != y->kind || !x->target != !y->target)
+		return DIFFERENT_CONSTANT;
+	if (!x->target) {
+		bool named = x->symbol && y->symbol;
+
+		if (named ? strcmp(x->symbol, y->symbol) != 0 : x->symbol != y->symbol)
+			return DIFFERENT_CALLEE;
+		return x->addend == y->addend ? SAME : DIFFERENT_CONSTANT;
+	}
+	if ((x->guessed || y->guessed) && x->target == y->target)
+		return SAME;
+	return references_compare(comparison, x->target, y->target, REF_ADDRESS, 0);
+}
+
+/* A table of 32-bit offsets from its own start: to places in code (switch) or to constants. */
+static bool same_offset_entry(struct comparison *comparison, uint64_t old_base, const uint8_t *x, uint64_t new_base, const uint8_t *y)
+{
+	uint64_t old_target = old_base + (uint64_t)(int64_t)(int32_t)load32(x);
+	uint64_t new_target = new_base + (uint64_t)(int64_t)(int32_t)load32(y);
+
+	if (program_range(&comparison->old, old_target) && program_range(&comparison->new, new_target))
+		return compare_code(comparison, old_target, new_target) == SAME;
+
+	const char *a = text_at(comparison->old.image, old_target), *b = text_at(comparison->new.image, new_target);
+
+	return a && b && strcmp(a, b) == 0;
+}
+
+static const uint8_t *section_bytes(const struct image *image, uint64_t address)
+{
+	const struct section *section = image_section(image, address);
+
+	return section->data + (address - section->span.start);
+}
+
+/* Compare bytes [start, size) of two constants, pointer by pointer and byte by byte. */
+static enum difference compare_content(struct comparison *comparison, uint64_t old_address, uint64_t new_address,
+				       uint64_t start, uint64_t size)
+{
+	const struct program *old = &comparison->old, *new = &comparison->new;
+	const uint8_t *x = section_bytes(old->image, old_address), *y = section_bytes(new->image, new_address);
+	size_t next_old = program_data_ref_index(old, old_address + start), next_new = program_data_ref_index(new, new_address + start);
+
+	for (uint64_t at = start; at < size;) {
+		const struct data_ref *a = next_old < old->data_refs.count ? &old->data_refs.item[next_old] : NULL;
+		const struct data_ref *b = next_new < new->data_refs.count ? &new->data_refs.item[next_new] : NULL;
+		bool pointer_old = a && a->where == old_address + at, pointer_new = b && b->where == new_address + at;
+
+		if (pointer_old && pointer_new) {
+			enum difference difference = pointers_compare(comparison, a, b);
+
+			if (difference)
+				return difference;
+			at += 8;
+		} else if (x[at] == y[at] && !(pointer_old && !a->guessed) && !(pointer_new && !b->guessed)) {
+			at++;
+		} else if ((at & ~UINT64_C(3)) + 4 <= size && same_offset_entry(comparison, old_address, x + (at & ~UINT64_C(3)),
+										 new_address, y + (at & ~UINT64_C(3)))) {
+			at = (at & ~UINT64_C(3)) + 4;
+		} else {
+			return DIFFERENT_CONSTANT;
+		}
+		while (next_old < old->data_refs.count && old->data_refs.item[next_old].where < old_address + at)
+			next_old++;
+		while (next_new < new->data_refs.count && new->data_refs.item[next_new].where < new_address + at)
+			next_new++;
+	}
+	return SAME;
+}
+
+static enum difference compare_items(struct comparison *comparison, uint64_t old_address, uint64_t new_address, uint64_t access)
+{
+	const struct section *a = image_section(comparison->old.image, old_address);
+	const struct section *b = image_section(comparison->new.image, new_address);
+	uint64_t old_size = program_item_end(&comparison->old, old_address) - old_address;
+	uint64_t new_size = program_item_end(&comparison->new, new_address) - new_address;
+	uint64_t size = old_size < new_size ? old_size : new_size, done = 0;
+	const char *old_text = text_at(comparison->old.image, old_address), *new_text = text_at(comparison->new.image, new_address);
+
+	if (access) {
+		size = access;
+		if (access > a->span.end - old_address || access > b->span.end - new_address)
+			return DIFFERENT_CONSTANT;
+	} else if (old_text && new_text && strcmp(old_text, new_text) == 0) {
+		/* The linker shares the tails of strings, so a boundary may lie inside of one. */
+		done = strlen(old_text) + 1;
+	}
+	if (done >= size)
+		return SAME;
+
+	enum difference difference = compare_content(comparison, old_address, new_address, done, size);
+
+	return difference && old_text && new_text && !done ? DIFFERENT_STRING : difference;
+}
+
+enum difference constants_compare(struct comparison *comparison, uint64_t old_address, uint64_t new_address)
+{
+	/* Images are smaller than 4 GiB each: image_open() and the reach of references bound them. Answers are kept plus one;
+	 * while one is being found (a structure that points back to itself) it counts as SAME. */
+	uint64_t key = ((old_address - comparison->old.image->span.start) << 32 | (new_address - comparison->new.image->span.start)) + 1;
+	uint8_t *known = memo_entry(&comparison->constants, key);
+	enum difference difference;
+
+	if (*known)
+		return (enum difference)(*known - 1);
+	*known = SAME + 1;
+	difference = compare_items(comparison, old_address, new_address, 0);
+	*memo_entry(&comparison->constants, key) = (uint8_t)(difference + 1);
+	return difference;
+}
+
+static enum difference compare_slots(struct comparison *comparison, uint64_t old_target, uint64_t new_target)
+{
+	const struct data_ref *x = program_data_ref(&comparison->old, old_target), *y = program_data_ref(&comparison->new, new_target);
+
+	if (!x || !y)
+		return x || y ? DIFFERENT_CALLEE : SAME;
+	return pointers_compare(comparison, x, y) ? DIFFERENT_CALLEE : SAME;
+}
+
+enum difference references_compare(struct comparison *comparison, uint64_t old_target, uint64_t new_target, uint8_t kind, uint8_t access)
+{
+	const struct section *a = image_section(comparison->old.image, old_target);
+	const struct section *b = image_section(comparison->new.image, new_target);
+	uint64_t mapped;
+
+	if (!a || !b) {
+		/* The ends of sections, the ELF header, null of a weak symbol: compared by place. */
+		if (variable_in_new(comparison, old_target, &mapped))
+			return mapped == new_target ? SAME : DIFFERENT_VARIABLE;
+		return a == b && old_target - comparison->old.image->span.start == new_target - comparison->new.image->span.start
+			       ? SAME : DIFFERENT_VARIABLE;
+	}
+	if (a->execute != b->execute)
+		return DIFFERENT_CALLEE;
+	if (a->execute)
+		return compare_code(comparison, old_target, new_target);
+	if (section_is_slots(a) && section_is_slots(b))
+		return compare_slots(comparison, old_target, new_target);
+	if (section_is_constant(a) && section_is_constant(b)) {
+		if (kind == REF_LOAD && access)
+			return compare_items(comparison, old_target, new_target, access);
+		return constants_compare(comparison, old_target, new_target);
+	}
+	if (section_is_constant(a) != section_is_constant(b))
+		return DIFFERENT_VARIABLE;
+	return variable_in_new(comparison, old_target, &mapped) && mapped == new_target ? SAME : DIFFERENT_VARIABLE;
+}

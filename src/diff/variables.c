@@ -1,0 +1,87 @@
+/*
+ * variables.c: where data went that the process holds.
+ *
+ * An address that unchanged code refers to in both builds is known. Any other is known only between two known ones
+ * (or the ends of the section) that moved by the same distance. Between two that moved by different
+ * distances something grew or was put in: what lies there is never guessed.
+ */
+#include <string.h>
+
+#include "diff/comparison.h"
+
+struct anchor_pair {
+	uint64_t from, to;
+};
+
+static const struct section *section_named(const struct program *program, const char *name)
+{
+	for (size_t i = 0; i < program->image->sections.count; i++)
+		if (strcmp(program->image->sections.item[i].name, name) == 0)
+			return &program->image->sections.item[i];
+	return NULL;
+}
+
+/* First vote at or behind the address. */
+static size_t lower_bound(const struct vote *votes, size_t count, uint64_t address)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (votes[middle].from < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Votes of `from`'s section that lead out of its counterpart do not count. */
+static bool leads_home(const struct vote *vote, const struct section *from, const struct section *to)
+{
+	return range_holds(from->span, vote->from) && range_holds(to->span, vote->to);
+}
+
+static bool translate(const struct program *from, const struct program *to, const struct vote *votes, size_t count,
+		      uint64_t address, uint64_t *out)
+{
+	const struct section *section = image_section(from->image, address);
+	const struct section *other = section ? section_named(to, section->name) : NULL;
+	size_t next = lower_bound(votes, count, address), before = next;
+
+	if (next < count && votes[next].from == address) {
+		*out = votes[next].to;
+		return true;
+	}
+	if (!other || section->execute)
+		return false;
+
+	struct anchor_pair low = { section->span.start, other->span.start };
+	struct anchor_pair high = { section->span.end, other->span.end };
+
+	while (before > 0 && votes[before - 1].from >= section->span.start && !leads_home(&votes[before - 1], section, other))
+		before--;
+	if (before > 0 && leads_home(&votes[before - 1], section, other))
+		low = (struct anchor_pair){ votes[before - 1].from, votes[before - 1].to };
+	while (next < count && votes[next].from < section->span.end && !leads_home(&votes[next], section, other))
+		next++;
+	if (next < count && leads_home(&votes[next], section, other))
+		high = (struct anchor_pair){ votes[next].from, votes[next].to };
+	if (low.to - low.from != high.to - high.from)
+		return false;
+	*out = address + (low.to - low.from);
+	return true;
+}
+
+bool variable_in_new(const struct comparison *comparison, uint64_t old_address, uint64_t *new_address)
+{
+	return translate(&comparison->old, &comparison->new, comparison->data.winners.item, comparison->data.winners.count,
+			 old_address, new_address);
+}
+
+bool variable_in_old(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address)
+{
+	return translate(&comparison->new, &comparison->old, comparison->data.reverse.item, comparison->data.reverse.count,
+			 new_address, old_address);
+}
