@@ -1,7 +1,14 @@
-# stent: live patching for Linux. Targets: all (default), demo, check, clean; docs/design.md says what is where.
+# stent: live patching for Linux. docs/design.md says what is where.
+#
+#   make            build/stent
+#   make demo       a fix goes into a running redis-server, and out again (installs what is missing)
+#   make check      every test there is (installs what is missing); the last line has the sums
+#   make install    PREFIX=/usr/local DESTDIR=
+#   make clean
 
 CC       ?= gcc
 BUILD    ?= build
+PREFIX   ?= /usr/local
 CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2
 VERSION  := 0.1
@@ -26,15 +33,45 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(COMPILE) -c -o $@ $<
 
-# Unit tests: one program per tests/unit/test_*.c.
-UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+# Unit tests: one program per tests/unit/test_*.c. The same again, with sanitizers, under $(BUILD)/asan.
+UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 unit: $(UNIT)
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libstent.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
+SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+asan:
+	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS='$(SANITIZE)' unit
+
+# Live tests: tests/live/*.sh, and test_*.c, which are linked with libstent and cmocka. All other *.c
+# there are victims: programs of one file that know nothing of stent.
+SPIES   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/live/test_*.c))
+VICTIMS := $(filter-out $(SPIES),$(patsubst %.c,$(BUILD)/%,$(wildcard tests/live/*.c)))
+live-programs: $(SPIES) $(VICTIMS)
+$(SPIES): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libstent.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka -pthread
+$(VICTIMS): $(BUILD)/%: %.c
+	@mkdir -p $(@D)
+	$(COMPILE) $(LDFLAGS) -Wl,--build-id -pthread -o $@ $<
+
+# The recursive calls begin once everything that they need is installed.
+check:
+	@scripts/deps build check
+	+@$(MAKE) --no-print-directory all unit asan live-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
+	@BUILD=$(BUILD) tests/run $(wildcard tests/static/*.sh) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
+		$(SPIES) $(wildcard tests/live/*.sh) $(wildcard tests/real/*.sh)
+
+demo:
+	@scripts/deps build
+	+@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) demo/demo.sh
+
+install: $(BUILD)/stent
+	install -D -m 755 $(BUILD)/stent $(DESTDIR)$(PREFIX)/bin/stent
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit clean
+.PHONY: all unit asan live-programs check demo install clean
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

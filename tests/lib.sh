@@ -1,0 +1,117 @@
+# lib.sh: for test scripts, which speak TAP (https://testanything.org): source it first, then
+#
+#	plan 3				how many results follow
+#	ok "what holds"			one result; not_ok and skip likewise
+#	check "what holds" command...	ok if the command succeeds, else not_ok with what it printed
+#	start command...		run in the background, pid in $started; ended when the script ends
+#	within 5 command...		try the command again until it succeeds, for so many seconds
+#	limit 10 command...		run it, but end it after so many seconds (exit status 124)
+#	skip_all "why"			instead of a plan: nothing can be tested here; ends the script
+#
+# A folder for the script's files is in $scratch; it is removed at the end. $build is the build's folder,
+# $stent the program. The current folder is the top of the source tree.
+# shellcheck shell=bash
+set -u
+export LC_ALL=C
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd) || exit 1
+cd "$top" || exit 1
+build=${BUILD:-build}
+case $build in /*) ;; *) build=$top/$build ;; esac
+# shellcheck disable=SC2034 # for the scripts
+stent=$build/stent
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/stent-test.XXXXXX") || exit 1
+started=
+started_all=()
+results=0
+failures=0
+
+# Only what this script started, by pid. A pid stays ours until it is waited for, so it cannot be another's.
+clean_up() {
+	local status=$? pid
+	trap - EXIT
+	for pid in ${started_all[@]+"${started_all[@]}"}; do
+		kill -TERM "$pid" 2>/dev/null
+	done
+	for pid in ${started_all[@]+"${started_all[@]}"}; do
+		within 5 ended "$pid" || kill -KILL "$pid" 2>/dev/null
+		wait "$pid" 2>/dev/null
+	done
+	rm -rf "$scratch"
+	[ "$status" != 0 ] || [ "$failures" = 0 ] || status=1
+	exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
+
+# Gone or a zombie (which `wait` then takes away).
+ended() {	# PID
+	! kill -0 "$1" 2>/dev/null || grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
+}
+
+plan() {
+	echo "1..$1"
+}
+
+ok() {
+	results=$((results + 1))
+	echo "ok $results - $*"
+}
+
+not_ok() {
+	results=$((results + 1))
+	failures=$((failures + 1))
+	echo "not ok $results - $*"
+}
+
+skip() {	# WHAT WHY
+	results=$((results + 1))
+	echo "ok $results - $1 # SKIP ${2-}"
+}
+
+skip_all() {
+	echo "1..0 # SKIP $*"
+	exit 0
+}
+
+diag() {
+	local text=$*
+	echo "# ${text//$'\n'/$'\n'# }"
+}
+
+check() {	# WHAT COMMAND...
+	local what=$1 output status
+	shift
+	output=$("$@" 2>&1)
+	status=$?
+	if [ "$status" = 0 ]; then
+		ok "$what"
+	else
+		not_ok "$what"
+		diag "exit status $status of: $*"
+		[ -z "$output" ] || diag "$output"
+	fi
+	return "$status"
+}
+
+start() {
+	"$@" &
+	started=$!
+	started_all+=("$started")
+}
+
+within() {	# SECONDS COMMAND...
+	local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+	shift
+	until "$@"; do
+		[ "${EPOCHREALTIME/./}" -lt "$end" ] || return 1
+		sleep 0.02
+	done
+}
+
+limit() {	# SECONDS COMMAND...
+	local seconds=$1
+	shift
+	timeout -k 5 "$seconds" "$@"
+}

@@ -1,0 +1,20 @@
+#!/bin/bash
+# cppcheck and shellcheck have nothing to say, where they are installed.
+. "$(dirname "$0")/../lib.sh"
+plan 2
+
+if command -v cppcheck >/dev/null; then
+	check "cppcheck" cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability \
+		--inline-suppr --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
+		-D_GNU_SOURCE -DSTENT_VERSION='"0"' -j "$(nproc)" --cppcheck-build-dir="$scratch" -Isrc src
+else
+	skip "cppcheck" "cppcheck is not installed"
+fi
+
+if command -v shellcheck >/dev/null; then
+	scripts=$(grep -rlE '^#!/bin/(ba)?sh' .ci scripts demo tests 2>/dev/null)
+	# shellcheck disable=SC2086 # file names of this tree, without spaces
+	check "shellcheck" shellcheck --severity=info -x -P SCRIPTDIR $scripts
+else
+	skip "shellcheck" "shellcheck is not installed"
+fi
