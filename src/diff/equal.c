@@ -201,11 +201,26 @@ static enum difference compare_slots(struct comparison *comparison, uint64_t old
 	return pointers_compare(comparison, x, y) ? DIFFERENT_CALLEE : SAME;
 }
 
+/* Code refers to unwind tables never, but to the end of the constants before them (the end of an array). */
+static const struct section *section_ended_by(const struct image *image, uint64_t address)
+{
+	const struct section *section = image_section(image, address);
+
+	if (!section || section == image->sections.item || section->span.start != address || strncmp(section->name, ".eh_frame", 9) != 0)
+		return NULL;
+	return section - 1;
+}
+
 enum difference references_compare(struct comparison *comparison, uint64_t old_target, uint64_t new_target, uint8_t kind, uint8_t access)
 {
 	const struct section *a = image_section(comparison->old.image, old_target);
 	const struct section *b = image_section(comparison->new.image, new_target);
+	const struct section *old_ended = section_ended_by(comparison->old.image, old_target);
+	const struct section *new_ended = section_ended_by(comparison->new.image, new_target);
 	uint64_t mapped;
+
+	if (old_ended && new_ended)
+		return strcmp(old_ended->name, new_ended->name) == 0 ? SAME : DIFFERENT_CONSTANT;
 
 	if (!a || !b) {
 		/* The ends of sections, the ELF header, null of a weak symbol: compared by place. */
