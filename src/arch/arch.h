@@ -153,6 +153,9 @@ struct arch {
 	/* True when the bytes that end at `end` (`size` of them, at least 8 where there are) end with a call instruction. */
 	bool (*ends_with_call)(const uint8_t *end, size_t size);
 
+	/* Registers that a call need not preserve, as a mask like insn.clobbers (psABI figure 3.4). */
+	uint64_t call_clobbers;
+
 	/* Kind of a dynamic relocation, by its number in the psABI. */
 	enum reloc_kind (*relocation)(uint32_t type);
 };

@@ -90,8 +90,8 @@ void change_explain(struct comparison *comparison, uint32_t old_function, struct
 /* plan.c: how to redirect the old entry; a static reason why not, or NULL. */
 const char *entry_plan_make(const struct program *program, uint32_t function, struct patch_function *out);
 
-/* startup.c: may start-up code that stays old go on calling replaced functions? */
-enum status startup_check(struct comparison *comparison, const struct patch *patch, struct error *error) must_check;
+/* clobbers.c: may start-up code that stays old go on calling replaced functions? */
+enum status startup_callees_check(struct comparison *comparison, const struct patch *patch, struct error *error) must_check;
 
 /* slice.c: put functions, segments and bindings into the patch. */
 enum status slice_build(struct comparison *comparison, struct patch *patch, struct error *error) must_check;

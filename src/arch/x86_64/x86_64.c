@@ -18,5 +18,7 @@ const struct arch arch_x86_64 = {
 	.switch_size = X86_64_SWITCH_SIZE,
 	.write_switch = x86_64_write_switch,
 	.ends_with_call = x86_64_ends_with_call,
+	/* All but rbx, rsp, rbp and r12 to r15. */
+	.call_clobbers = ~(UINT64_C(1) << 3 | UINT64_C(1) << 4 | UINT64_C(1) << 5 | UINT64_C(0xf) << 12),
 	.relocation = x86_64_relocation,
 };

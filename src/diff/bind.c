@@ -1,0 +1,345 @@
+/*
+ * bind.c: what each reference of the slice's code means in the running process.
+ *
+ * Inside the slice nothing needs binding: it keeps the new image's layout. What must be bound:
+ *  - a function that has a counterpart: always its entry in the old image. A changed one is redirected
+ *    there, so function pointers stay comparable, and a later patch of it takes effect for this slice too;
+ *  - imports: the old image's own stubs and slots for the same symbol;
+ *  - variables, and constants that hold pointers (their address is an identity): where they are now.
+ * Constants without pointers (texts, tables, floating point) are the slice's own.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff/slicing.h"
+
+static void add_binding(struct slicing *slicing, uint64_t where, uint32_t type, enum anchor anchor, uint64_t target, int64_t addend)
+{
+	*array_add(&slicing->patch->bindings) = (struct patch_binding){
+		.where = where, .type = type, .anchor = anchor, .target = target, .addend = addend };
+}
+
+static void cannot_bind(struct slicing *slicing, uint64_t from, uint64_t target, const char *why)
+{
+	const struct program *new = &slicing->comparison->new;
+	uint32_t function = program_function(new, from);
+	char *name = function != NO_FUNCTION ? program_function_name(new, function) : text_format("%s+0x%lx", new->image->name, (unsigned long)from);
+
+	slicing->status = refuse(slicing->error, "%s: its new code at 0x%lx refers to 0x%lx of the new build: %s", name,
+				 (unsigned long)from, (unsigned long)target, why);
+	free(name);
+}
+
+static void bind_field(struct slicing *slicing, const struct code_ref *ref, enum anchor anchor, uint64_t target)
+{
+	if (ref->kind != REF_ABSOLUTE) {
+		add_binding(slicing, ref->where, BINDING_PC32, anchor, target, -(int64_t)ref->tail);
+		return;
+	}
+	add_binding(slicing, ref->where, ref->size == 8 ? BINDING_ABSOLUTE64 : BINDING_ABSOLUTE32S, anchor, target, 0);
+}
+
+/* --- the old image's stubs, by symbol --- */
+
+static int compare_stubs(const void *one, const void *other)
+{
+	const struct data_ref *a = one, *b = other;
+	int order = strcmp(a->symbol, b->symbol);
+
+	return order ? order : (a->where > b->where) - (a->where < b->where);
+}
+
+void bind_prepare(struct slicing *slicing)
+{
+	const struct program *old = &slicing->comparison->old;
+
+	for (size_t i = 0; i < old->image->sections.count; i++) {
+		const struct section *section = &old->image->sections.item[i];
+
+		/* Entries of .plt and .plt.sec are 16 bytes, of .plt.got 8 (psABI 5.2). */
+		if (!section->execute || strncmp(section->name, ".plt", 4) != 0)
+			continue;
+		for (uint64_t at = section->span.start; at < section->span.end; at += 8) {
+			const struct relocation *slot = program_stub(old, at);
+
+			if (slot && slot->symbol)
+				*array_add(&slicing->stubs) = (struct data_ref){ .where = at, .symbol = slot->symbol };
+		}
+	}
+	if (slicing->stubs.count)
+		qsort(slicing->stubs.item, slicing->stubs.count, sizeof(*slicing->stubs.item), compare_stubs);
+}
+
+static const struct data_ref *old_stub(const struct slicing *slicing, const char *symbol)
+{
+	for (size_t i = 0; symbol && i < slicing->stubs.count; i++)
+		if (strcmp(slicing->stubs.item[i].symbol, symbol) == 0)
+			return &slicing->stubs.item[i];
+	return NULL;
+}
+
+/* --- code --- */
+
+static void forward(struct slicing *slicing, uint64_t where, uint64_t target)
+{
+	for (size_t i = 0; i < slicing->forwarders.count; i++)
+		if (slicing->forwarders.item[i].where == where)
+			return;
+	*array_add(&slicing->forwarders) = (struct forwarder){ where, target };
+}
+
+static void bind_entry(struct slicing *slicing, const struct code_ref *ref, uint32_t target)
+{
+	const struct comparison *comparison = slicing->comparison;
+	uint32_t f = comparison->old_of[target];
+
+	if (f == NO_FUNCTION) {
+		slicing_include(slicing, target);
+		if (ref->kind == REF_ABSOLUTE)
+			bind_field(slicing, ref, ANCHOR_SLICE, ref->target);
+	} else if (ref->size >= 4) {
+		bind_field(slicing, ref, ANCHOR_OLD, comparison->old.functions.item[f].entry);
+	} else if (!slicing->included[target]) {
+		forward(slicing, ref->target, comparison->old.functions.item[f].entry);
+	}
+}
+
+/* Into the middle of another function: only where that one is the same code in both builds. */
+static void bind_inside(struct slicing *slicing, const struct code_ref *ref, uint32_t target)
+{
+	const struct comparison *comparison = slicing->comparison;
+	uint32_t f = comparison->old_of[target];
+	const struct function *x, *y = &comparison->new.functions.item[target];
+
+	if (f == NO_FUNCTION || !comparison->alike[f] || comparison->changed[f] || ref->size < 4) {
+		cannot_bind(slicing, ref->insn, ref->target, "the middle of a function that changed");
+		return;
+	}
+	x = &comparison->old.functions.item[f];
+	for (size_t i = 0; i < y->parts.count; i++) {
+		const struct code_range *a = &comparison->old.ranges.item[x->parts.item[i]], *b = &comparison->new.ranges.item[y->parts.item[i]];
+
+		if (range_holds(b->span, ref->target))
+			bind_field(slicing, ref, ANCHOR_OLD, a->span.start + (ref->target - b->span.start));
+	}
+}
+
+static void bind_code(struct slicing *slicing, const struct code_ref *ref, uint32_t self)
+{
+	const struct program *new = &slicing->comparison->new;
+	uint32_t target = program_function(new, ref->target);
+	const struct relocation *slot;
+	const struct data_ref *stub;
+
+	/* A loop back to the own entry stays inside: memory below the stack pointer may be in use there. */
+	if (target == self && (ref->target != new->functions.item[self].entry || ref->insn_kind == INSN_JUMP ||
+			       ref->insn_kind == INSN_JUMP_CONDITIONAL)) {
+		if (ref->kind == REF_ABSOLUTE)
+			bind_field(slicing, ref, ANCHOR_SLICE, ref->target);
+	} else if (target != NO_FUNCTION && ref->target == new->functions.item[target].entry) {
+		bind_entry(slicing, ref, target);
+	} else if (target != NO_FUNCTION) {
+		bind_inside(slicing, ref, target);
+	} else if ((slot = program_stub(new, ref->target)) && (stub = old_stub(slicing, slot->symbol))) {
+		bind_field(slicing, ref, ANCHOR_OLD, stub->where);
+	} else if (slot && slot->symbol) {
+		slicing->status = refuse(slicing->error, "%s: the new code calls %s, which the running image does not import",
+					 new->image->name, slot->symbol);
+	} else {
+		cannot_bind(slicing, ref->insn, ref->target, "code that belongs to no function");
+	}
+}
+
+/* --- data --- */
+
+/* The old slot that holds the same, or 0. */
+static uint64_t old_slot(const struct slicing *slicing, const struct data_ref *wanted)
+{
+	struct comparison *comparison = slicing->comparison;
+	const struct program *old = &comparison->old;
+
+	for (size_t i = 0; i < old->data_refs.count; i++) {
+		const struct data_ref *ref = &old->data_refs.item[i];
+		const struct section *section = image_section(old->image, ref->where);
+
+		if (ref->kind == wanted->kind && section && section_is_slots(section) && pointers_compare(comparison, ref, wanted) == SAME)
+			return ref->where;
+	}
+	return 0;
+}
+
+static void bind_pointer(struct slicing *slicing, const struct data_ref *ref);
+
+static void copy_section(struct slicing *slicing, uint64_t address)
+{
+	const struct image *image = slicing->comparison->new.image;
+
+	slicing->copied[image_section(image, address) - image->sections.item] = true;
+}
+
+static void bind_slot(struct slicing *slicing, const struct code_ref *ref)
+{
+	const struct data_ref *wanted = program_data_ref(&slicing->comparison->new, ref->target);
+	uint64_t slot = wanted ? old_slot(slicing, wanted) : 0;
+
+	if (slot) {
+		bind_field(slicing, ref, ANCHOR_OLD, slot);
+	} else if (wanted && wanted->kind == RELOC_RELATIVE) {
+		/* A pointer to something of this image: the slice can have a slot of its own. */
+		copy_section(slicing, ref->target);
+		bind_pointer(slicing, wanted);
+		if (ref->kind == REF_ABSOLUTE)
+			bind_field(slicing, ref, ANCHOR_SLICE, ref->target);
+	} else if (wanted && wanted->symbol) {
+		slicing->status = refuse(slicing->error, "%s: the new code needs the symbol %s, which the running image does not import",
+					 slicing->comparison->new.image->name, wanted->symbol);
+	} else {
+		cannot_bind(slicing, ref->insn, ref->target, "a slot of the global offset table that the running image does not have");
+	}
+}
+
+/* Pointers to items, that is: those of a jump table lead into the middle of a function. */
+static bool holds_pointers(const struct program *program, uint64_t address)
+{
+	uint64_t end = program_item_end(program, address);
+
+	for (size_t i = program_data_ref_index(program, address); i < program->data_refs.count && program->data_refs.item[i].where < end; i++) {
+		uint64_t target = program->data_refs.item[i].target;
+		uint32_t function = program_function(program, target);
+
+		if (function == NO_FUNCTION || program->functions.item[function].entry == target)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A constant with pointers has an identity: programs compare its address. So its place in the process is
+ * used, if its content is unchanged and nothing moved between it and its predecessor (else an address could as well be
+ * the end of the one before).
+ */
+static bool bind_identity(struct slicing *slicing, uint64_t address, uint64_t *old_address)
+{
+	struct comparison *comparison = slicing->comparison;
+	uint64_t before;
+
+	return variable_in_old(comparison, address, old_address) && variable_in_old(comparison, address - 1, &before) &&
+	       before == *old_address - 1 && constants_compare(comparison, *old_address, address) == SAME;
+}
+
+/* An address of data. Returns false when it is the slice's own; else anchor and target. */
+static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t address, uint64_t *old_address)
+{
+	const struct program *new = &slicing->comparison->new;
+	const struct section *section = image_section(new->image, address);
+
+	*old_address = 0;
+	if (section && section_is_constant(section) && !section->relro && !holds_pointers(new, address)) {
+		copy_section(slicing, address);
+		return false;
+	}
+	if (section && section_is_constant(section)) {
+		if (bind_identity(slicing, address, old_address))
+			return true;
+		cannot_bind(slicing, from, address, "a constant table with pointers that is new, changed or moved");
+		return true;
+	}
+	if (!variable_in_old(slicing->comparison, address, old_address))
+		cannot_bind(slicing, from, address, "a variable that is new, or whose place in the running image is not certain");
+	return true;
+}
+
+static void bind_data(struct slicing *slicing, const struct code_ref *ref)
+{
+	const struct section *section = image_section(slicing->comparison->new.image, ref->target);
+	uint64_t old_address;
+
+	if (section && section_is_slots(section) && program_data_ref(&slicing->comparison->new, ref->target)) {
+		bind_slot(slicing, ref);
+		return;
+	}
+	if (section && section_is_constant(section) && ref->kind == REF_LOAD && ref->access && !holds_pointers(&slicing->comparison->new, ref->target)) {
+		copy_section(slicing, ref->target);
+		return;
+	}
+	if (resolve_data(slicing, ref->insn, ref->target, &old_address))
+		bind_field(slicing, ref, ANCHOR_OLD, old_address);
+	else if (ref->kind == REF_ABSOLUTE)
+		bind_field(slicing, ref, ANCHOR_SLICE, ref->target);
+}
+
+/* A pointer inside of data that the slice has its own copy of. */
+static void bind_pointer(struct slicing *slicing, const struct data_ref *ref)
+{
+	const struct comparison *comparison = slicing->comparison;
+	uint32_t target = program_function(&comparison->new, ref->target);
+	uint64_t old_address;
+
+	if (target == NO_FUNCTION) {
+		bool live = resolve_data(slicing, ref->where, ref->target, &old_address);
+
+		add_binding(slicing, ref->where, BINDING_ABSOLUTE64, live ? ANCHOR_OLD : ANCHOR_SLICE, live ? old_address : ref->target, 0);
+	} else if (slicing->included[target] && ref->target != comparison->new.functions.item[target].entry) {
+		add_binding(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target, 0);
+	} else if (ref->target != comparison->new.functions.item[target].entry) {
+		cannot_bind(slicing, ref->where, ref->target, "the middle of a function");
+	} else if (comparison->old_of[target] != NO_FUNCTION) {
+		add_binding(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_OLD,
+			    comparison->old.functions.item[comparison->old_of[target]].entry, 0);
+	} else {
+		slicing_include(slicing, target);
+		add_binding(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target, 0);
+	}
+}
+
+/* In an image of fixed address, is the number an address? Where nothing says so, nothing is guessed. */
+static bool is_address(const struct slicing *slicing, uint32_t self, uint64_t target)
+{
+	const struct program *new = &slicing->comparison->new;
+	uint32_t function = program_function(new, target);
+
+	return (function != NO_FUNCTION && (function == self || new->functions.item[function].entry == target)) ||
+	       program_stub(new, target) || votes_reverse(&slicing->comparison->data, target) || text_at(new->image, target);
+}
+
+static void bind_reference(struct slicing *slicing, const struct code_ref *ref, uint32_t self)
+{
+	const struct section *section = image_section(slicing->comparison->new.image, ref->target);
+
+	if (ref->kind == REF_ABSOLUTE && !is_address(slicing, self, ref->target))
+		cannot_bind(slicing, ref->insn, ref->target, "a number that may or may not be an address");
+	else if (section && section->execute)
+		bind_code(slicing, ref, self);
+	else
+		bind_data(slicing, ref);
+}
+
+/* Jump tables of absolute addresses (image of fixed address): constants whose pointers lead into the function itself. */
+static void bind_jump_tables(struct slicing *slicing, uint32_t function)
+{
+	const struct program *new = &slicing->comparison->new;
+
+	for (size_t i = 0; i < new->data_refs.count; i++) {
+		const struct data_ref *ref = &new->data_refs.item[i];
+
+		if (ref->guessed && program_function(new, ref->target) == function && ref->target != new->functions.item[function].entry) {
+			copy_section(slicing, ref->where);
+			add_binding(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target, 0);
+		}
+	}
+}
+
+void bind_function(struct slicing *slicing, uint32_t function)
+{
+	const struct program *new = &slicing->comparison->new;
+	const struct function *g = &new->functions.item[function];
+
+	for (size_t part = 0; part < g->parts.count; part++) {
+		const struct code_range *range = &new->ranges.item[g->parts.item[part]];
+
+		for (uint32_t i = 0; i < range->ref_count; i++)
+			bind_reference(slicing, &new->refs.item[range->first_ref + i], function);
+	}
+	if (new->image->fixed_address)
+		bind_jump_tables(slicing, function);
+}

@@ -1,0 +1,149 @@
+#include "diff/diff.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff/comparison.h"
+
+/* Below this share of functions that match exactly, two builds are taken for unrelated. */
+#define RELATED_PERCENT 50
+
+static char *id_text(const struct build_id *id)
+{
+	char *text = text_format("%*s", id->size * 2, "");
+
+	for (size_t i = 0; i < id->size; i++)
+		for (int half = 0; half < 2; half++)
+			text[i * 2 + half] = "0123456789abcdef"[(id->bytes[i] >> (half ? 0 : 4)) & 15];
+	return text;
+}
+
+/* Version as given, or the first 8 digits of the build-id. free() it. */
+static char *version_text(const char *given, const struct build_id *id)
+{
+	char *text = given ? text_copy(given) : id_text(id);
+
+	if (!given && strlen(text) > 8)
+		text[8] = '\0';
+	return text;
+}
+
+/* Only what patch names may contain (patch.h). */
+static char *default_name(const struct patch *patch)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+:~@-";
+	char *name = text_format("%.80s-%.50s-to-%.50s", patch->image, patch->old_version, patch->new_version);
+
+	for (char *at = name; *at; at++)
+		if (!strchr(allowed, *at))
+			*at = '_';
+	return name;
+}
+
+static void describe(const struct comparison *comparison, struct patch *patch)
+{
+	const struct diff_options *options = comparison->options;
+	const struct image *old = comparison->old.image, *new = comparison->new.image;
+
+	patch->image = text_copy(old->name);
+	patch->old_version = version_text(options->old_version, &old->id);
+	patch->new_version = version_text(options->new_version, &new->id);
+	patch->name = options->name ? text_copy(options->name) : default_name(patch);
+	patch->description = options->description ? text_copy(options->description)
+						  : text_format("%s from %s to %s", patch->image, patch->old_version, patch->new_version);
+	patch->tool = text_copy("stent " STENT_VERSION);
+	patch->machine = old->arch->machine;
+	patch->fixed_address = old->fixed_address;
+	patch->old_id = old->id;
+	patch->new_id = new->id;
+	patch->old_span = old->span;
+	patch->new_span = new->span;
+}
+
+static enum status check_kin(const struct image *old, const struct image *new, struct error *error)
+{
+	if (old->arch != new->arch)
+		return refuse(error, "%s is for %s, %s for %s", old->name, old->arch->name, new->name, new->arch->name);
+	if (old->fixed_address != new->fixed_address || old->library != new->library)
+		return refuse(error, "%s and %s are of different kinds (executable at a fixed address, position independent, library)", old->name, new->name);
+	if (build_id_equal(&old->id, &new->id))
+		return error_add(error, STATUS_NOTHING, "%s: both files have the same build-id: there is nothing to do", old->name);
+	return STATUS_OK;
+}
+
+static enum status check_related(const struct comparison *comparison, struct error *error)
+{
+	size_t alike = 0, larger = comparison->old.functions.count;
+
+	if (comparison->new.functions.count > larger)
+		larger = comparison->new.functions.count;
+	for (size_t i = 0; i < comparison->old.functions.count; i++)
+		alike += comparison->alike[i];
+	if (alike * 100 < larger * RELATED_PERCENT)
+		return refuse(error, "%s and %s are too different: only %zu of %zu functions (%zu%%) match", comparison->old.image->name,
+			      comparison->new.image->name, alike, larger, alike * 100 / larger);
+	return STATUS_OK;
+}
+
+static enum status compare(struct comparison *comparison, struct patch *patch, struct error *error)
+{
+	enum status status, data, startup;
+
+	comparison->new_of = memory_zeroed(comparison->old.functions.count, sizeof(uint32_t));
+	comparison->old_of = memory_zeroed(comparison->new.functions.count, sizeof(uint32_t));
+	comparison->alike = memory_zeroed(comparison->old.functions.count, sizeof(bool));
+	comparison->changed = memory_zeroed(comparison->old.functions.count, sizeof(bool));
+	match_functions(comparison);
+	status = check_related(comparison, error);
+	if (status)
+		return status;
+	changes_find(comparison);
+	/* All reasons are wanted, so no check hides another. */
+	data = changes_check_data(comparison, patch, error);
+	status = slice_build(comparison, patch, error);
+	startup = startup_callees_check(comparison, patch, error);
+	if (data == STATUS_REFUSED || startup == STATUS_REFUSED)
+		return STATUS_REFUSED;
+	if (status == STATUS_NOTHING)
+		error_add(error, status, "%s: no function differs in a way that matters to a running process: there is nothing to do", patch->image);
+	return status;
+}
+
+static void comparison_free(struct comparison *comparison)
+{
+	program_free(&comparison->old);
+	program_free(&comparison->new);
+	votes_clear(&comparison->data);
+	memo_free(&comparison->constants);
+	free(comparison->new_of);
+	free(comparison->old_of);
+	free(comparison->alike);
+	free(comparison->changed);
+}
+
+enum status diff_images(const char *old_path, const char *new_path, const struct diff_options *options,
+			struct patch *patch, struct error *error)
+{
+	struct comparison comparison = { .options = options };
+	struct image old = { 0 }, new = { 0 };
+	enum status status;
+
+	*patch = (struct patch){ 0 };
+	status = image_open(old_path, &old, error);
+	if (!status)
+		status = image_open(new_path, &new, error);
+	if (!status)
+		status = check_kin(&old, &new, error);
+	if (!status)
+		status = program_load(&old, &comparison.old, error);
+	if (!status)
+		status = program_load(&new, &comparison.new, error);
+	if (!status) {
+		describe(&comparison, patch);
+		status = compare(&comparison, patch, error);
+	}
+	comparison_free(&comparison);
+	image_close(&old);
+	image_close(&new);
+	return status;
+}

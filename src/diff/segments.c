@@ -1,0 +1,164 @@
+/*
+ * segments.c: the slice's pages, at the new image's own addresses.
+ *
+ * A page is in the slice when code or a constant of it is. On code pages every byte that belongs to no included function
+ * is a trap, so that a jump astray stops at once.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff/slicing.h"
+
+struct pages {
+	uint64_t start;		/* address of page 0 */
+	size_t count;
+	uint8_t *flags;		/* enum segment_flags per page, 0: not in the slice */
+	uint8_t *bytes;
+};
+
+static uint8_t *page_bytes(struct pages *pages, uint64_t address)
+{
+	return pages->bytes + (address - pages->start);
+}
+
+static void mark(struct pages *pages, struct range span, uint8_t flags)
+{
+	for (uint64_t page = (span.start - pages->start) / PATCH_PAGE; page * PATCH_PAGE < span.end - pages->start; page++)
+		pages->flags[page] |= flags;
+}
+
+static void mark_all(const struct slicing *slicing, struct pages *pages)
+{
+	const struct program *new = &slicing->comparison->new;
+
+	for (size_t i = 0; i < new->ranges.count; i++)
+		if (slicing->included[new->ranges.item[i].function])
+			mark(pages, new->ranges.item[i].span, SEGMENT_READ | SEGMENT_EXECUTE);
+	for (size_t i = 0; i < slicing->forwarders.count; i++)
+		mark(pages, (struct range){ slicing->forwarders.item[i].where, slicing->forwarders.item[i].where + 16 }, SEGMENT_READ | SEGMENT_EXECUTE);
+	for (size_t i = 0; i < new->image->sections.count; i++)
+		if (slicing->copied[i])
+			mark(pages, new->image->sections.item[i].span, SEGMENT_READ);
+}
+
+/* Traps first, then constants, then code: a page can hold all three where the linker did not part them. */
+static void fill(const struct slicing *slicing, struct pages *pages)
+{
+	const struct program *new = &slicing->comparison->new;
+
+	for (size_t i = 0; i < pages->count; i++)
+		if (pages->flags[i] & SEGMENT_EXECUTE)
+			memset(pages->bytes + i * PATCH_PAGE, new->image->arch->trap, PATCH_PAGE);
+	for (size_t i = 0; i < new->image->sections.count; i++) {
+		const struct section *section = &new->image->sections.item[i];
+
+		if (slicing->copied[i])
+			memcpy(page_bytes(pages, section->span.start), section->data, section->span.end - section->span.start);
+	}
+	for (size_t i = 0; i < new->ranges.count; i++) {
+		const struct code_range *range = &new->ranges.item[i];
+
+		if (slicing->included[range->function])
+			memcpy(page_bytes(pages, range->span.start), program_code(new, range), range->span.end - range->span.start);
+	}
+}
+
+/* The jump's own address field is bound like any other reference. */
+static void write_forwarders(struct slicing *slicing, struct pages *pages)
+{
+	const struct program *new = &slicing->comparison->new;
+	const struct arch *arch = new->image->arch;
+
+	for (size_t i = 0; i < slicing->forwarders.count; i++) {
+		const struct forwarder *forwarder = &slicing->forwarders.item[i];
+		const struct code_range *range = program_range(new, forwarder->where);
+		uint8_t *at = page_bytes(pages, forwarder->where);
+		struct insn jump;
+
+		if (!arch->write_jump(at, 16, forwarder->where, forwarder->where) || !arch->decode(at, 16, forwarder->where, &jump) ||
+		    range->span.end - forwarder->where < jump.length) {
+			slicing->status = refuse(slicing->error, "%s: no room for a jump at 0x%lx of the new build", new->image->name,
+						 (unsigned long)forwarder->where);
+			return;
+		}
+		*array_add(&slicing->patch->bindings) = (struct patch_binding){
+			.where = forwarder->where + jump.ref[0].offset,
+			.type = BINDING_PC32,
+			.anchor = ANCHOR_OLD,
+			.target = forwarder->target,
+			.addend = (int64_t)jump.ref[0].offset - jump.length,
+		};
+	}
+}
+
+static void cut_segments(struct patch *patch, const struct pages *pages)
+{
+	for (size_t i = 0, next; i < pages->count; i = next) {
+		for (next = i + 1; next < pages->count && pages->flags[next] == pages->flags[i]; next++)
+			;
+		if (pages->flags[i])
+			*array_add(&patch->segments) = (struct patch_segment){
+				.address = pages->start + i * PATCH_PAGE,
+				.size = (next - i) * PATCH_PAGE,
+				.flags = pages->flags[i],
+				.data = memory_copy(pages->bytes + i * PATCH_PAGE, (next - i) * PATCH_PAGE),
+			};
+	}
+}
+
+static int compare_bindings(const void *one, const void *other)
+{
+	const struct patch_binding *a = one, *b = other;
+
+	return (a->where > b->where) - (a->where < b->where);
+}
+
+/* The same pointer may have been reached twice; two different answers for one field would be a defect. */
+static void merge_bindings(struct slicing *slicing)
+{
+	struct patch *patch = slicing->patch;
+	size_t kept = 0;
+
+	if (patch->bindings.count)
+		qsort(patch->bindings.item, patch->bindings.count, sizeof(struct patch_binding), compare_bindings);
+	for (size_t i = 0; i < patch->bindings.count; i++) {
+		const struct patch_binding *binding = &patch->bindings.item[i], *last = kept ? &patch->bindings.item[kept - 1] : NULL;
+
+		if (last && last->where == binding->where) {
+			if (last->target != binding->target || last->type != binding->type || last->anchor != binding->anchor)
+				slicing->status = refuse(slicing->error, "%s: two answers for what 0x%lx of the new build refers to",
+							 patch->image, (unsigned long)binding->where);
+			continue;
+		}
+		patch->bindings.item[kept++] = *binding;
+	}
+	patch->bindings.count = kept;
+}
+
+static void copy_unwind_tables(struct slicing *slicing)
+{
+	const struct image *image = slicing->comparison->new.image;
+
+	for (size_t i = 0; i < image->sections.count; i++)
+		if (image->sections.item[i].span.start == image->eh_frame.address)
+			slicing->copied[i] = true;
+	slicing->patch->eh_frame = (struct range){ image->eh_frame.address, image->eh_frame.address + image->eh_frame.size };
+}
+
+enum status segments_build(struct slicing *slicing)
+{
+	const struct image *image = slicing->comparison->new.image;
+	struct pages pages = { .start = image->span.start, .count = (image->span.end - image->span.start) / PATCH_PAGE };
+
+	copy_unwind_tables(slicing);
+	pages.flags = memory_zeroed(pages.count, 1);
+	pages.bytes = memory_zeroed(pages.count, PATCH_PAGE);
+	mark_all(slicing, &pages);
+	fill(slicing, &pages);
+	write_forwarders(slicing, &pages);
+	merge_bindings(slicing);
+	cut_segments(slicing->patch, &pages);
+	free(pages.flags);
+	free(pages.bytes);
+	return slicing->status;
+}

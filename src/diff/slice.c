@@ -1,0 +1,229 @@
+/* slice.c: what goes into the patch: changed functions, new ones that they need, and what both refer to. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff/slicing.h"
+
+void slicing_include(struct slicing *slicing, uint32_t function)
+{
+	if (slicing->included[function])
+		return;
+	slicing->included[function] = true;
+	*array_add(&slicing->work) = function;
+}
+
+static void copy_ranges(const struct program *program, uint32_t index, struct range **item, size_t *count, size_t *room)
+{
+	const struct function *function = &program->functions.item[index];
+	ARRAY(struct range) ranges = { 0 };
+
+	for (size_t i = 0; i < function->parts.count; i++)
+		*array_add(&ranges) = program->ranges.item[function->parts.item[i]].span;
+	*item = ranges.item;
+	*count = ranges.count;
+	*room = ranges.room;
+}
+
+static bool has_exceptions(const struct program *program, uint32_t index)
+{
+	const struct function *function = &program->functions.item[index];
+
+	for (size_t i = 0; i < function->parts.count; i++)
+		if (program->ranges.item[function->parts.item[i]].exceptions)
+			return true;
+	return false;
+}
+
+static void decide(struct slicing *slicing, uint32_t old, struct patch_function *out)
+{
+	const struct comparison *comparison = slicing->comparison;
+	const char *why;
+
+	if (comparison->old.functions.item[old].startup) {
+		out->action = ACTION_STARTUP;
+		return;
+	}
+	if (out->change == CHANGE_LINE && !comparison->options->keep_lines) {
+		out->action = ACTION_NOISE;
+		return;
+	}
+	out->action = ACTION_REDIRECT;
+	why = entry_plan_make(&comparison->old, old, out);
+	if (!why && has_exceptions(&comparison->old, old))
+		why = "it catches C++ exceptions or cleans up after them, which is not supported yet";
+	if (why)
+		slicing->status = refuse(slicing->error, "%s (%s+0x%lx) changed and cannot be redirected: %s", out->name,
+					 comparison->old.image->name, (unsigned long)out->old_entry, why);
+}
+
+static void add_changed(struct slicing *slicing, uint32_t old)
+{
+	struct comparison *comparison = slicing->comparison;
+	uint32_t new = comparison->new_of[old];
+	struct patch_function *out = array_add(&slicing->patch->functions);
+
+	*out = (struct patch_function){
+		.name = program_function_name(&comparison->old, old),
+		.old_entry = comparison->old.functions.item[old].entry,
+		.new_entry = comparison->new.functions.item[new].entry,
+	};
+	change_explain(comparison, old, out);
+	copy_ranges(&comparison->old, old, &out->old_ranges.item, &out->old_ranges.count, &out->old_ranges.room);
+	decide(slicing, old, out);
+	if (out->action == ACTION_REDIRECT) {
+		copy_ranges(&comparison->new, new, &out->new_ranges.item, &out->new_ranges.count, &out->new_ranges.room);
+		slicing_include(slicing, new);
+	}
+}
+
+/* A function without counterpart, reached from the slice. */
+static void add_new(struct slicing *slicing, uint32_t new)
+{
+	struct comparison *comparison = slicing->comparison;
+	struct patch_function *out;
+
+	if (comparison->old_of[new] != NO_FUNCTION)
+		return;
+	out = array_add(&slicing->patch->functions);
+	*out = (struct patch_function){
+		.name = program_function_name(&comparison->new, new),
+		.change = CHANGE_NEW,
+		.action = ACTION_ADD,
+		.new_entry = comparison->new.functions.item[new].entry,
+	};
+	copy_ranges(&comparison->new, new, &out->new_ranges.item, &out->new_ranges.count, &out->new_ranges.room);
+}
+
+static void check_new_code(struct slicing *slicing, uint32_t new)
+{
+	const struct program *program = &slicing->comparison->new;
+	const struct function *function = &program->functions.item[new];
+	char *name = program_function_name(program, new);
+
+	for (size_t i = 0; i < function->parts.count; i++)
+		if (!program->ranges.item[function->parts.item[i]].covered || !program->ranges.item[function->parts.item[i]].decoded)
+			slicing->status = refuse(slicing->error, "%s: its new code has no unwind data, or data among its instructions", name);
+	if (has_exceptions(program, new))
+		slicing->status = refuse(slicing->error, "%s: its new code catches C++ exceptions or cleans up after them, which is not supported yet", name);
+	free(name);
+}
+
+/* Structures that live in the process keep their layout. */
+static void check_layout(struct slicing *slicing)
+{
+	const struct patch *patch = slicing->patch;
+	const struct patch_function *first = NULL;
+	size_t count = 0;
+
+	for (size_t i = 0; i < patch->functions.count; i++) {
+		const struct patch_function *function = &patch->functions.item[i];
+
+		if (function->change != CHANGE_DISPLACEMENT)
+			continue;
+		first = first ? first : function;
+		count++;
+	}
+	if (!first || slicing->comparison->options->allow_layout)
+		return;
+	slicing->status = refuse(slicing->error,
+		"%s: a structure's layout moved: %zu function%s differ%s only in the displacements of memory operands (%s: %s); objects that live in the process have the old layout (--allow-layout overrules)",
+		patch->image, count, count == 1 ? "" : "s", count == 1 ? "s" : "", first->name, first->detail ? first->detail : "");
+}
+
+static void check_thread_locals(struct slicing *slicing)
+{
+	const struct image *old = slicing->comparison->old.image, *new = slicing->comparison->new.image;
+
+	if (old->tls.end - old->tls.start != new->tls.end - new->tls.start || old->tls_align != new->tls_align)
+		slicing->status = refuse(slicing->error, "%s: its thread-local storage changed from %lu to %lu bytes, and running threads have the old one",
+					 old->name, (unsigned long)(old->tls.end - old->tls.start), (unsigned long)(new->tls.end - new->tls.start));
+}
+
+/* C++ throws through functions that have no handlers of their own too, and finds its way by unwind tables that it must know. */
+static void check_language(struct slicing *slicing)
+{
+	const struct image *image = slicing->comparison->old.image;
+
+	for (size_t i = 0; i < image->symbols.count; i++)
+		if (strncmp(image->symbols.item[i].name, "__gxx_personality", 17) == 0 || strcmp(image->symbols.item[i].name, "rust_eh_personality") == 0) {
+			slicing->status = refuse(slicing->error, "%s: is C++ or Rust code, through which exceptions are thrown; that is not supported yet", image->name);
+			return;
+		}
+}
+
+static void note_removed(struct slicing *slicing)
+{
+	const struct comparison *comparison = slicing->comparison;
+	size_t removed = 0;
+
+	for (uint32_t f = 0; f < comparison->old.functions.count; f++) {
+		if (comparison->new_of[f] != NO_FUNCTION)
+			continue;
+		removed++;
+		if (comparison->old.functions.item[f].exported)
+			*array_add(&slicing->patch->notes) = text_format("%s is no longer part of the interface; who calls it goes on with the old code",
+									 comparison->old.functions.item[f].name);
+	}
+	if (removed)
+		*array_add(&slicing->patch->notes) = text_format("%zu function%s of the old build %s no counterpart and stay%s; only replaced code refers to them",
+								 removed, removed == 1 ? "" : "s", removed == 1 ? "has" : "have", removed == 1 ? "s" : "");
+}
+
+static int compare_functions(const void *one, const void *other)
+{
+	const struct patch_function *a = one, *b = other;
+
+	if (a->new_entry != b->new_entry)
+		return a->new_entry < b->new_entry ? -1 : 1;
+	return (a->old_entry > b->old_entry) - (a->old_entry < b->old_entry);
+}
+
+static void collect(struct slicing *slicing)
+{
+	struct comparison *comparison = slicing->comparison;
+
+	for (uint32_t f = 0; f < comparison->old.functions.count; f++)
+		if (comparison->changed[f])
+			add_changed(slicing, f);
+	if (!slicing->patch->functions.count)
+		return;
+	check_layout(slicing);
+	bind_prepare(slicing);
+	while (slicing->work.count) {
+		uint32_t next = slicing->work.item[--slicing->work.count];
+
+		check_new_code(slicing, next);
+		add_new(slicing, next);
+		bind_function(slicing, next);
+	}
+	qsort(slicing->patch->functions.item, slicing->patch->functions.count, sizeof(struct patch_function), compare_functions);
+}
+
+enum status slice_build(struct comparison *comparison, struct patch *patch, struct error *error)
+{
+	struct slicing slicing = {
+		.comparison = comparison,
+		.patch = patch,
+		.error = error,
+		.included = memory_zeroed(comparison->new.functions.count, sizeof(bool)),
+		.copied = memory_zeroed(comparison->new.image->sections.count, sizeof(bool)),
+	};
+	size_t active = 0;
+
+	collect(&slicing);
+	for (size_t i = 0; i < patch->functions.count; i++)
+		active += patch->functions.item[i].action == ACTION_REDIRECT;
+	if (active) {
+		check_language(&slicing);
+		check_thread_locals(&slicing);
+		note_removed(&slicing);
+	}
+	if (!slicing.status)
+		slicing.status = active ? segments_build(&slicing) : STATUS_NOTHING;
+	array_free(&slicing.work);
+	array_free(&slicing.forwarders);
+	array_free(&slicing.stubs);
+	free(slicing.included);
+	free(slicing.copied);
+	return slicing.status;
+}

@@ -1,0 +1,36 @@
+/* slicing.h: what slice.c, bind.c and segments.c share. */
+#ifndef STENT_DIFF_SLICING_H
+#define STENT_DIFF_SLICING_H
+
+#include "diff/comparison.h"
+
+/* A jump put where an unchanged function begins in the new image, for branches too short to leave the slice. */
+struct forwarder {
+	uint64_t where;		/* new address of that function */
+	uint64_t target;	/* its address in the running image */
+};
+
+struct slicing {
+	struct comparison *comparison;
+	struct patch *patch;
+	struct error *error;
+	enum status status;
+	bool *included;			/* per new function: its code is in the slice */
+	ARRAY(uint32_t) work;		/* included functions whose references are not bound yet */
+	bool *copied;			/* per new section: the slice has it */
+	ARRAY(struct forwarder) forwarders;
+	ARRAY(struct data_ref) stubs;	/* the old image's stubs for imports: where, symbol; sorted by symbol */
+};
+
+/* Put a new function into the slice, and into the work. */
+void slicing_include(struct slicing *slicing, uint32_t new_function);
+
+/* bind.c: collect the stubs of the old image. */
+void bind_prepare(struct slicing *slicing);
+/* bind.c: bind every reference of an included function. */
+void bind_function(struct slicing *slicing, uint32_t new_function);
+
+/* segments.c: lay out pages, copy code and constants, write the forwarders, and sort all. */
+enum status segments_build(struct slicing *slicing) must_check;
+
+#endif
