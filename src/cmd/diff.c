@@ -1,6 +1,7 @@
 /* diff.c: stent diff OLD NEW -o FILE */
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd/cmd.h"
@@ -19,7 +20,8 @@ static const char usage[] =
 	"      --old-version VERSION,\n"
 	"      --new-version VERSION versions to show; by default the start of each build-id\n"
 	"      --lines               also redirect functions in which only line numbers changed\n"
-	"      --allow-data          leave variables whose initial value changed as they are\n"
+	"      --allow-data NAME     leave a variable whose initial value changed as it is in the\n"
+	"                            process (may be repeated; 'all' for every one)\n"
 	"      --allow-layout        go on although a structure's layout seems to have moved\n"
 	"  -h, --help                this text\n"
 	"\n"
@@ -34,14 +36,19 @@ static const struct option options[] = {
 	{ "old-version", required_argument, NULL, OPTION_OLD_VERSION },
 	{ "new-version", required_argument, NULL, OPTION_NEW_VERSION },
 	{ "lines", no_argument, NULL, OPTION_LINES },
-	{ "allow-data", no_argument, NULL, OPTION_DATA },
+	{ "allow-data", required_argument, NULL, OPTION_DATA },
 	{ "allow-layout", no_argument, NULL, OPTION_LAYOUT },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
 
+struct names {
+	const char **item;
+	size_t count, room;
+};
+
 /* Returns the option that ended parsing: -1 all read, 'h' help, '?' wrong. */
-static int parse(int argc, char **argv, struct diff_options *wanted, const char **output)
+static int parse(int argc, char **argv, struct diff_options *wanted, struct names *allowed, const char **output)
 {
 	int option;
 
@@ -53,7 +60,7 @@ static int parse(int argc, char **argv, struct diff_options *wanted, const char 
 		case OPTION_OLD_VERSION: wanted->old_version = optarg; break;
 		case OPTION_NEW_VERSION: wanted->new_version = optarg; break;
 		case OPTION_LINES: wanted->keep_lines = true; break;
-		case OPTION_DATA: wanted->allow_data = true; break;
+		case OPTION_DATA: *array_add(allowed) = optarg; break;
 		case OPTION_LAYOUT: wanted->allow_layout = true; break;
 		default: return option;
 		}
@@ -79,7 +86,8 @@ int cmd_diff(int argc, char **argv)
 	struct error error = { 0 };
 	struct patch patch;
 	enum status status;
-	int option = parse(argc, argv, &wanted, &output);
+	struct names allowed = { 0 };
+	int option = parse(argc, argv, &wanted, &allowed, &output);
 
 	if (option == 'h') {
 		fputs(usage, stdout);
@@ -92,11 +100,14 @@ int cmd_diff(int argc, char **argv)
 	if (!output)
 		return cmd_misused("diff", "needs -o FILE, the patch file to write");
 
+	wanted.allow_data = allowed.item;
+	wanted.allow_data_count = allowed.count;
 	status = diff_images(argv[optind], argv[optind + 1], &wanted, &patch, &error);
 	if (!status)
 		status = patch_write(&patch, output, &error);
 	if (!status)
 		print_summary(&patch, output);
 	patch_free(&patch);
+	array_free(&allowed);
 	return cmd_report(status, &error);
 }

@@ -1,4 +1,5 @@
 /* changes.c: which functions changed, and what changed in data that already lives in the process. */
+#include <elf.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,8 @@ struct data_check {
 	struct patch *patch;
 	struct error *error;
 	enum status status;
+	bool reported;
+	uint64_t last_reported;	/* start of the last variable that was reported */
 };
 
 static const struct section *counterpart(const struct comparison *comparison, const struct section *section)
@@ -68,15 +71,57 @@ static const struct section *counterpart(const struct comparison *comparison, co
 	return NULL;
 }
 
+/* Start of the item that holds the address. */
+static uint64_t item_start(const struct program *program, uint64_t address)
+{
+	size_t low = 0, high = program->boundaries.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (program->boundaries.item[middle] <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low ? program->boundaries.item[low - 1] : address;
+}
+
+/* The symbol at the address, or "image+0xADDRESS". free() it. */
+static char *item_name(const struct program *program, uint64_t address)
+{
+	const struct image *image = program->image;
+
+	for (size_t i = 0; i < image->symbols.count; i++)
+		if (image->symbols.item[i].defined && image->symbols.item[i].value == address && image->symbols.item[i].type == STT_OBJECT)
+			return text_copy(image->symbols.item[i].name);
+	return text_format("%s+0x%lx", image->name, (unsigned long)address);
+}
+
+static bool is_allowed(const struct diff_options *options, const char *name)
+{
+	for (size_t i = 0; i < options->allow_data_count; i++)
+		if (strcmp(options->allow_data[i], name) == 0 || strcmp(options->allow_data[i], "all") == 0)
+			return true;
+	return false;
+}
+
+/* One line for each variable, however much of it differs. */
 static void report(struct data_check *check, const char *what, uint64_t address)
 {
-	const char *image = check->comparison->old.image->name;
+	uint64_t start = item_start(&check->comparison->old, address);
+	char *name;
 
-	if (check->comparison->options->allow_data) {
-		*array_add(&check->patch->notes) = text_format("%s at %s+0x%lx: left as it is in the process", what, image, (unsigned long)address);
+	if (check->reported && check->last_reported == start)
 		return;
-	}
-	check->status = refuse(check->error, "%s at %s+0x%lx (--allow-data leaves it as it is in the process)", what, image, (unsigned long)address);
+	check->reported = true;
+	check->last_reported = start;
+	name = item_name(&check->comparison->old, start);
+	if (is_allowed(check->comparison->options, name))
+		*array_add(&check->patch->notes) = text_format("the variable %s: %s; left as it is in the process", name, what);
+	else
+		check->status = refuse(check->error, "the variable %s: %s (--allow-data %s leaves it as it is in the process)", name, what, name);
+	free(name);
 }
 
 /* Writable data must lie as it did: everything in it at one distance, and the section of the same size. */
@@ -108,10 +153,10 @@ static void check_values(struct data_check *check, const struct section *a, cons
 
 		if (x && y) {
 			if (pointers_compare(comparison, x, y))
-				report(check, "the initial value of a pointer differs", a->span.start + at);
+				report(check, "a pointer in its initial value differs", a->span.start + at);
 			at += 8;
 		} else if (a->data[at] != b->data[at] || (x && !x->guessed) || (y && !y->guessed)) {
-			report(check, "the initial value of a variable differs", a->span.start + at);
+			report(check, "its initial value differs", a->span.start + at);
 			at = (at | 7) + 1;
 		} else {
 			at++;
@@ -125,7 +170,8 @@ static void check_section(struct data_check *check, const struct section *sectio
 	uint64_t where = section->span.start;
 
 	if (!other || other->relro || !other->write) {
-		report(check, "a section of variables has no counterpart", where);
+		check->status = refuse(check->error, "%s: its section of variables %s has no counterpart in the new build",
+				       check->comparison->old.image->name, section->name);
 		return;
 	}
 	if (!moved_as_one(check->comparison, section, other, &where)) {

@@ -17,7 +17,9 @@ struct diff_options {
 	const char *description;	/* or NULL */
 	const char *old_version, *new_version;	/* or NULL: the first bytes of the build-ids */
 	bool allow_layout;		/* take displacement-only changes for ordinary ones */
-	bool allow_data;		/* leave changed initial values and constant tables as they are in the process */
+	const char *const *allow_data;	/* variables whose changed initial values are to be left as they are in the process: names as
+					 * the refusal prints them, or "all" */
+	size_t allow_data_count;
 	bool keep_lines;		/* redirect functions too in which only line numbers changed */
 };
 

@@ -151,6 +151,25 @@ static enum difference compare_content(struct comparison *comparison, uint64_t o
 	return SAME;
 }
 
+static uint64_t zeros_behind(const struct image *image, uint64_t address)
+{
+	const struct section *section = image_section(image, address);
+	uint64_t count = 0;
+
+	while (section && address + count < section->span.end && !section->data[address + count - section->span.start])
+		count++;
+	return count;
+}
+
+/* The empty text: linkers let it be the end of another one. */
+static bool is_empty_text(const struct image *image, uint64_t address)
+{
+	const struct section *section = image_section(image, address);
+	const uint8_t *byte = section->data + (address - section->span.start);
+
+	return !section->write && address > section->span.start && !byte[0] && text_sequence(byte - 1, byte) == 1 && byte[-1];
+}
+
 static enum difference compare_items(struct comparison *comparison, uint64_t old_address, uint64_t new_address, uint64_t access)
 {
 	const struct section *a = image_section(comparison->old.image, old_address);
@@ -165,8 +184,13 @@ static enum difference compare_items(struct comparison *comparison, uint64_t old
 		if (access > a->span.end - old_address || access > b->span.end - new_address)
 			return DIFFERENT_CONSTANT;
 	} else if (old_text && new_text && strcmp(old_text, new_text) == 0) {
-		/* The linker shares the tails of strings, so a boundary may lie inside of one. */
+		/* The linker shares the tails of strings, so a boundary may lie inside of one. What follows belongs to the same
+		 * item (a table of fixed-size texts) only if as many zeros follow; else the zeros are padding. */
 		done = strlen(old_text) + 1;
+		if (zeros_behind(comparison->old.image, old_address + done) != zeros_behind(comparison->new.image, new_address + done))
+			return SAME;
+	} else if (is_empty_text(comparison->old.image, old_address) && is_empty_text(comparison->new.image, new_address)) {
+		return SAME;
 	}
 	if (done >= size)
 		return SAME;

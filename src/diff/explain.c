@@ -272,12 +272,20 @@ void change_explain(struct comparison *comparison, uint32_t old_function, struct
 
 	if (f->parts.count != g->parts.count)
 		find_change(&explanation, CHANGE_CODE, text_format("%zu parts became %zu", f->parts.count, g->parts.count));
+	/* As long as the forms agree, a place inside the function (cold part, jump table) is the same place. What the
+	 * comparison remembers of constants under this assumption is forgotten again. */
+	bool alike = comparison->alike[old_function];
+
+	comparison->alike[old_function] = true;
+	memo_free(&comparison->constants);
 	for (size_t i = 0; i < f->parts.count && f->parts.count == g->parts.count; i++) {
 		decode_part(&comparison->old, &comparison->old.ranges.item[f->parts.item[i]], &explanation.old);
 		decode_part(&comparison->new, &comparison->new.ranges.item[g->parts.item[i]], &explanation.new);
 		compare_part(&explanation);
 		explanation.old.count = explanation.new.count = 0;
 	}
+	comparison->alike[old_function] = alike;
+	memo_free(&comparison->constants);
 	array_free(&explanation.old);
 	array_free(&explanation.new);
 
