@@ -74,4 +74,4 @@ clean:
 
 .PHONY: all unit asan live-programs check demo install clean
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/src $(BUILD)/tests -type f -name '*.d' 2>/dev/null)
