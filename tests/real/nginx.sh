@@ -1,0 +1,105 @@
+#!/bin/bash
+# nginx of Debian 12 takes the update deb12u9 -> deb12u10: master and workers, with requests running
+# through them.
+# shellcheck source=demo/servers.sh
+. "$(dirname "$0")/../../demo/servers.sh"
+fetch_packages nginx=1.22.1-9+deb12u9 nginx=1.22.1-9+deb12u10 || skip_all "$reason"
+# shellcheck disable=SC2154 # set by fetch_packages
+old=${folders[0]}/usr/sbin/nginx new=${folders[1]}/usr/sbin/nginx
+plan 16
+
+# The update bounds what a script may write (CVE-2026-42533). The length of "[$1][$answer]" is that of
+# the location's $1; then $answer matches another expression, and what is written has another $1.
+find_port
+mkdir -p "$scratch/html"
+head -c 3000 /dev/zero | tr '\0' x >"$scratch/html/index.html"
+cat >"$scratch/nginx.conf" <<END
+user root;
+worker_processes 2;
+daemon off;
+pid $scratch/pid;
+events { worker_connections 256; }
+http {
+	access_log off;
+	keepalive_requests 1000000000;
+	client_body_temp_path $scratch/body;
+	proxy_temp_path $scratch/proxy;
+	fastcgi_temp_path $scratch/fastcgi;
+	uwsgi_temp_path $scratch/uwsgi;
+	scgi_temp_path $scratch/scgi;
+	map \$http_long \$answer { default ""; "~^(.*)\$" ""; }
+	server {
+		listen 127.0.0.1:$port;
+		root $scratch/html;
+		location ~ ^/capture/(.)\$ { return 200 "[\$1][\$answer]"; }
+	}
+}
+END
+
+answers_capture() {	# STATUS HEADER
+	local answer
+	answer=$(printf 'GET /capture/a HTTP/1.1\r\nHost: localhost\r\n%s\r\nConnection: close\r\n\r\n' "$2" | ask "$port")
+	[[ $answer == "HTTP/1.1 $1"* ]] || { echo "the answer is: $answer"; return 1; }
+}
+
+# Each worker may take the request: ask often enough to meet all of them.
+all_answer() {	# STATUS
+	for _ in {1..20}; do
+		answers_capture "$1" "Long: bbbbbbbb" || return 1
+	done
+}
+
+each() {	# COMMAND...: for every process, with -p PID
+	local pid
+	for pid in "$master" "${workers[@]}"; do
+		limit 60 "$@" -p "$pid" || { echo "exit status $? for process $pid"; return 1; }
+	done
+}
+
+each_has_patch() {
+	local pid
+	for pid in "$master" "${workers[@]}"; do
+		has_patch "$pid" "$name" || { echo "process $pid does not have it"; return 1; }
+	done
+}
+
+each_text_equals() {
+	local pid
+	for pid in "$master" "${workers[@]}"; do
+		text_equals_file "$pid" /nginx || return 1
+	done
+}
+
+find_workers() {
+	read -ra workers <"/proc/$master/task/$master/children"
+	[ "${#workers[@]}" = 2 ]
+}
+
+name="nginx-u10"
+check "diff" limit 60 "$stent" diff "$old" "$new" -o "$scratch/fix.stent" --name "$name" || exit 1
+check "show" limit 20 "$stent" show "$scratch/fix.stent"
+start quiet "$scratch/log" "$old" -e "$scratch/error.log" -p "$scratch" -c "$scratch/nginx.conf"
+master=$started
+check "the old version starts" within 10 listens "$port" || exit 1
+within 5 find_workers
+check "with a master and two workers" find_workers
+check "a capture that grows overruns its buffer" all_answer 200
+load_start http "$port" -c 20 -t 100
+sleep 2
+load_phase apply
+check "apply under load, to each" each "$stent" apply "$scratch/fix.stent"
+load_phase after
+check "the overrun is now refused" all_answer 500
+check "and a capture as long as expected is not" answers_capture 200 "Other: b"
+check "status names the patch" each_has_patch
+sleep 2
+load_phase revert
+check "revert under load, from each" each "$stent" revert "$name"
+load_phase end
+check "the old behaviour is back" all_answer 200
+check "status no longer names the patch" has_no_patch "$master" "$name"
+check_load "every request was answered, no connection was lost"
+check "the workers are the same as before" [ "${workers[*]}" = "$(tr -s ' ' <"/proc/$master/task/$master/children" | sed 's/ $//')" ]
+check "nothing but the refusals in the error log" \
+	awk '!/no buffer space in script copy/ { print; other = 1 } END { exit other }' "$scratch/error.log"
+check "the text of the processes is the file's again" each_text_equals
