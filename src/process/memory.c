@@ -1,0 +1,59 @@
+/*
+ * Memory of a process through /proc/PID/mem. The descriptor belongs to the address space, not to the
+ * number: after an exec or exit every access fails, so nothing can be written to a stranger.
+ *
+ * What may interrupt a write: nothing of ours is half done inside one pwrite() unless it crosses
+ * pages, and stent writes only to memory that no thread of the process executes or reads at that time,
+ * or while all threads are stopped; live/transition.c orders these. The exceptions are aligned words.
+ */
+#include "process/process.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+bool process_read(const struct process *process, uint64_t address, void *out, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t count = pread(process->memory, (char *)out + done, size - done, (off_t)(address + done));
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count <= 0)
+			return false;
+		done += (size_t)count;
+	}
+	return true;
+}
+
+bool process_write(const struct process *process, uint64_t address, const void *data, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t count = pwrite(process->memory, (const char *)data + done, size - done, (off_t)(address + done));
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count <= 0)
+			return false;
+		done += (size_t)count;
+	}
+	return true;
+}
+
+enum status process_put(const struct process *process, uint64_t address, const void *data, size_t size,
+			struct error *error)
+{
+	void *copy;
+	bool same;
+
+	if (!process_write(process, address, data, size))
+		return fail(error, "process %d: can't write %zu bytes at %#lx: %s", process->pid, size, address,
+			    strerror(errno));
+	copy = memory_zeroed(size, 1);
+	same = process_read(process, address, copy, size) && !memcmp(copy, data, size);
+	free(copy);
+	if (!same)
+		return fail(error, "process %d: what was written at %#lx does not read back", process->pid, address);
+	return STATUS_OK;
+}

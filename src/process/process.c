@@ -1,0 +1,199 @@
+/*
+ * Opening a process, and why one can't be opened. Nothing here disturbs it: only files of /proc are read.
+ */
+#include "process/process.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+
+/* First line of a file; "" when there is none. */
+static void read_line(const char *path, char *out, size_t room)
+{
+	int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t count = descriptor < 0 ? -1 : read(descriptor, out, room - 1);
+
+	out[count < 0 ? 0 : count] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+	if (descriptor >= 0)
+		close(descriptor);
+}
+
+const char *process_comm_of(pid_t pid, char out[COMM_MAX])
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	read_line(path, out, COMM_MAX);
+	return *out ? out : "?";
+}
+
+static enum status no_process(pid_t pid, struct error *error)
+{
+	char path[64], status[512] = "";
+	int descriptor;
+	pid_t group = 0;
+
+	/* /proc/TID exists for every thread, though no listing shows it. */
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	descriptor = open(path, O_RDONLY | O_CLOEXEC);
+	if (descriptor >= 0) {
+		ssize_t count = read(descriptor, status, sizeof(status) - 1);
+		const char *field = count > 0 ? strstr(status, "\nTgid:") : NULL;
+
+		if (field)
+			group = atoi(field + strlen("\nTgid:"));
+		close(descriptor);
+	}
+	if (group && group != pid)
+		return fail(error, "%d is a thread of process %d: give the number of the process", pid, group);
+	return fail(error, "process %d: there is no such process", pid);
+}
+
+static bool signals_reach(int handle)
+{
+	/* Signal 0 is only a question; a zombie still answers. EPERM is an answer, too. */
+	return syscall(SYS_pidfd_send_signal, handle, 0, NULL, 0) == 0 || errno != ESRCH;
+}
+
+pid_t process_living_task(const struct process *process)
+{
+	struct tids tids = { 0 };
+	struct task task;
+	pid_t found = 0;
+
+	process_tids(process, &tids);
+	for (size_t i = 0; i < tids.count && !found; i++)
+		if (process_task(process, tids.item[i], &task) && !task_ended(&task))
+			found = tids.item[i];
+	array_free(&tids);
+	return found;
+}
+
+/* The program is a 64-bit one of this machine, as far as its file tells. */
+static enum status check_class(const struct process *process, struct error *error)
+{
+	int descriptor = openat(process->directory, "exe", O_RDONLY | O_CLOEXEC);
+	uint8_t header[20];
+
+	if (descriptor < 0)	/* not readable for us: the registers will tell */
+		return STATUS_OK;
+
+	ssize_t count = read(descriptor, header, sizeof(header));
+
+	close(descriptor);
+	if (count != (ssize_t)sizeof(header) || memcmp(header, ELFMAG, SELFMAG))
+		return STATUS_OK;
+	if (header[EI_CLASS] != ELFCLASS64)
+		return refuse(error, "process %d (%s) runs a 32-bit program: stent patches 64-bit ones only", process->pid,
+			      process->comm);
+	return STATUS_OK;
+}
+
+static enum status check_tracer(const struct process *process, struct error *error)
+{
+	struct tids tids = { 0 };
+	enum status status = STATUS_OK;
+	char comm[COMM_MAX];
+	struct task task;
+
+	process_tids(process, &tids);
+	for (size_t i = 0; i < tids.count && status == STATUS_OK; i++) {
+		if (!process_task(process, tids.item[i], &task) || !task.tracer)
+			continue;
+		status = refuse(error, "process %d (%s) is traced by %s (pid %d)", process->pid, process->comm,
+				process_comm_of(task.tracer, comm), task.tracer);
+	}
+	array_free(&tids);
+	return status;
+}
+
+static enum status open_memory(struct process *process, enum process_use use, struct error *error)
+{
+	char name[64];
+	pid_t tid = process_living_task(process);
+
+	if (!tid)
+		return fail(error, "process %d (%s) has ended: it is a zombie, or exiting", process->pid, process->comm);
+
+	snprintf(name, sizeof(name), "task/%d/mem", tid);
+	process->memory = openat(process->directory, name, (use == PROCESS_CHANGE ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	if (process->memory < 0 && (errno == EACCES || errno == EPERM))
+		return fail(error, "process %d (%s): no permission to %s it: %s", process->pid, process->comm,
+			    use == PROCESS_CHANGE ? "change" : "read", strerror(errno));
+	if (process->memory < 0)
+		return fail(error, "process %d (%s): can't open its memory: %s", process->pid, process->comm,
+			    strerror(errno));
+	return STATUS_OK;
+}
+
+static enum status check_process(struct process *process, enum process_use use, struct error *error)
+{
+	struct task task;
+	enum status status;
+
+	if (!process_task(process, process->pid, &task))
+		return fail(error, "process %d: there is no such process", process->pid);
+	memcpy(process->comm, task.comm, sizeof(process->comm));
+	if (task_kernel_thread(&task))
+		return refuse(error, "%d (%s) is a kernel thread", process->pid, process->comm);
+	status = open_memory(process, use, error);
+	if (status == STATUS_OK)
+		status = check_class(process, error);
+	if (status == STATUS_OK && use == PROCESS_CHANGE)
+		status = check_tracer(process, error);
+	return status;
+}
+
+enum status process_open(pid_t pid, enum process_use use, struct process *process, struct error *error)
+{
+	char path[64];
+
+	*process = (struct process){ .pid = pid, .handle = -1, .directory = -1, .memory = -1 };
+	if (pid <= 0)
+		return fail(error, "%d is not the number of a process", pid);
+	if (pid == getpid())
+		return refuse(error, "process %d is stent itself", pid);
+
+	process->handle = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (process->handle < 0)
+		return no_process(pid, error);
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	process->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* The handle still has its process, so the folder, opened later by the same number, is of the same one. */
+	if (process->directory < 0 || !signals_reach(process->handle))
+		return no_process(pid, error);
+	return check_process(process, use, error);
+}
+
+void process_close(struct process *process)
+{
+	if (process->memory >= 0)
+		close(process->memory);
+	if (process->directory >= 0)
+		close(process->directory);
+	if (process->handle >= 0)
+		close(process->handle);
+	process->memory = process->directory = process->handle = -1;
+}
+
+bool process_alive(const struct process *process)
+{
+	return process_living_task(process) != 0;
+}
+
+bool process_same_program(const struct process *process)
+{
+	uint8_t byte;
+
+	/* An address space without users reads as empty (mem_rw() in fs/proc/base.c); page 0 of one in use
+	 * is an error, or, where something is mapped there, a byte. */
+	return pread(process->memory, &byte, 1, 0) != 0;
+}

@@ -1,0 +1,109 @@
+/*
+ * process.h: one running process, held so that nothing else can take its place.
+ *
+ * A process is named by a number that the kernel gives to another one when it ends. So everything is
+ * done through descriptors that stay with the process they were opened for: the folder /proc/PID (reads in
+ * it fail when the process is gone) and its memory (reads in it fail when the process is gone or has
+ * executed another program). Only ptrace takes numbers; threads.c checks these after attaching.
+ */
+#ifndef STENT_PROCESS_PROCESS_H
+#define STENT_PROCESS_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+
+#define COMM_MAX 64	/* 15 bytes of the kernel's, escaped by it */
+
+struct process {
+	pid_t pid;
+	char comm[COMM_MAX];
+	int handle;		/* pidfd */
+	int directory;		/* /proc/PID */
+	int memory;		/* /proc/PID/task/TID/mem */
+};
+
+enum process_use {
+	PROCESS_LOOK,		/* only read its memory */
+	PROCESS_CHANGE,		/* stop it and write */
+};
+
+/*
+ * Open a process. STATUS_ERROR: there is none, it is exiting or a zombie, or the kernel does not permit it.
+ * STATUS_REFUSED: stent itself, a kernel thread, a 32-bit program, or (for PROCESS_CHANGE) one that is traced.
+ * Close with process_close() in any case.
+ */
+enum status process_open(pid_t pid, enum process_use use, struct process *process, struct error *error) must_check;
+void process_close(struct process *process);
+
+/* The process still exists and is no zombie. */
+bool process_alive(const struct process *process);
+
+/* It has not executed another program since it was opened: its memory is the one that is open. */
+bool process_same_program(const struct process *process);
+
+/* What /proc/PID/task/TID/{stat,status} say. */
+struct task {
+	char comm[COMM_MAX];
+	char state;		/* R, S, D, T, t, Z, X, ... */
+	uint32_t flags;		/* PF_* */
+	pid_t tracer;		/* 0: none */
+	uint64_t deliverable;	/* signals that are pending, for it or for all, and not blocked */
+	bool seccomp;		/* a filter may refuse system calls */
+	uint64_t switches;	/* how often it was taken off a processor */
+};
+
+/* False when the thread is gone. */
+bool process_task(const struct process *process, pid_t tid, struct task *task) must_check;
+
+/* A task that has ended, or is about to and will run no more of the program. */
+bool task_ended(const struct task *task);
+
+/* Belongs to the kernel as a whole, not to a program. */
+bool task_kernel_thread(const struct task *task);
+
+/* A kernel worker of the process (io_uring): it never runs the program's code. */
+bool task_kernel_worker(const struct task *task);
+
+/* The system call that a thread is blocked in, without stopping it (/proc/TID/syscall). */
+struct task_call {
+	bool blocked;		/* false: running, nothing below is valid */
+	int64_t number;		/* -1: blocked, but not in a system call */
+	uint64_t arguments[6];
+	uint64_t stack, pc;
+};
+bool process_task_call(const struct process *process, pid_t tid, struct task_call *call) must_check;
+
+/* A thread that still has the process's memory (the first one may have ended before the others), or 0. */
+pid_t process_living_task(const struct process *process);
+
+/* All threads of the process, also ended ones; empty when it is gone. Free with array_free(). */
+struct tids {
+	pid_t *item;
+	size_t count, room;
+};
+void process_tids(const struct process *process, struct tids *tids);
+
+/* Contents of a file in /proc/PID, with a NUL behind them; free() it. NULL when it can't be read (see errno). */
+char *process_file(const struct process *process, const char *name, size_t *size) must_check;
+
+/* Name of any process, for messages, put into `out`; "?" when there is none. Returns out. */
+const char *process_comm_of(pid_t pid, char out[COMM_MAX]);
+
+/*
+ * All of `size` bytes at `address`, or false: the memory is not mapped, or the process is gone. Writes
+ * reach read-only and executable private mappings (the kernel makes a private copy of the page, as
+ * for a debugger's breakpoint). A write is not atomic but for an aligned 8-byte word (measured).
+ */
+bool process_read(const struct process *process, uint64_t address, void *out, size_t size) must_check;
+bool process_write(const struct process *process, uint64_t address, const void *data, size_t size) must_check;
+
+/* Write, and read back what has been written. STATUS_ERROR names the address. */
+enum status process_put(const struct process *process, uint64_t address, const void *data, size_t size,
+			struct error *error) must_check;
+
+#endif

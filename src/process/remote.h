@@ -1,0 +1,53 @@
+/*
+ * remote.h: have a thread of the process make system calls for us.
+ *
+ * One thread is stopped, makes the calls, and goes on as if nothing had been; the others run meanwhile.
+ */
+#ifndef STENT_PROCESS_REMOTE_H
+#define STENT_PROCESS_REMOTE_H
+
+#include <stdint.h>
+
+#include "arch/registers.h"
+#include "base/error.h"
+#include "process/image.h"
+#include "process/maps.h"
+#include "process/process.h"
+#include "process/threads.h"
+
+struct remote {
+	const struct process *process;
+	struct thread thread;
+	bool entered;		/* the thread's registers are those of the stub */
+	uint64_t stub;		/* where the stub is, 0: nowhere */
+	uint8_t before[REMOTE_STUB_MAX];	/* what stood there */
+};
+
+/*
+ * Stop a thread that can be used and put the stub into place. STATUS_REFUSED: no room for the stub, traced, or
+ * every thread is under a seccomp filter that can't be suspended. STATUS_GAVE_UP: no thread stopped in
+ * time at a place where it can be used. remote_end() follows in any case.
+ */
+enum status remote_begin(const struct process *process, const struct maps *maps, const struct mapped_images *images,
+			 struct remote *remote, struct error *error) must_check;
+
+/* One system call. STATUS_OK: it was made, and *result is what it returned (-errno for a failure). */
+enum status remote_call(struct remote *remote, int64_t number, const uint64_t arguments[6], int64_t *result,
+			struct error *error) must_check;
+
+/* Put the memory of the stub back, and let the thread go on. */
+void remote_end(struct remote *remote);
+
+/*
+ * Stubs that a killed patcher left in the process: addresses, for the caller to remove with remote_sweep() when it
+ * knows that no thread is in one and none has its address on the stack. Add ranges to the array.
+ */
+struct remote_leftovers {
+	struct range *item;
+	size_t count, room;
+};
+void remote_leftovers(const struct process *process, const struct maps *maps, const struct mapped_images *images,
+		      struct remote_leftovers *leftovers);
+void remote_sweep(const struct process *process, const struct remote_leftovers *leftovers);
+
+#endif

@@ -1,0 +1,171 @@
+/*
+ * One thread under ptrace.
+ *
+ * What may happen between any two calls here, and why it is harmless:
+ * - stent is killed: the kernel detaches. A thread in a signal-delivery stop takes its signal, one in any other stop
+ *   goes on. PTRACE_O_EXITKILL is never set. PTRACE_O_TRACESYSGOOD always is: without it a system call stop that nobody
+ *   waits for any more would turn into a SIGTRAP for the program.
+ * - the thread is killed or ends: requests fail with ESRCH, the wait reports it, and it counts as ended.
+ * - the process is stopped or continued (SIGSTOP, SIGCONT): reported as further stops of the same kind (EVENT_STOP). After
+ *   the detach the kernel puts the thread back into the group stop that is in force then.
+ * - a signal arrives: it stays pending while the thread is stopped, or is what stopped it and is handed on by the detach, once, with
+ *   its siginfo (the kernel keeps it as long as the number is not changed).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "process/threads.h"
+
+#define STOP_EVENT(status) ((status) >> 16)
+
+uint64_t clock_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static bool is_thread_of(const struct process *process, pid_t tid)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "task/%d", tid);
+	return faccessat(process->directory, name, F_OK, 0) == 0;
+}
+
+enum status thread_seize(const struct process *process, pid_t tid, struct thread *thread, struct error *error)
+{
+	char comm[COMM_MAX];
+	struct task task;
+
+	*thread = (struct thread){ .tid = tid, .state = THREAD_ENDED };
+	if (!process_task(process, tid, &task) || task_ended(&task) || task_kernel_worker(&task))
+		return STATUS_OK;
+	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD) == 0) {
+		thread->state = THREAD_RUNNING;
+		/* Now that it is ours the number can't be used again: is it the thread that was meant? */
+		if (is_thread_of(process, tid))
+			return STATUS_OK;
+		thread_interrupt(thread);
+		if (thread_wait(process, thread, 1000))
+			thread_release(process, thread);
+		thread->state = THREAD_ENDED;
+		return STATUS_OK;
+	}
+
+	int reason = errno;
+
+	if (reason == ESRCH || !process_task(process, tid, &task) || task_ended(&task))
+		return STATUS_OK;
+	thread->state = THREAD_RELEASED;
+	if (task.tracer)
+		return refuse(error, "process %d (%s) is traced by %s (pid %d)", process->pid, process->comm,
+			      process_comm_of(task.tracer, comm), task.tracer);
+	return fail(error, "process %d (%s): no permission to stop thread %d: %s", process->pid, process->comm, tid,
+		    strerror(reason));
+}
+
+void thread_interrupt(struct thread *thread)
+{
+	if (ptrace(PTRACE_INTERRUPT, thread->tid, NULL, NULL) < 0)
+		thread->state = THREAD_ENDED;	/* ESRCH; INTERRUPT has no other reason to fail for a seized thread */
+}
+
+/*
+ * A system call that failed with EINTR only because of our stop is entered again. The registers are set at once, not
+ * on release, so that it also happens when stent is killed. A signal that waits for the thread is a reason of its
+ * own for EINTR: then nothing is changed.
+ */
+static void rewind_call(const struct process *process, struct thread *thread)
+{
+	struct registers again = thread->registers;
+	uint8_t code[REGISTERS_CALL_SIZE];
+	struct task task;
+
+	if (thread->signal || !registers_call_failed(&thread->registers))
+		return;
+	if (!process_task(process, thread->tid, &task) || task.deliverable)
+		return;
+	if (!process_read(process, registers_pc(&thread->registers) - sizeof(code), code, sizeof(code)) ||
+	    !registers_rewind(&again, code))
+		return;
+	thread->rewound = registers_write(thread->tid, &again) == 0;
+}
+
+static void note_stop(const struct process *process, struct thread *thread, int status)
+{
+	int event = STOP_EVENT(status);
+	int signal = WSTOPSIG(status);
+
+	thread->state = THREAD_STOPPED;
+	thread->in_call_stop = !event && signal == (SIGTRAP | 0x80);
+	thread->signal = event || thread->in_call_stop ? 0 : signal;
+	thread->rewound = false;
+	thread->unreadable = -registers_read(thread->tid, &thread->registers);
+	if (!thread->unreadable && !thread->in_call_stop)
+		rewind_call(process, thread);
+}
+
+/* Nothing more to wait for: the first thread of a process is not reported before all others have ended. One of
+ * another process (see thread_seize()) is reported in any case. */
+static bool ended_unreported(const struct process *process, pid_t tid)
+{
+	struct task task;
+
+	return !process_task(process, tid, &task) || task_ended(&task);
+}
+
+bool thread_wait(const struct process *process, struct thread *thread, unsigned int milliseconds)
+{
+	const struct timespec nap = { 0, 5000000 };
+	uint64_t deadline = clock_now() + (uint64_t)milliseconds * 1000000u;
+	sigset_t child;
+
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	while (thread->state == THREAD_RUNNING) {
+		int status;
+		pid_t found = waitpid(thread->tid, &status, __WALL | WNOHANG);
+
+		if (found == thread->tid && WIFSTOPPED(status)) {
+			note_stop(process, thread, status);
+		} else if (found) {		/* it ended, or is none of ours any more */
+			thread->state = THREAD_ENDED;
+		} else if (clock_now() >= deadline) {
+			return false;
+		} else if (sigtimedwait(&child, NULL, &nap) < 0 && ended_unreported(process, thread->tid)) {
+			/* (SIGCHLD is blocked by window_open(), so one that came since the waitpid() is not missed.) */
+			thread->state = THREAD_ENDED;
+		}
+	}
+	return true;
+}
+
+void thread_resume(struct thread *thread, int request)
+{
+	thread->state = THREAD_RUNNING;
+	if (ptrace(request, thread->tid, NULL, (void *)(long)thread->signal) < 0)
+		thread->state = THREAD_ENDED;
+	thread->signal = 0;
+}
+
+void thread_release(const struct process *process, struct thread *thread)
+{
+	struct task task;
+
+	if (thread->state == THREAD_STOPPED) {
+		/* A signal came while it was stopped: the program sees the EINTR that it gives. */
+		if (thread->rewound && process_task(process, thread->tid, &task) && task.deliverable &&
+		    registers_write(thread->tid, &thread->registers) < 0)
+			thread->state = THREAD_ENDED;	/* only one that has been killed refuses its own registers */
+		ptrace(PTRACE_DETACH, thread->tid, NULL, (void *)(long)thread->signal);
+	}
+	thread->state = THREAD_RELEASED;
+}

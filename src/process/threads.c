@@ -1,0 +1,187 @@
+/*
+ * All threads of a process at once: seize everybody (which stops nobody), then ask all to stop, then wait for one
+ * after the other, and look for new threads until none is left that could create one.
+ */
+#include "process/threads.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+static sigset_t mask_outside;
+static unsigned int windows;
+
+void window_open(void)
+{
+	sigset_t all;
+
+	if (windows++)
+		return;
+	/* An ignored SIGCHLD, which a parent may have left us, would never wake thread_wait(). */
+	signal(SIGCHLD, SIG_DFL);
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &mask_outside);
+}
+
+void window_close(void)
+{
+	if (--windows == 0)
+		sigprocmask(SIG_SETMASK, &mask_outside, NULL);
+}
+
+static int policy_outside;
+static struct sched_param priority_outside;
+
+/*
+ * Most of the time that a busy process is stopped goes into the resume: every thread that wakes up competes with the
+ * one that is to wake the others. So stent takes precedence as long as threads are stopped, where it may.
+ */
+static void raise_priority(void)
+{
+	const struct sched_param lowest = { .sched_priority = sched_get_priority_min(SCHED_FIFO) };
+
+	policy_outside = sched_getscheduler(0);
+	sched_getparam(0, &priority_outside);
+	if (policy_outside >= 0)
+		sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &lowest);
+}
+
+static void restore_priority(void)
+{
+	if (policy_outside >= 0)
+		sched_setscheduler(0, policy_outside, &priority_outside);
+}
+
+/* Both lists are in the kernel's order, so the thread is mostly where it was last time. */
+static bool is_known(const struct threads *threads, pid_t tid, size_t hint)
+{
+	if (hint < threads->count && threads->item[hint].tid == tid)
+		return true;
+	for (size_t i = 0; i < threads->count; i++)
+		if (threads->item[i].tid == tid)
+			return true;
+	return false;
+}
+
+static enum status seize_new(const struct process *process, struct threads *threads, size_t *found, struct error *error)
+{
+	struct tids tids = { 0 };
+	enum status status = STATUS_OK;
+
+	*found = 0;
+	process_tids(process, &tids);
+	for (size_t i = 0; i < tids.count && status == STATUS_OK; i++) {
+		struct thread thread;
+
+		if (is_known(threads, tids.item[i], i))
+			continue;
+		status = thread_seize(process, tids.item[i], &thread, error);
+		*array_add(threads) = thread;
+		++*found;
+	}
+	array_free(&tids);
+	return status;
+}
+
+static bool wait_all(const struct process *process, struct threads *threads, uint64_t deadline)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < threads->count; i++) {
+		uint64_t now = clock_now();
+		unsigned int left = now < deadline ? (unsigned int)((deadline - now) / 1000000) : 0;
+
+		if (!thread_wait(process, &threads->item[i], left))
+			all = false;
+	}
+	return all;
+}
+
+enum status threads_stop(const struct process *process, unsigned int milliseconds, struct threads *threads,
+			 struct error *error)
+{
+	size_t asked = threads->count;	/* those that would not stop last time have been asked already */
+	enum status status;
+	uint64_t deadline;
+	size_t found;
+
+	window_open();
+	status = seize_new(process, threads, &found, error);
+	if (status != STATUS_OK)
+		return status;
+	raise_priority();
+	threads->stopped_at = clock_now();
+	deadline = threads->stopped_at + (uint64_t)milliseconds * 1000000u;
+	/*
+	 * A thread that runs may create another one at any time, so what was found is complete only when all
+	 * were stopped before the last look: a new thread is listed before the call that made it returns.
+	 */
+	do {
+		for (; asked < threads->count; asked++)
+			if (threads->item[asked].state == THREAD_RUNNING)
+				thread_interrupt(&threads->item[asked]);
+		if (!wait_all(process, threads, deadline))
+			return STATUS_GAVE_UP;
+		status = seize_new(process, threads, &found, error);
+	} while (status == STATUS_OK && found);
+	if (status == STATUS_OK && !process_alive(process))
+		status = fail(error, "process %d (%s) has ended", process->pid, process->comm);
+	return status;
+}
+
+/* Keep those that are still seized. */
+static void drop_released(struct threads *threads)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < threads->count; i++)
+		if (threads->item[i].state == THREAD_RUNNING)
+			threads->item[kept++] = threads->item[i];
+	threads->count = kept;
+}
+
+uint64_t threads_release(const struct process *process, struct threads *threads)
+{
+	uint64_t pause = 0;
+
+	for (size_t i = 0; i < threads->count; i++) {
+		struct thread *thread = &threads->item[i];
+
+		/* Seized only, when another one could not be: a detach needs a stop. */
+		if (thread->state == THREAD_RUNNING && !threads->stopped_at) {
+			thread_interrupt(thread);
+			if (!thread_wait(process, thread, 100))
+				continue;
+		}
+		if (thread->state != THREAD_RUNNING)
+			thread_release(process, thread);
+	}
+	if (threads->stopped_at) {
+		pause = clock_now() - threads->stopped_at;
+		restore_priority();
+	}
+	threads->stopped_at = 0;
+	drop_released(threads);
+	window_close();
+	return pause;
+}
+
+void threads_idle(const struct process *process, struct threads *threads, unsigned int milliseconds)
+{
+	uint64_t end = clock_now() + (uint64_t)milliseconds * 1000000u;
+	const struct timespec nap = { 0, 5000000 };
+
+	while (clock_now() < end) {
+		for (size_t i = 0; i < threads->count; i++)
+			if (thread_wait(process, &threads->item[i], 0))
+				thread_release(process, &threads->item[i]);
+		drop_released(threads);
+		nanosleep(&nap, NULL);
+	}
+}
+
+void threads_free(struct threads *threads)
+{
+	array_free(threads);
+}

@@ -1,0 +1,87 @@
+/*
+ * threads.h: stop threads of a process and let them go again, so that the program can't tell.
+ *
+ * PTRACE_SEIZE, never PTRACE_ATTACH: no SIGSTOP is sent, and a process that is stopped (SIGSTOP) stays stopped.
+ * If stent is killed while threads are stopped, the kernel detaches and resumes them, signals included.
+ */
+#ifndef STENT_PROCESS_THREADS_H
+#define STENT_PROCESS_THREADS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "arch/registers.h"
+#include "base/error.h"
+#include "base/memory.h"
+#include "process/process.h"
+
+enum thread_state {
+	THREAD_RUNNING,		/* seized, not stopped */
+	THREAD_STOPPED,		/* in a ptrace stop, registers[] valid unless `unreadable` */
+	THREAD_ENDED,		/* or ending: runs no code of the program any more */
+	THREAD_RELEASED,	/* not ours (any more) */
+};
+
+struct thread {
+	pid_t tid;
+	enum thread_state state;
+	int signal;		/* that it was about to receive when it stopped, 0: none. Given to it on release */
+	int unreadable;		/* errno of reading the registers, 0: none. ENOEXEC: 32-bit code */
+	bool in_call_stop;	/* stopped at a system call's entry or exit, as remote.c asked for */
+	bool rewound;		/* its registers were changed so that it enters its system call again */
+	struct registers registers;	/* as the program left them */
+};
+
+/*
+ * Take one thread under control; it runs on. STATUS_REFUSED: another process traces it. STATUS_ERROR: not
+ * permitted. STATUS_OK with THREAD_ENDED: it has ended, or is a kernel worker, and none of ours.
+ */
+enum status thread_seize(const struct process *process, pid_t tid, struct thread *thread, struct error *error) must_check;
+
+/* Ask it to stop; and wait for that, `milliseconds` at most. False: it is still running. */
+void thread_interrupt(struct thread *thread);
+bool thread_wait(const struct process *process, struct thread *thread, unsigned int milliseconds) must_check;
+
+/* Resume a stopped thread that stays under control; `request` is PTRACE_CONT or PTRACE_SYSCALL. */
+void thread_resume(struct thread *thread, int request);
+
+/* Give it up: registers as the program left them, its signal delivered, and running as before. */
+void thread_release(const struct process *process, struct thread *thread);
+
+struct threads {
+	struct thread *item;
+	size_t count, room;
+	uint64_t stopped_at;	/* CLOCK_MONOTONIC, ns: first request to stop; 0: nothing is stopped */
+};
+
+/*
+ * Stop all threads. STATUS_OK: all are stopped or have ended, none can be created. STATUS_GAVE_UP: at least one is
+ * still THREAD_RUNNING after `milliseconds`. Others as thread_seize(). In every case threads_release() follows, soon:
+ * from the first stop to there the caller must not print or wait; signals to stent are held back, and it runs at
+ * real-time priority where it may. *threads is zeroed before the first call, and kept for the next try.
+ */
+enum status threads_stop(const struct process *process, unsigned int milliseconds, struct threads *threads,
+			 struct error *error) must_check;
+
+/* Let all go. Returns how long threads were stopped, in ns. A thread that would not stop stays in the list. */
+uint64_t threads_release(const struct process *process, struct threads *threads);
+
+/*
+ * Sleep between two tries. A thread that would not stop is still seized, because only a stopped one can be given up: if
+ * it stops now it is let go at once, with the signal that it may have stopped for.
+ */
+void threads_idle(const struct process *process, struct threads *threads, unsigned int milliseconds);
+
+/* Forget the list, after threads_release(). Threads in it that never stopped are given up by the kernel when stent ends. */
+void threads_free(struct threads *threads);
+
+/* CLOCK_MONOTONIC in ns. */
+uint64_t clock_now(void);
+
+/* Hold back all signals to stent itself, so that a Ctrl-Z can't stop it while a target is stopped; and undo that. Nests. */
+void window_open(void);
+void window_close(void);
+
+#endif
