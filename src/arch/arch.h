@@ -131,6 +131,9 @@ struct arch {
 	/* Distance that a direct jump, and a pc-relative operand, can bridge (2 GiB less a margin). */
 	uint64_t reach;
 
+	/* Bytes of a direct jump that has this reach. */
+	size_t jump_size;
+
 	/* Direct jump of `size` (plan->jump) bytes from `at` to `to`; false, and nothing written, when out
 	 * of reach or when no jump has that size. */
 	bool (*write_jump)(uint8_t *out, size_t size, uint64_t at, uint64_t to);

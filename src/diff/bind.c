@@ -292,13 +292,27 @@ static void bind_pointer(struct slicing *slicing, const struct data_ref *ref)
 	}
 }
 
-/* In an image of fixed address, is the number an address? Where nothing says so, nothing is guessed. */
-static bool is_address(const struct slicing *slicing, uint32_t self, uint64_t target)
+static bool is_displacement(const struct program *program, const struct code_ref *ref)
+{
+	const struct code_range *range = program_range(program, ref->insn);
+	struct insn insn;
+
+	return program->image->arch->decode(program_code(program, range) + (ref->insn - range->span.start), range->span.end - ref->insn,
+					    ref->insn, &insn) &&
+	       insn.displacement.size && ref->where == ref->insn + insn.displacement.offset;
+}
+
+/*
+ * In an image of fixed address, is the number an address? The displacement of a memory operand that lies inside the image
+ * is one (no structure is megabytes long). Of an immediate something must say so; nothing is guessed.
+ */
+static bool is_address(const struct slicing *slicing, uint32_t self, const struct code_ref *ref)
 {
 	const struct program *new = &slicing->comparison->new;
+	uint64_t target = ref->target;
 	uint32_t function = program_function(new, target);
 
-	return (function != NO_FUNCTION && (function == self || new->functions.item[function].entry == target)) ||
+	return is_displacement(new, ref) || (function != NO_FUNCTION && (function == self || new->functions.item[function].entry == target)) ||
 	       program_stub(new, target) || votes_reverse(&slicing->comparison->data, target) || text_at(new->image, target);
 }
 
@@ -306,7 +320,7 @@ static void bind_reference(struct slicing *slicing, const struct code_ref *ref, 
 {
 	const struct section *section = image_section(slicing->comparison->new.image, ref->target);
 
-	if (ref->kind == REF_ABSOLUTE && !is_address(slicing, self, ref->target))
+	if (ref->kind == REF_ABSOLUTE && !is_address(slicing, self, ref))
 		cannot_bind(slicing, ref->insn, ref->target, "a number that may or may not be an address");
 	else if (section && section->execute)
 		bind_code(slicing, ref, self);

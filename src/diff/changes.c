@@ -19,11 +19,8 @@ static enum difference function_difference(struct comparison *comparison, uint32
 		for (uint32_t i = 0; i < a->ref_count; i++) {
 			const struct code_ref *x = &comparison->old.refs.item[a->first_ref + i];
 			const struct code_ref *y = &comparison->new.refs.item[b->first_ref + i];
-			enum difference difference;
+			enum difference difference = references_compare(comparison, x->target, y->target, x->kind, x->access);
 
-			if (x->kind == REF_ABSOLUTE && x->target == y->target)
-				continue;
-			difference = references_compare(comparison, x->target, y->target, x->kind, x->access);
 			if (difference)
 				return difference;
 		}

@@ -85,6 +85,16 @@ static enum status check_related(const struct comparison *comparison, struct err
 	return STATUS_OK;
 }
 
+static enum status explain_nothing(const struct patch *patch, struct error *error)
+{
+	for (size_t i = 0; i < patch->functions.count; i++)
+		if (patch->functions.item[i].action == ACTION_STARTUP)
+			error_add(error, STATUS_NOTHING, "%s: changed, but it runs at start-up only: only a restart can bring this change",
+				  patch->functions.item[i].name);
+	return error_add(error, STATUS_NOTHING, "%s: no other function differs in a way that matters to a running process: there is nothing to do",
+			 patch->image);
+}
+
 static enum status compare(struct comparison *comparison, struct patch *patch, struct error *error)
 {
 	enum status status, data, startup;
@@ -104,9 +114,7 @@ static enum status compare(struct comparison *comparison, struct patch *patch, s
 	startup = startup_callees_check(comparison, patch, error);
 	if (data == STATUS_REFUSED || startup == STATUS_REFUSED)
 		return STATUS_REFUSED;
-	if (status == STATUS_NOTHING)
-		error_add(error, status, "%s: no function differs in a way that matters to a running process: there is nothing to do", patch->image);
-	return status;
+	return status == STATUS_NOTHING ? explain_nothing(patch, error) : status;
 }
 
 static void comparison_free(struct comparison *comparison)

@@ -41,9 +41,13 @@ const char *text_at(const struct image *image, uint64_t address)
 		return NULL;
 	start = section->data + (address - section->span.start);
 	end = section->data + (section->span.end - section->span.start);
-	for (const uint8_t *at = start; at < end && (!*at || (size = text_sequence(at, end))); at += size)
+	for (const uint8_t *at = start; at < end; at += size) {
 		if (!*at)
 			return at > start ? (const char *)start : NULL;
+		size = text_sequence(at, end);
+		if (!size)
+			return NULL;
+	}
 	return NULL;
 }
 
@@ -90,8 +94,6 @@ enum difference pointers_compare(struct comparison *comparison, const struct dat
 			return DIFFERENT_CALLEE;
 		return x->addend == y->addend ? SAME : DIFFERENT_CONSTANT;
 	}
-	if ((x->guessed || y->guessed) && x->target == y->target)
-		return SAME;
 	return references_compare(comparison, x->target, y->target, REF_ADDRESS, 0);
 }
 

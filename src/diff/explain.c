@@ -151,8 +151,6 @@ static void compare_reference(struct explanation *explanation, const struct code
 	uint32_t f, g;
 	char *first = NULL, *second = NULL;
 
-	if (x->kind == REF_ABSOLUTE && x->target == y->target)
-		return;
 	switch (references_compare(comparison, x->target, y->target, x->kind, x->access)) {
 	case SAME:
 		return;

@@ -254,9 +254,7 @@ static void vote_by_code(const struct comparison *comparison, uint32_t old, stru
 			const struct code_ref *x = &comparison->old.refs.item[a->first_ref + i];
 			const struct code_ref *y = &comparison->new.refs.item[b->first_ref + i];
 
-			/* An equal absolute value may as well be a number. */
-			if (x->kind != REF_ABSOLUTE || x->target != y->target)
-				vote(comparison, x->target, y->target, functions, data);
+			vote(comparison, x->target, y->target, functions, data);
 		}
 	}
 }
@@ -272,7 +270,7 @@ static void vote_by_data(const struct comparison *comparison, struct vote_map *f
 
 		if (!ref->target || !variable_in_new(comparison, ref->where, &where) || !(other = program_data_ref(new, where)))
 			continue;
-		if (other->target && !(ref->guessed && ref->target == other->target))
+		if (other->target)
 			vote(comparison, ref->target, other->target, functions, data);
 	}
 }

@@ -35,7 +35,7 @@ static void mark_all(const struct slicing *slicing, struct pages *pages)
 		if (slicing->included[new->ranges.item[i].function])
 			mark(pages, new->ranges.item[i].span, SEGMENT_READ | SEGMENT_EXECUTE);
 	for (size_t i = 0; i < slicing->forwarders.count; i++)
-		mark(pages, (struct range){ slicing->forwarders.item[i].where, slicing->forwarders.item[i].where + 16 }, SEGMENT_READ | SEGMENT_EXECUTE);
+		mark(pages, program_range(new, slicing->forwarders.item[i].where)->span, SEGMENT_READ | SEGMENT_EXECUTE);
 	for (size_t i = 0; i < new->image->sections.count; i++)
 		if (slicing->copied[i])
 			mark(pages, new->image->sections.item[i].span, SEGMENT_READ);
@@ -75,8 +75,9 @@ static void write_forwarders(struct slicing *slicing, struct pages *pages)
 		uint8_t *at = page_bytes(pages, forwarder->where);
 		struct insn jump;
 
-		if (!arch->write_jump(at, 16, forwarder->where, forwarder->where) || !arch->decode(at, 16, forwarder->where, &jump) ||
-		    range->span.end - forwarder->where < jump.length) {
+		if (range->span.end - forwarder->where < arch->jump_size ||
+		    !arch->write_jump(at, arch->jump_size, forwarder->where, forwarder->where) ||
+		    !arch->decode(at, arch->jump_size, forwarder->where, &jump)) {
 			slicing->status = refuse(slicing->error, "%s: no room for a jump at 0x%lx of the new build", new->image->name,
 						 (unsigned long)forwarder->where);
 			return;

@@ -12,6 +12,7 @@ const struct arch arch_x86_64 = {
 	.plan_entry = x86_64_plan_entry,
 	.copy_entry = x86_64_copy_entry,
 	.reach = X86_64_REACH,
+	.jump_size = X86_64_JUMP_SIZE,
 	.write_jump = x86_64_write_jump,
 	.stub_size = X86_64_STUB_SIZE,
 	.write_stub = x86_64_write_stub,
