@@ -1,0 +1,168 @@
+/* Images: what is read from good files, and that damaged ones end in an error. */
+#include "build_pair.h"
+
+#include <elf.h>
+
+#include "image/image.h"
+
+static const char source[] =
+	"#include <stdio.h>\n"
+	"__thread int local[3]; int data[5] = { 7 }; const char *const names[] = { \"one\", \"two\" };\n"
+	"__attribute__((noipa)) int work(int a) { return printf(\"%s\\n\", names[a & 1]) + data[a] + local[0] + V; }\n"
+	"int main(int argc, char **argv) { return work(argc); }\n";
+
+static void test_executable(void **unused)
+{
+	struct build_pair pair = build_pair(source, "-O2 -fPIE -pie", 1);
+	struct error error = { 0 };
+	struct image image;
+	const struct section *text;
+
+	assert_int_equal(image_open(pair.file[0], &image, &error), STATUS_OK);
+	assert_string_equal(image.name, "v1");
+	assert_false(image.fixed_address);
+	assert_false(image.library);
+	assert_int_equal(image.id.size, 4);
+	assert_memory_equal(image.id.bytes, "\x01\x11\x22\x33", 4);
+	assert_int_equal(image.tls.end - image.tls.start, 12);
+	text = image_section(&image, image.entry);
+	assert_non_null(text);
+	assert_string_equal(text->name, ".text");
+	assert_true(text->execute && !text->write);
+	/* The file's view of an address, and its ends. */
+	assert_ptr_equal(image_bytes(&image, image.entry, 1), text->data + (image.entry - text->span.start));
+	assert_null(image_bytes(&image, image.span.end, 1));
+	assert_null(image_bytes(&image, image.entry, image.span.end));
+	assert_null(image_bytes(&image, image.entry, UINT64_MAX));
+	assert_null(image_section(&image, image.span.end));
+	assert_null(image_section(&image, 0));
+	image_close(&image);
+	build_pair_free(&pair);
+}
+
+static void test_library(void **unused)
+{
+	struct build_pair pair = build_pair(source, "-O2 -fPIC -shared -Wl,-soname,libwork.so.3", 1);
+	struct error error = { 0 };
+	struct image image;
+	size_t names = 0;
+
+	assert_int_equal(image_open(pair.file[0], &image, &error), STATUS_OK);
+	assert_string_equal(image.name, "libwork.so.3");
+	assert_true(image.library);
+	for (size_t i = 0; i < image.symbols.count; i++)
+		names += strcmp(image.symbols.item[i].name, "work") == 0 && image.symbols.item[i].dynamic && image.symbols.item[i].defined;
+	assert_int_equal(names, 1);
+	for (size_t i = 1; i < image.relocations.count; i++) {
+		assert_true(image.relocations.item[i - 1].where <= image.relocations.item[i].where);
+		assert_non_null(image_relocation(&image, image.relocations.item[i].where));
+	}
+	for (size_t i = 0; i < image.relocations.count; i++)
+		if (image.relocations.item[i].symbol && strcmp(image.relocations.item[i].symbol, "printf") == 0)
+			assert_string_equal(image.relocations.item[i].version, "GLIBC_2.2.5");
+	image_close(&image);
+	build_pair_free(&pair);
+}
+
+static void test_fixed_address(void **unused)
+{
+	struct build_pair pair = build_pair(source, "-O2 -fno-pie -no-pie", 0);
+	struct error error = { 0 };
+	struct image image;
+
+	assert_int_equal(image_open(pair.file[1], &image, &error), STATUS_OK);
+	assert_true(image.fixed_address);
+	assert_int_equal(image.span.start, 0x400000);
+	image_close(&image);
+	build_pair_free(&pair);
+}
+
+/* Open bytes as a file; must not crash. Returns the status. */
+static enum status open_bytes(const char *folder, const uint8_t *bytes, size_t size)
+{
+	char *path = text_format("%s/damaged", folder);
+	FILE *file = fopen(path, "wb");
+	struct error error = { 0 };
+	struct image image;
+	enum status status;
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(bytes, 1, size, file), size);
+	assert_int_equal(fclose(file), 0);
+	status = image_open(path, &image, &error);
+	if (status)
+		assert_non_null(error.text);
+	image_close(&image);
+	error_clear(&error);
+	free(path);
+	return status;
+}
+
+static uint8_t *read_all(const char *path, size_t *size)
+{
+	FILE *file = fopen(path, "rb");
+	uint8_t *bytes = memory_zeroed(1 << 20, 1);
+
+	assert_non_null(file);
+	*size = fread(bytes, 1, 1 << 20, file);
+	assert_int_equal(fclose(file), 0);
+	return bytes;
+}
+
+static void test_wrong_files(void **unused)
+{
+	struct build_pair pair = build_pair(source, "-O2 -fPIE -pie", 1);
+	size_t size;
+	uint8_t *bytes = read_all(pair.file[0], &size);
+
+	assert_int_equal(open_bytes(pair.folder, bytes, size), STATUS_OK);
+	assert_int_equal(open_bytes(pair.folder, (const uint8_t *)"#!/bin/sh\necho this is no ELF file, but long enough to hold a header\n", 68), STATUS_ERROR);
+	assert_int_equal(open_bytes(pair.folder, bytes, 0), STATUS_ERROR);
+	bytes[EI_CLASS] = ELFCLASS32;
+	assert_int_equal(open_bytes(pair.folder, bytes, size), STATUS_ERROR);
+	bytes[EI_CLASS] = ELFCLASS64;
+	bytes[offsetof(Elf64_Ehdr, e_machine)] = EM_AARCH64;
+	assert_int_equal(open_bytes(pair.folder, bytes, size), STATUS_ERROR);
+	free(bytes);
+	build_pair_free(&pair);
+}
+
+/* Any length, and thousands of damaged bytes in the headers: an error or an image, never a crash. */
+static void test_damaged_files(void **unused)
+{
+	struct build_pair pair = build_pair(source, "-O2 -fPIE -pie", 1);
+	size_t size;
+	uint8_t *bytes = read_all(pair.file[0], &size);
+	uint32_t random = 12345;
+
+	for (size_t length = 0; length < size; length += 1 + length / 20)
+		assert_int_equal(open_bytes(pair.folder, bytes, length), STATUS_ERROR);
+	for (int i = 0; i < 3000; i++) {
+		/* Program headers and dynamic tables in the first pages, section headers in the last bytes. */
+		size_t at;
+		uint8_t old;
+
+		random = random * 1103515245 + 12345;
+		at = random & 0x10000 ? (random >> 17) % 2048 : size - 1 - (random >> 17) % 2048;
+		old = bytes[at];
+		random = random * 1103515245 + 12345;
+		bytes[at] = (uint8_t)(random >> 20);
+		(void)open_bytes(pair.folder, bytes, size);
+		bytes[at] = old;
+	}
+	free(bytes);
+	build_pair_free(&pair);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_executable),
+		cmocka_unit_test(test_library),
+		cmocka_unit_test(test_fixed_address),
+		cmocka_unit_test(test_wrong_files),
+		cmocka_unit_test(test_damaged_files),
+	};
+
+	return cmocka_run_group_tests_name("image", tests, NULL, NULL);
+}
