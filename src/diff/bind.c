@@ -223,8 +223,11 @@ static bool bind_identity(struct slicing *slicing, uint64_t address, uint64_t *o
 	struct comparison *comparison = slicing->comparison;
 	uint64_t before;
 
-	return variable_in_old(comparison, address, old_address) && variable_in_old(comparison, address - 1, &before) &&
-	       before == *old_address - 1 && constants_compare(comparison, *old_address, address) == SAME;
+	if (!variable_in_old(comparison, address, old_address) || constants_compare(comparison, *old_address, address) != SAME)
+		return false;
+	if (image_section(comparison->new.image, address)->span.start == address)
+		return image_section(comparison->old.image, *old_address)->span.start == *old_address;
+	return variable_in_old(comparison, address - 1, &before) && before == *old_address - 1;
 }
 
 /* An address of data. Returns false when it is the slice's own; else anchor and target. */

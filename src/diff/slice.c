@@ -1,4 +1,5 @@
 /* slice.c: what goes into the patch: changed functions, new ones that they need, and what both refer to. */
+#include <elf.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,6 +152,34 @@ static void check_language(struct slicing *slicing)
 		}
 }
 
+static const struct symbol *exported_object(const struct image *image, const char *name)
+{
+	for (size_t i = 0; i < image->symbols.count; i++) {
+		const struct symbol *symbol = &image->symbols.item[i];
+
+		if (symbol->dynamic && symbol->defined && symbol->type == STT_OBJECT && strcmp(symbol->name, name) == 0)
+			return symbol;
+	}
+	return NULL;
+}
+
+/* Other images see these by name, and go on seeing the old ones. */
+static void note_exported_constants(struct slicing *slicing)
+{
+	struct comparison *comparison = slicing->comparison;
+	const struct image *old = comparison->old.image, *new = comparison->new.image;
+
+	for (size_t i = 0; i < old->symbols.count; i++) {
+		const struct symbol *symbol = &old->symbols.item[i];
+		bool exported = symbol->dynamic && symbol->defined && symbol->type == STT_OBJECT;
+		const struct symbol *other = exported ? exported_object(new, symbol->name) : NULL;
+		const struct section *a = image_section(old, symbol->value), *b = other ? image_section(new, other->value) : NULL;
+
+		if (a && b && section_is_constant(a) && section_is_constant(b) && constants_compare(comparison, symbol->value, other->value))
+			*array_add(&slicing->patch->notes) = text_format("the exported constant %s differs; other images go on with the old one", symbol->name);
+	}
+}
+
 static void note_removed(struct slicing *slicing)
 {
 	const struct comparison *comparison = slicing->comparison;
@@ -217,6 +246,7 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 		check_language(&slicing);
 		check_thread_locals(&slicing);
 		note_removed(&slicing);
+		note_exported_constants(&slicing);
 	}
 	if (!slicing.status)
 		slicing.status = active ? segments_build(&slicing) : STATUS_NOTHING;

@@ -5,6 +5,7 @@
  * never take effect. Sources: gABI 5.3 "Initialization and Termination Functions"; what _start hands to __libc_start_main
  * (glibc sysdeps/x86_64/start.S: main, and before 2.34 also __libc_csu_init and _fini).
  */
+#include <elf.h>
 #include <string.h>
 
 #include "program/analysis.h"
@@ -59,6 +60,13 @@ void functions_find_startup(struct program *program)
 		     k < program->data_refs.count && program->data_refs.item[k].where < section->span.end; k++)
 			mark(program, program->data_refs.item[k].target);
 	}
+	/* What chose an implementation (IFUNC) has chosen. */
+	for (size_t i = 0; i < program->data_refs.count; i++)
+		if (program->data_refs.item[i].kind == RELOC_RESOLVER)
+			mark(program, program->data_refs.item[i].target);
+	for (size_t i = 0; i < image->symbols.count; i++)
+		if (image->symbols.item[i].defined && image->symbols.item[i].type == STT_GNU_IFUNC)
+			mark(program, image->symbols.item[i].value);
 	for (size_t i = 0; i < program->functions.count; i++)
 		if (!image->library && program->functions.item[i].name && strcmp(program->functions.item[i].name, "main") == 0)
 			program->functions.item[i].startup = true;
