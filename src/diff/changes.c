@@ -9,21 +9,13 @@
 
 static enum difference function_difference(struct comparison *comparison, uint32_t old)
 {
-	const struct function *f = &comparison->old.functions.item[old];
-	const struct function *g = &comparison->new.functions.item[comparison->new_of[old]];
+	struct ref_pair pair = { 0 };
 
-	for (size_t part = 0; part < f->parts.count; part++) {
-		const struct code_range *a = &comparison->old.ranges.item[f->parts.item[part]];
-		const struct code_range *b = &comparison->new.ranges.item[g->parts.item[part]];
+	while (ref_pair_next(comparison, old, &pair)) {
+		enum difference difference = references_compare(comparison, pair.old->target, pair.new->target, pair.old->kind, pair.old->access);
 
-		for (uint32_t i = 0; i < a->ref_count; i++) {
-			const struct code_ref *x = &comparison->old.refs.item[a->first_ref + i];
-			const struct code_ref *y = &comparison->new.refs.item[b->first_ref + i];
-			enum difference difference = references_compare(comparison, x->target, y->target, x->kind, x->access);
-
-			if (difference)
-				return difference;
-		}
+		if (difference)
+			return difference;
 	}
 	return SAME;
 }
@@ -60,30 +52,6 @@ struct data_check {
 	uint64_t last_reported;	/* start of the last variable that was reported */
 };
 
-static const struct section *counterpart(const struct comparison *comparison, const struct section *section)
-{
-	for (size_t i = 0; i < comparison->new.image->sections.count; i++)
-		if (strcmp(comparison->new.image->sections.item[i].name, section->name) == 0)
-			return &comparison->new.image->sections.item[i];
-	return NULL;
-}
-
-/* Start of the item that holds the address. */
-static uint64_t item_start(const struct program *program, uint64_t address)
-{
-	size_t low = 0, high = program->boundaries.count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (program->boundaries.item[middle] <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low ? program->boundaries.item[low - 1] : address;
-}
-
 /* The symbol at the address, or "image+0xADDRESS". free() it. */
 static char *item_name(const struct program *program, uint64_t address)
 {
@@ -106,7 +74,7 @@ static bool is_allowed(const struct diff_options *options, const char *name)
 /* One line for each variable, however much of it differs. */
 static void report(struct data_check *check, const char *what, uint64_t address)
 {
-	uint64_t start = item_start(&check->comparison->old, address);
+	uint64_t start = program_item_start(&check->comparison->old, address);
 	char *name;
 
 	if (check->reported && check->last_reported == start)
@@ -163,7 +131,7 @@ static void check_values(struct data_check *check, const struct section *a, cons
 
 static void check_section(struct data_check *check, const struct section *section)
 {
-	const struct section *other = counterpart(check->comparison, section);
+	const struct section *other = image_section_named(check->comparison->new.image, section->name);
 	uint64_t where = section->span.start;
 
 	if (!other || other->relro || !other->write) {

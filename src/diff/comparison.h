@@ -36,6 +36,16 @@ struct comparison {
 	struct memo constants;	/* answers of constants_equal() */
 };
 
+/* The references of a function and of its counterpart that is alike, one after the other. Starts zeroed. */
+struct ref_pair {
+	const struct code_ref *old, *new;
+	size_t part;
+	uint32_t next;
+};
+
+/* match.c: the next pair; false at the end. */
+bool ref_pair_next(const struct comparison *comparison, uint32_t old_function, struct ref_pair *pair);
+
 /* match.c: fill new_of, old_of, alike and data. */
 void match_functions(struct comparison *comparison);
 

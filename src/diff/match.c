@@ -241,22 +241,31 @@ static void vote(const struct comparison *comparison, uint64_t from, uint64_t to
 		votes_add(data, from, to);
 }
 
-static void vote_by_code(const struct comparison *comparison, uint32_t old, struct vote_map *functions, struct vote_map *data)
+bool ref_pair_next(const struct comparison *comparison, uint32_t old, struct ref_pair *pair)
 {
 	const struct function *f = &comparison->old.functions.item[old];
 	const struct function *g = &comparison->new.functions.item[comparison->new_of[old]];
 
-	for (size_t part = 0; part < f->parts.count; part++) {
-		const struct code_range *a = &comparison->old.ranges.item[f->parts.item[part]];
-		const struct code_range *b = &comparison->new.ranges.item[g->parts.item[part]];
+	for (; pair->part < f->parts.count; pair->part++, pair->next = 0) {
+		const struct code_range *a = &comparison->old.ranges.item[f->parts.item[pair->part]];
+		const struct code_range *b = &comparison->new.ranges.item[g->parts.item[pair->part]];
 
-		for (uint32_t i = 0; i < a->ref_count; i++) {
-			const struct code_ref *x = &comparison->old.refs.item[a->first_ref + i];
-			const struct code_ref *y = &comparison->new.refs.item[b->first_ref + i];
-
-			vote(comparison, x->target, y->target, functions, data);
-		}
+		if (pair->next == a->ref_count)
+			continue;
+		pair->old = &comparison->old.refs.item[a->first_ref + pair->next];
+		pair->new = &comparison->new.refs.item[b->first_ref + pair->next];
+		pair->next++;
+		return true;
 	}
+	return false;
+}
+
+static void vote_by_code(const struct comparison *comparison, uint32_t old, struct vote_map *functions, struct vote_map *data)
+{
+	struct ref_pair pair = { 0 };
+
+	while (ref_pair_next(comparison, old, &pair))
+		vote(comparison, pair.old->target, pair.new->target, functions, data);
 }
 
 /* Pointers at matched places of writable and relocated data. */

@@ -5,37 +5,12 @@
  * (or the ends of the section) that moved by the same distance. Between two that moved by different
  * distances something grew or was put in: what lies there is never guessed.
  */
-#include <string.h>
-
+#include "base/search.h"
 #include "diff/comparison.h"
 
 struct anchor_pair {
 	uint64_t from, to;
 };
-
-static const struct section *section_named(const struct program *program, const char *name)
-{
-	for (size_t i = 0; i < program->image->sections.count; i++)
-		if (strcmp(program->image->sections.item[i].name, name) == 0)
-			return &program->image->sections.item[i];
-	return NULL;
-}
-
-/* First vote at or behind the address. */
-static size_t lower_bound(const struct vote *votes, size_t count, uint64_t address)
-{
-	size_t low = 0, high = count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (votes[middle].from < address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
 
 /* Votes of `from`'s section that lead out of its counterpart do not count. */
 static bool leads_home(const struct vote *vote, const struct section *from, const struct section *to)
@@ -47,8 +22,8 @@ static bool translate(const struct program *from, const struct program *to, cons
 		      uint64_t address, uint64_t *out)
 {
 	const struct section *section = image_section(from->image, address);
-	const struct section *other = section ? section_named(to, section->name) : NULL;
-	size_t next = lower_bound(votes, count, address), before = next;
+	const struct section *other = section ? image_section_named(to->image, section->name) : NULL;
+	size_t next = count ? search_address(&votes->from, count, sizeof(*votes), address) : 0, before = next;
 
 	if (next < count && votes[next].from == address) {
 		*out = votes[next].to;

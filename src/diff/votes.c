@@ -1,6 +1,7 @@
 /* votes.c: count what unchanged code says about where things went. */
 #include <stdlib.h>
 
+#include "base/search.h"
 #include "diff/comparison.h"
 
 static int compare_votes(const void *one, const void *other)
@@ -94,30 +95,14 @@ void votes_clear(struct vote_map *map)
 
 const struct vote *votes_winner(const struct vote_map *map, uint64_t from)
 {
-	size_t low = 0, high = map->winners.count;
+	size_t index = array_search(&map->winners, from, from);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (map->winners.item[middle].from < from)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < map->winners.count && map->winners.item[low].from == from ? &map->winners.item[low] : NULL;
+	return index < map->winners.count && map->winners.item[index].from == from ? &map->winners.item[index] : NULL;
 }
 
 const struct vote *votes_reverse(const struct vote_map *map, uint64_t to)
 {
-	size_t low = 0, high = map->reverse.count;
+	size_t index = array_search(&map->reverse, from, to);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (map->reverse.item[middle].from < to)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < map->reverse.count && map->reverse.item[low].from == to ? &map->reverse.item[low] : NULL;
+	return index < map->reverse.count && map->reverse.item[index].from == to ? &map->reverse.item[index] : NULL;
 }

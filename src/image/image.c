@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/search.h"
+
 #define PAGE 4096
 
 static enum status map_file(const char *path, struct image *image, struct error *error)
@@ -390,17 +392,17 @@ void image_close(struct image *image)
 
 const struct section *image_section(const struct image *image, uint64_t address)
 {
-	size_t low = 0, high = image->sections.count;
+	size_t index = array_search(&image->sections, span.end, address + 1);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
+	return index < image->sections.count && range_holds(image->sections.item[index].span, address) ? &image->sections.item[index] : NULL;
+}
 
-		if (image->sections.item[middle].span.end <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < image->sections.count && range_holds(image->sections.item[low].span, address) ? &image->sections.item[low] : NULL;
+const struct section *image_section_named(const struct image *image, const char *name)
+{
+	for (size_t i = 0; i < image->sections.count; i++)
+		if (strcmp(image->sections.item[i].name, name) == 0)
+			return &image->sections.item[i];
+	return NULL;
 }
 
 const uint8_t *image_bytes(const struct image *image, uint64_t address, uint64_t size)

@@ -83,6 +83,9 @@ void image_close(struct image *image);
 /* Section that holds the address; NULL when there is none. */
 const struct section *image_section(const struct image *image, uint64_t address);
 
+/* First section of that name; NULL when there is none. */
+const struct section *image_section_named(const struct image *image, const char *name);
+
 /* `size` bytes at `address` as the file has them; NULL when they are not all inside the file's part of one segment. */
 const uint8_t *image_bytes(const struct image *image, uint64_t address, uint64_t size);
 

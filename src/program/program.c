@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/search.h"
 #include "program/analysis.h"
 
 enum status program_load(struct image *image, struct program *program, struct error *error)
@@ -34,17 +35,9 @@ void program_free(struct program *program)
 
 const struct code_range *program_range(const struct program *program, uint64_t address)
 {
-	size_t low = 0, high = program->ranges.count;
+	size_t index = array_search(&program->ranges, span.end, address + 1);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (program->ranges.item[middle].span.end <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < program->ranges.count && range_holds(program->ranges.item[low].span, address) ? &program->ranges.item[low] : NULL;
+	return index < program->ranges.count && range_holds(program->ranges.item[index].span, address) ? &program->ranges.item[index] : NULL;
 }
 
 uint32_t program_function(const struct program *program, uint64_t address)
@@ -54,34 +47,9 @@ uint32_t program_function(const struct program *program, uint64_t address)
 	return range ? range->function : NO_FUNCTION;
 }
 
-size_t program_ref_index(const struct program *program, uint64_t where)
-{
-	size_t low = 0, high = program->refs.count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (program->refs.item[middle].where < where)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 size_t program_data_ref_index(const struct program *program, uint64_t where)
 {
-	size_t low = 0, high = program->data_refs.count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (program->data_refs.item[middle].where < where)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return array_search(&program->data_refs, where, where);
 }
 
 const struct data_ref *program_data_ref(const struct program *program, uint64_t where)
@@ -91,19 +59,23 @@ const struct data_ref *program_data_ref(const struct program *program, uint64_t 
 	return index < program->data_refs.count && program->data_refs.item[index].where == where ? &program->data_refs.item[index] : NULL;
 }
 
+static size_t boundary_behind(const struct program *program, uint64_t address)
+{
+	return program->boundaries.count ? search_address(program->boundaries.item, program->boundaries.count, sizeof(uint64_t), address + 1) : 0;
+}
+
+uint64_t program_item_start(const struct program *program, uint64_t address)
+{
+	size_t index = boundary_behind(program, address);
+
+	return index ? program->boundaries.item[index - 1] : address;
+}
+
 uint64_t program_item_end(const struct program *program, uint64_t address)
 {
-	size_t low = 0, high = program->boundaries.count;
+	size_t index = boundary_behind(program, address);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (program->boundaries.item[middle] <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < program->boundaries.count ? program->boundaries.item[low] : program->image->span.end;
+	return index < program->boundaries.count ? program->boundaries.item[index] : program->image->span.end;
 }
 
 char *program_function_name(const struct program *program, uint32_t function)

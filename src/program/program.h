@@ -79,14 +79,14 @@ const struct code_range *program_range(const struct program *program, uint64_t a
 /* Function whose code holds the address, or NO_FUNCTION. */
 uint32_t program_function(const struct program *program, uint64_t address);
 
-/* First reference of program->refs / data_refs at or behind the address: its index. */
-size_t program_ref_index(const struct program *program, uint64_t where);
+/* First reference of program->data_refs at or behind the address: its index. */
 size_t program_data_ref_index(const struct program *program, uint64_t where);
 
 /* The data reference at exactly `where`, or NULL. */
 const struct data_ref *program_data_ref(const struct program *program, uint64_t where);
 
-/* End of the data item that begins at (or holds) the address: the next boundary behind it. */
+/* Start and end of the data item that holds the address: the boundaries before (or at) and behind it. */
+uint64_t program_item_start(const struct program *program, uint64_t address);
 uint64_t program_item_end(const struct program *program, uint64_t address);
 
 /* Name for messages: the symbol or "image+0xADDRESS". free() it. */
