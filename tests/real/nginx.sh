@@ -78,7 +78,8 @@ find_workers() {
 name="nginx-u10"
 check "diff" limit 60 "$stent" diff "$old" "$new" -o "$scratch/fix.stent" --name "$name" || exit 1
 check "show" limit 20 "$stent" show "$scratch/fix.stent"
-start quiet "$scratch/log" "$old" -e "$scratch/error.log" -p "$scratch" -c "$scratch/nginx.conf"
+# shellcheck disable=SC2154 # set by fetch_packages
+start quiet "$scratch/log" env "LD_LIBRARY_PATH=$libraries" "$old" -e "$scratch/error.log" -p "$scratch" -c "$scratch/nginx.conf"
 master=$started
 check "the old version starts" within 10 listens "$port" || exit 1
 within 5 find_workers
