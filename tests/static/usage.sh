@@ -1,0 +1,36 @@
+#!/bin/bash
+# The command line as such: usage, version, exit codes, output that cannot be written.
+. "$(dirname "$0")/../lib.sh"
+commands="diff show apply status revert"
+plan 12
+
+exits() {	# STATUS PATTERN COMMAND...: this exit status, and the output has this
+	local want=$1 pattern=$2 output status
+	shift 2
+	output=$("$@" 2>&1)
+	status=$?
+	[ "$status" = "$want" ] || { echo "exit status $status; output: $output"; return 1; }
+	grep -q -e "$pattern" <<<"$output" || { echo "no '$pattern' in: $output"; return 1; }
+}
+
+all_listed() {
+	local name
+	for name in $commands; do
+		"$stent" --help | grep -q "^  $name  *[a-z]" || { echo "$name is not listed"; return 1; }
+	done
+}
+
+full() {
+	"$@" >/dev/full
+}
+
+check "--help" exits 0 '^Usage: stent COMMAND' "$stent" --help
+check "--help lists every command" all_listed
+check "--version" exits 0 '^stent [0-9]' "$stent" --version
+check "no command is an error" exits 1 '^Usage: stent' "$stent"
+check "an unknown command is an error" exits 1 "^stent: 'frobnicate' is not a command" "$stent" frobnicate
+for name in $commands; do
+	check "$name --help" exits 0 "^Usage: stent $name" "$stent" "$name" --help
+done
+check "an unknown option is an error" exits 1 "^stent: try 'stent show --help'" "$stent" show --frobnicate
+check "output that cannot be written is an error" exits 1 'cannot write the output: No space left' full "$stent" --help
