@@ -54,6 +54,7 @@ struct task {
 	pid_t tracer;		/* 0: none */
 	uint64_t deliverable;	/* signals that are pending, for it or for all, and not blocked */
 	bool seccomp;		/* a filter may refuse system calls */
+	bool shadow_stack;	/* returns are checked against a second stack */
 	uint64_t switches;	/* how often it was taken off a processor */
 };
 

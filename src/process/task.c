@@ -76,6 +76,11 @@ static void parse_status(const char *status, struct task *task)
 	task->switches = strtoull(status_field(status, "\nvoluntary_ctxt_switches:"), NULL, 10) +
 			 strtoull(status_field(status, "\nnonvoluntary_ctxt_switches:"), NULL, 10);
 
+	/* "x86_Thread_features:	shstk wrss" (arch/x86/kernel/cpu/proc.c) */
+	const char *features = status_field(status, "\nx86_Thread_features:");
+
+	task->shadow_stack = memmem(features, strcspn(features, "\n"), "shstk", strlen("shstk"));
+
 	const char *name = status_field(status, "Name:");
 
 	name += strspn(name, "\t ");

@@ -385,6 +385,7 @@ static void test_real_eintr(void **state)
 
 	(void)state;
 	assert_int_equal(map_and_unmap(pid, &address, &error), STATUS_OK);
+	usleep(5000);	/* so that it is in the system call again */
 	kill(pid, SIGUSR1);
 	check_victim(EPOLL, pid, true);
 	assert_int_equal(board->error, EINTR);

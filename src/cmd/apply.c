@@ -1,0 +1,85 @@
+/*
+ * apply.c: put a patch into a running process, and say what that took.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "cmd/live_common.h"
+#include "live/live.h"
+#include "patch/patch.h"
+
+static const char usage[] =
+	"Usage: stent apply [-v] [--timeout SECONDS] FILE -p PID\n"
+	"Puts a patch into a running process. The process is recognised by the build-id in its memory, and\n"
+	"the code at every place that is to be changed is compared with the old build first. All threads are\n"
+	"stopped for some milliseconds; when none of them is in a function that the patch replaces, all\n"
+	"calls lead to the new code from then on. Otherwise they run on, and stent tries again.\n"
+	"\n"
+	"  -p, --pid PID          the process\n"
+	"  -t, --timeout SECONDS  how long to wait for all threads to be out of the old functions (10)\n"
+	"  -v, --verbose          name every thread that was waited for\n"
+	"  -h, --help             print this text\n"
+	"\n"
+	"Exit codes:\n"
+	"  0  done\n"
+	"  1  error: the file is damaged, there is no such process, no permission, or the system said no\n"
+	"  2  refused: not safe; nothing was changed, and the reasons were printed\n"
+	"  3  nothing to do: the patch is there already, or the process runs the new build\n"
+	"  4  gave up waiting, and took everything back; the threads that were in the way are named\n";
+
+static const struct option options[] = {
+	{ "pid", required_argument, NULL, 'p' },
+	{ "timeout", required_argument, NULL, 't' },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static void print_report(const struct live_report *report, const struct process *process, bool verbose)
+{
+	printf("patch %s is active in process %d (%s)\n", report->name, process->pid, process->comm);
+	printf("  image      %s\n", report->image);
+	printf("  functions  %zu redirected, %zu added\n", report->redirected, report->added);
+	if (report->reused)
+		puts("  memory     that of an earlier application is used again");
+	live_print_stop(report, verbose);
+}
+
+int cmd_apply(int argc, char **argv)
+{
+	struct live_arguments arguments = { .options = { .timeout = LIVE_TIMEOUT } };
+	struct live_report report = { 0 };
+	struct process process;
+	struct patch patch = { 0 };
+	struct error error = { 0 };
+	enum status status;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "p:t:vh", options, NULL)) != -1) {
+		if (option == 'h') {
+			fputs(usage, stdout);
+			return STATUS_OK;
+		}
+		if (option == '?')
+			return cmd_misused_option("apply");
+		if (live_parse_option(option, optarg, &arguments, &error) != STATUS_OK)
+			return cmd_report(STATUS_ERROR, &error);
+	}
+	if (optind + 1 != argc || !arguments.pid)
+		return cmd_misused("apply", "one patch file and one process are needed");
+
+	status = patch_read(argv[optind], &patch, &error);
+	if (status == STATUS_OK) {
+		status = process_open(arguments.pid, PROCESS_CHANGE, &process, &error);
+		if (status == STATUS_OK)
+			status = live_apply(&process, &patch, &arguments.options, &report, &error);
+		if (status == STATUS_OK)
+			print_report(&report, &process, arguments.verbose);
+		process_close(&process);
+	}
+	live_report_free(&report);
+	patch_free(&patch);
+	return cmd_report(status, &error);
+}

@@ -1,0 +1,76 @@
+/*
+ * revert.c: take a patch out of a running process.
+ */
+#include <getopt.h>
+#include <stdio.h>
+
+#include "cmd/cmd.h"
+#include "cmd/live_common.h"
+#include "live/live.h"
+
+static const char usage[] =
+	"Usage: stent revert [-v] [--timeout SECONDS] NAME -p PID\n"
+	"Takes a patch out of a running process: as apply, in the other direction. Every function gets its\n"
+	"original bytes back. The memory of the patch stays mapped, because the program may have kept\n"
+	"pointers into its data; it is used again when the same patch is applied again. 'stent status'\n"
+	"lists the names.\n"
+	"\n"
+	"  -p, --pid PID          the process\n"
+	"  -t, --timeout SECONDS  how long to wait for all threads to be out of the new functions (10)\n"
+	"  -v, --verbose          name every thread that was waited for\n"
+	"  -h, --help             print this text\n"
+	"\n"
+	"Exit codes:\n"
+	"  0  done\n"
+	"  1  error: there is no such process, no permission, or the system said no\n"
+	"  2  refused: the process holds no patch of that name, or it is not safe; nothing was changed\n"
+	"  3  nothing to do: the patch is reverted already\n"
+	"  4  gave up waiting: the patch is still active; the threads that were in the way are named\n";
+
+static const struct option options[] = {
+	{ "pid", required_argument, NULL, 'p' },
+	{ "timeout", required_argument, NULL, 't' },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static void print_report(const struct live_report *report, const struct process *process, bool verbose)
+{
+	printf("patch %s is reverted in process %d (%s)\n", report->name, process->pid, process->comm);
+	printf("  image      %s\n", report->image);
+	printf("  functions  %zu restored\n", report->redirected);
+	live_print_stop(report, verbose);
+}
+
+int cmd_revert(int argc, char **argv)
+{
+	struct live_arguments arguments = { .options = { .timeout = LIVE_TIMEOUT } };
+	struct live_report report = { 0 };
+	struct process process;
+	struct error error = { 0 };
+	enum status status;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "p:t:vh", options, NULL)) != -1) {
+		if (option == 'h') {
+			fputs(usage, stdout);
+			return STATUS_OK;
+		}
+		if (option == '?')
+			return cmd_misused_option("revert");
+		if (live_parse_option(option, optarg, &arguments, &error) != STATUS_OK)
+			return cmd_report(STATUS_ERROR, &error);
+	}
+	if (optind + 1 != argc || !arguments.pid)
+		return cmd_misused("revert", "the name of one patch and one process are needed");
+
+	status = process_open(arguments.pid, PROCESS_CHANGE, &process, &error);
+	if (status == STATUS_OK)
+		status = live_revert(&process, argv[optind], &arguments.options, &report, &error);
+	if (status == STATUS_OK)
+		print_report(&report, &process, arguments.verbose);
+	process_close(&process);
+	live_report_free(&report);
+	return cmd_report(status, &error);
+}

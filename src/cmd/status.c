@@ -1,0 +1,178 @@
+/*
+ * status.c: which patches a process holds, from the ledgers in its memory. The process is not stopped.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "cmd/cmd.h"
+#include "live/survey.h"
+
+static const char usage[] =
+	"Usage: stent status [--json] -p PID\n"
+	"Lists the patches in a process, and in which state each is. The process is not stopped.\n"
+	"\n"
+	"  -p, --pid PID  the process\n"
+	"  -j, --json     print the same as one JSON object\n"
+	"  -h, --help     print this text\n"
+	"\n"
+	"States:\n"
+	"  active      all calls lead to the new code\n"
+	"  reverted    all calls lead to the old code again; memory is kept\n"
+	"  prepared    written, but nothing leads there: a stent that works on it now, or that was killed.\n"
+	"  installing  the same, between the versions: every call leads to the old code, or every one to the\n"
+	"  reverting   new. 'stent revert', or the next 'stent apply', puts these three right.\n"
+	"\n"
+	"Exit codes: 0 done (also when there is no patch); 1 there is no such process, or no permission;\n"
+	"2 the process can't have patches: it is of another machine, of the kernel, or stent itself.\n";
+
+static const struct option options[] = {
+	{ "pid", required_argument, NULL, 'p' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static uint64_t mapped_size(const struct ledger *ledger)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < ledger->parts.count; i++)
+		size += ledger->parts.item[i].range.end - ledger->parts.item[i].range.start;
+	return size;
+}
+
+static void format_time(uint64_t seconds, char *out, size_t room)
+{
+	time_t moment = (time_t)seconds;
+	struct tm local;
+
+	if (!localtime_r(&moment, &local) || !strftime(out, room, "%Y-%m-%d %H:%M:%S", &local))
+		snprintf(out, room, "?");
+}
+
+static void print_ledger(const struct ledger *ledger)
+{
+	size_t redirected = ledger_redirected(ledger);
+	char id[2 * BUILD_ID_MAX + 5], moment[64];
+
+	format_time(ledger->applied, moment, sizeof(moment));
+	printf("%s: %s%s\n", ledger->name, ledger_state_name(ledger->state),
+	       ledger->state == LEDGER_REVERTED ? ", memory kept" : "");
+	if (*ledger->description)
+		printf("  %s\n", ledger->description);
+	printf("  image      %s, build-id %s\n", ledger->image, build_id_text(&ledger->old_id, id));
+	if (*ledger->old_version || *ledger->new_version)
+		printf("  versions   %s -> %s\n", ledger->old_version, ledger->new_version);
+	printf("  functions  %zu redirected, %zu added\n", redirected, ledger->functions.count - redirected);
+	printf("  memory     %" PRIu64 " KiB at %#" PRIx64 "\n", mapped_size(ledger) / 1024, ledger->region.start);
+	printf("  since      %s, by %s\n", moment, ledger->tool);
+}
+
+static json_t *function_object(const struct ledger_function *function)
+{
+	json_t *object = json_object();
+
+	json_object_set_new(object, "name", json_string(function->name));
+	json_object_set_new(object, "action", json_string(function->redirected ? "redirect" : "add"));
+	if (function->redirected)
+		json_object_set_new(object, "entry", json_integer((json_int_t)function->site));
+	json_object_set_new(object, "new_entry", json_integer((json_int_t)function->new_entry));
+	return object;
+}
+
+static json_t *ledger_object(const struct ledger *ledger)
+{
+	json_t *object = json_object(), *functions = json_array();
+	char id[2 * BUILD_ID_MAX + 5];
+
+	json_object_set_new(object, "name", json_string(ledger->name));
+	json_object_set_new(object, "state", json_string(ledger_state_name(ledger->state)));
+	json_object_set_new(object, "description", json_string(ledger->description));
+	json_object_set_new(object, "image", json_string(ledger->image));
+	json_object_set_new(object, "old_build_id", json_string(build_id_text(&ledger->old_id, id)));
+	json_object_set_new(object, "new_build_id", json_string(build_id_text(&ledger->new_id, id)));
+	json_object_set_new(object, "old_version", json_string(ledger->old_version));
+	json_object_set_new(object, "new_version", json_string(ledger->new_version));
+	json_object_set_new(object, "tool", json_string(ledger->tool));
+	json_object_set_new(object, "since", json_integer((json_int_t)ledger->applied));
+	json_object_set_new(object, "region_start", json_integer((json_int_t)ledger->region.start));
+	json_object_set_new(object, "region_end", json_integer((json_int_t)ledger->region.end));
+	json_object_set_new(object, "mapped_bytes", json_integer((json_int_t)mapped_size(ledger)));
+	for (size_t i = 0; i < ledger->functions.count; i++)
+		json_array_append_new(functions, function_object(&ledger->functions.item[i]));
+	json_object_set_new(object, "functions", functions);
+	return object;
+}
+
+static void print_json(const struct process *process, const struct survey *survey)
+{
+	json_t *object = json_object(), *patches = json_array();
+
+	for (size_t i = 0; i < survey->ledgers.count; i++)
+		json_array_append_new(patches, ledger_object(&survey->ledgers.item[i]));
+	json_object_set_new(object, "pid", json_integer(process->pid));
+	json_object_set_new(object, "comm", json_string(process->comm));
+	json_object_set_new(object, "unreadable", json_integer((json_int_t)survey->damaged));
+	json_object_set_new(object, "patches", patches);
+	json_dumpf(object, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(object);
+}
+
+static void print_text(const struct process *process, const struct survey *survey)
+{
+	if (!survey->ledgers.count && !survey->damaged)
+		printf("process %d (%s) holds no patch\n", process->pid, process->comm);
+	for (size_t i = 0; i < survey->ledgers.count; i++)
+		print_ledger(&survey->ledgers.item[i]);
+	if (survey->damaged)
+		printf("%zu ledger%s can't be read\n", survey->damaged, survey->damaged == 1 ? "" : "s");
+}
+
+static enum status print_status(pid_t pid, bool json, struct error *error)
+{
+	struct survey survey = { 0 };
+	struct process process;
+	enum status status = process_open(pid, PROCESS_LOOK, &process, error);
+
+	if (status == STATUS_OK)
+		status = survey_read(&process, &survey, error);
+	if (status == STATUS_OK && json)
+		print_json(&process, &survey);
+	else if (status == STATUS_OK)
+		print_text(&process, &survey);
+	survey_free(&survey);
+	process_close(&process);
+	return status;
+}
+
+int cmd_status(int argc, char **argv)
+{
+	struct error error = { 0 };
+	bool json = false;
+	pid_t pid = 0;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "p:jh", options, NULL)) != -1) {
+		switch (option) {
+		case 'p':
+			if (cmd_parse_pid(optarg, &pid, &error) != STATUS_OK)
+				return cmd_report(STATUS_ERROR, &error);
+			break;
+		case 'j':
+			json = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return STATUS_OK;
+		default:
+			return cmd_misused_option("status");
+		}
+	}
+	if (optind != argc || !pid)
+		return cmd_misused("status", "one process is needed");
+	return cmd_report(print_status(pid, json, &error), &error);
+}

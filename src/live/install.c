@@ -1,0 +1,132 @@
+/*
+ * One thread of the target makes the mappings, in one stop (process/remote.c); the others run. What may happen:
+ * - stent is killed before the ledger is written: inaccessible or empty memory without a name stays mapped. Nothing leads there.
+ * - killed later: the ledger says PREPARED, and the next stent unmaps the region.
+ * - the program maps something at the chosen place first: MAP_FIXED_NOREPLACE fails, and nothing was changed.
+ * - the program unmaps the region or parts of it (it would have to guess the address): the writes fail or the read-back at
+ *   the switch does, and the patch is refused.
+ */
+#include "live/install.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "process/remote.h"
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+static uint64_t protection(uint32_t flags)
+{
+	return (flags & SEGMENT_READ ? PROT_READ : 0u) | (flags & SEGMENT_WRITE ? PROT_WRITE : 0u) |
+	       (flags & SEGMENT_EXECUTE ? PROT_EXEC : 0u);
+}
+
+/* mmap in the target, at exactly this place. */
+static enum status map(struct remote *remote, struct range range, uint64_t protect, uint64_t flags, struct error *error)
+{
+	const uint64_t arguments[6] = { range.start, range.end - range.start, protect,
+					MAP_PRIVATE | MAP_ANONYMOUS | flags, UINT64_MAX, 0 };
+	const struct process *process = remote->process;
+	int64_t result;
+	enum status status = remote_call(remote, SYS_mmap, arguments, &result, error);
+
+	if (status != STATUS_OK)
+		return status;
+	if ((uint64_t)result == range.start)
+		return STATUS_OK;
+	if (result == -EEXIST)
+		return STATUS_NOTHING;
+	if (result < 0 && result > -4096)
+		return refuse(error, "process %d (%s) can't map %lu KiB%s: %s", process->pid, process->comm,
+			      arguments[1] / 1024, protect & PROT_EXEC ? " of code" : "", strerror((int)-result));
+
+	/* A kernel before 4.17 takes the address for a hint, and has found another one. */
+	const uint64_t undo[6] = { (uint64_t)result, arguments[1] };
+
+	status = remote_call(remote, SYS_munmap, undo, &result, error);
+	return status == STATUS_OK ? STATUS_NOTHING : status;
+}
+
+/*
+ * First the whole region, inaccessible, so that it can't be split by others; then each part with its final protection:
+ * under MDWE (PR_SET_MDWE, systemd's MemoryDenyWriteExecute) nothing can become executable later.
+ */
+static enum status map_region(struct remote *remote, const struct link *link, struct error *error)
+{
+	enum status status = map(remote, link->ledger.region, PROT_NONE, MAP_FIXED_NOREPLACE | MAP_NORESERVE, error);
+
+	if (status != STATUS_OK)
+		return status;
+	for (size_t i = 0; i < link->parts.count && status == STATUS_OK; i++)
+		status = map(remote, link->parts.item[i].range, protection(link->parts.item[i].flags), MAP_FIXED, error);
+	if (status != STATUS_OK) {
+		const uint64_t undo[6] = { link->ledger.region.start, link->ledger.region.end - link->ledger.region.start };
+		int64_t result;
+
+		if (remote_call(remote, SYS_munmap, undo, &result, error) == STATUS_OK && result == 0)
+			return status == STATUS_NOTHING ? STATUS_REFUSED : status;
+		return fail(error, "process %d (%s): unused memory at %#lx-%#lx was left behind", remote->process->pid,
+			    remote->process->comm, link->ledger.region.start, link->ledger.region.end);
+	}
+	return STATUS_OK;
+}
+
+static enum status write_parts(const struct survey *survey, const struct link *link, bool again, struct error *error)
+{
+	enum status status = STATUS_OK;
+
+	/* The ledger is the first part: from there on the region can be recognised. */
+	for (size_t i = 0; i < link->parts.count && status == STATUS_OK; i++) {
+		const struct link_part *part = &link->parts.item[i];
+
+		/* The ledger of a region that is used again says REVERTED, which stays true until the switch. */
+		if (again && (!i || part->flags & SEGMENT_WRITE))
+			continue;
+		status = process_put(survey->process, part->range.start, part->bytes, part->range.end - part->range.start,
+				     error);
+	}
+	return status;
+}
+
+enum status install_region(const struct survey *survey, const struct link *link, struct error *error)
+{
+	struct remote remote;
+	enum status status = remote_begin(survey->process, &survey->maps, &survey->images, &remote, error);
+
+	if (status == STATUS_OK)
+		status = map_region(&remote, link, error);
+	remote_end(&remote);
+	if (status != STATUS_OK)
+		return status;
+
+	status = write_parts(survey, link, false, error);
+	if (status != STATUS_OK && install_remove(survey, link->ledger.region, error) != STATUS_OK)
+		return STATUS_ERROR;
+	return status;
+}
+
+enum status install_again(const struct survey *survey, const struct link *link, struct error *error)
+{
+	return write_parts(survey, link, true, error);
+}
+
+enum status install_remove(const struct survey *survey, struct range region, struct error *error)
+{
+	const uint64_t arguments[6] = { region.start, region.end - region.start };
+	const struct process *process = survey->process;
+	struct remote remote;
+	int64_t result = 0;
+	enum status status = remote_begin(process, &survey->maps, &survey->images, &remote, error);
+
+	if (status == STATUS_OK)
+		status = remote_call(&remote, SYS_munmap, arguments, &result, error);
+	remote_end(&remote);
+	if (status == STATUS_OK && !result)
+		return STATUS_OK;
+	return fail(error, "process %d (%s): unused memory of stent at %#lx-%#lx was left behind", process->pid,
+		    process->comm, region.start, region.end);
+}

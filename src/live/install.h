@@ -1,0 +1,20 @@
+/* install.h: the memory of a patch in the target: map it, fill it, unmap it. Nothing leads there meanwhile. */
+#ifndef STENT_LIVE_INSTALL_H
+#define STENT_LIVE_INSTALL_H
+
+#include "live/link.h"
+#include "live/survey.h"
+
+/*
+ * Map the region and write its contents. STATUS_NOTHING: something else has been mapped there meanwhile: plan anew. On any
+ * other failure, too, the region is unmapped again.
+ */
+enum status install_region(const struct survey *survey, const struct link *link, struct error *error) must_check;
+
+/* Write the contents again into a region that a revert kept; what the slice's writable data holds stays. */
+enum status install_again(const struct survey *survey, const struct link *link, struct error *error) must_check;
+
+/* Unmap the region. */
+enum status install_remove(const struct survey *survey, struct range region, struct error *error) must_check;
+
+#endif

@@ -1,0 +1,290 @@
+/*
+ * The bytes of a ledger, little-endian:
+ *
+ *	 0	magic, 16 bytes
+ *	16	version, 4 bytes
+ *	20	size of all that follows the header, 4 bytes
+ *	24	checksum of that, 8 bytes (against damage, not against malice)
+ *	32	state, 8 bytes: the only part that ever changes
+ *	40	numbers (8 bytes each), texts and byte strings (4 bytes of length, then the bytes), lists (count, then items) in the
+ *		order of walk_ledger(), which both reads and writes them
+ */
+#include "live/ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "live/digest.h"
+
+enum { VERSION_AT = 16, SIZE_AT = 20, CHECKSUM_AT = 24, STATE_AT = 32, HEADER_SIZE = 40, VERSION = 1, PAGE = 4096 };
+static const uint8_t magic[16] = LEDGER_MAGIC;
+
+#define TEXT_MAX (1u << 16)
+#define ITEMS_MAX 100000u	/* functions, or ranges of one function */
+
+/* One pass over the fields, in either direction; after the first error nothing more is read. */
+struct stream {
+	bool reading;
+	const uint8_t *from;	/* reading */
+	ARRAY(uint8_t) to;	/* writing */
+	size_t at, size;
+	const char *why;
+};
+
+static void stream_bytes(struct stream *stream, void *bytes, size_t size)
+{
+	if (stream->reading) {
+		if (stream->why || size > stream->size - stream->at) {
+			stream->why = stream->why ? stream->why : "it is cut short";
+			memset(bytes, 0, size);
+			return;
+		}
+		memcpy(bytes, stream->from + stream->at, size);
+		stream->at += size;
+		return;
+	}
+	for (size_t i = 0; i < size; i++)
+		*array_add(&stream->to) = ((const uint8_t *)bytes)[i];
+}
+
+static void stream_number(struct stream *stream, uint64_t *number)
+{
+	stream_bytes(stream, number, sizeof(*number));
+}
+
+/* A number that is kept in a smaller type. */
+static uint64_t stream_small(struct stream *stream, uint64_t number, uint64_t max)
+{
+	stream_number(stream, &number);
+	if (number <= max)
+		return number;
+	if (!stream->why)
+		stream->why = "a number in it is out of range";
+	return 0;
+}
+
+static void stream_range(struct stream *stream, struct range *range)
+{
+	stream_number(stream, &range->start);
+	stream_number(stream, &range->end);
+	if (range->start > range->end && !stream->why)
+		stream->why = "a range in it ends before it starts";
+}
+
+static void stream_text(struct stream *stream, char **text)
+{
+	uint64_t length = stream->reading ? 0 : strlen(*text);
+
+	length = stream_small(stream, length, TEXT_MAX);
+	if (stream->reading) {
+		*text = memory_zeroed(length + 1, 1);
+		if (length > stream->size - stream->at)
+			length = 0, stream->why = stream->why ? stream->why : "it is cut short";
+	}
+	stream_bytes(stream, *text, length);
+	/* Texts are printed: no control characters from another program's memory. */
+	for (char *c = *text; stream->reading && *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+}
+
+static void stream_id(struct stream *stream, struct build_id *id)
+{
+	id->size = (uint8_t)stream_small(stream, id->size, BUILD_ID_MAX);
+	stream_bytes(stream, id->bytes, sizeof(id->bytes));
+}
+
+/* The count of a list; when reading, room is made for that many zeroed items, which `least` bytes each must back. */
+static size_t stream_count(struct stream *stream, size_t count, size_t least)
+{
+	count = stream_small(stream, count, ITEMS_MAX);
+	if (stream->reading && !stream->why && count > (stream->size - stream->at) / least)
+		stream->why = "a list in it is cut short";
+	return stream->why ? 0 : count;
+}
+
+#define stream_list(stream, array, least)                                                               \
+	do {                                                                                            \
+		size_t stream_items = stream_count(stream, (array)->count, least);                      \
+		if ((stream)->reading) {                                                                \
+			(array)->item = memory_zeroed(stream_items, sizeof(*(array)->item));            \
+			(array)->count = (array)->room = stream_items;                                  \
+		}                                                                                       \
+	} while (0)
+
+static void walk_function(struct stream *stream, struct ledger_function *function)
+{
+	stream_text(stream, &function->name);
+	function->redirected = stream_small(stream, function->redirected, 1);
+	stream_number(stream, &function->change);
+	stream_list(stream, &function->old_ranges, 16);
+	for (size_t i = 0; i < function->old_ranges.count; i++)
+		stream_range(stream, &function->old_ranges.item[i]);
+	stream_list(stream, &function->new_ranges, 16);
+	for (size_t i = 0; i < function->new_ranges.count; i++)
+		stream_range(stream, &function->new_ranges.item[i]);
+	stream_number(stream, &function->site);
+	function->size = (uint8_t)stream_small(stream, function->size, ARCH_ENTRY_MAX);
+	stream_bytes(stream, function->original, sizeof(function->original));
+	stream_bytes(stream, function->jump, sizeof(function->jump));
+	stream_number(stream, &function->stub);
+	stream_number(stream, &function->copy);
+	stream_number(stream, &function->new_entry);
+}
+
+static void walk_ledger(struct stream *stream, struct ledger *ledger)
+{
+	stream_text(stream, &ledger->name);
+	stream_text(stream, &ledger->description);
+	stream_text(stream, &ledger->tool);
+	stream_text(stream, &ledger->image);
+	stream_text(stream, &ledger->old_version);
+	stream_text(stream, &ledger->new_version);
+	stream_number(stream, &ledger->digest);
+	stream_number(stream, &ledger->applied);
+	stream_id(stream, &ledger->old_id);
+	stream_id(stream, &ledger->new_id);
+	ledger->machine = (uint16_t)stream_small(stream, ledger->machine, UINT16_MAX);
+	stream_number(stream, &ledger->bias);
+	stream_number(stream, &ledger->slice_bias);
+	stream_range(stream, &ledger->region);
+	stream_range(stream, &ledger->code);
+	stream_range(stream, &ledger->eh_frame);
+	stream_number(stream, &ledger->slots);
+	stream_number(stream, &ledger->selector);
+	stream_number(stream, &ledger->old_table);
+	stream_number(stream, &ledger->new_table);
+	stream_number(stream, &ledger->switches);
+	stream_list(stream, &ledger->parts, 24);
+	for (size_t i = 0; i < ledger->parts.count; i++) {
+		stream_range(stream, &ledger->parts.item[i].range);
+		ledger->parts.item[i].flags = (uint32_t)stream_small(stream, ledger->parts.item[i].flags, 7);
+	}
+	stream_list(stream, &ledger->functions, 8);
+	for (size_t i = 0; i < ledger->functions.count; i++)
+		walk_function(stream, &ledger->functions.item[i]);
+}
+
+uint8_t *ledger_encode(const struct ledger *ledger, size_t *size)
+{
+	struct stream stream = { 0 };
+	struct ledger *fields = memory_copy(ledger, sizeof(*ledger));	/* walked for both directions, not changed here */
+	uint8_t *bytes;
+
+	walk_ledger(&stream, fields);
+	free(fields);
+	*size = (HEADER_SIZE + stream.to.count + PAGE - 1) / PAGE * PAGE;
+	bytes = memory_zeroed(*size, 1);
+	memcpy(bytes, magic, sizeof(magic));
+	store32(bytes + VERSION_AT, VERSION);
+	store32(bytes + SIZE_AT, (uint32_t)stream.to.count);
+	store64(bytes + CHECKSUM_AT, digest_bytes(DIGEST_START, stream.to.item, stream.to.count));
+	store64(bytes + STATE_AT, ledger->state);
+	memcpy(bytes + HEADER_SIZE, stream.to.item, stream.to.count);
+	array_free(&stream.to);
+	return bytes;
+}
+
+bool ledger_decode(const uint8_t *bytes, size_t size, struct ledger *ledger, const char **why)
+{
+	struct stream stream = { .reading = true };
+	uint64_t state;
+
+	*ledger = (struct ledger){ 0 };
+	*why = NULL;
+	if (size < HEADER_SIZE || memcmp(bytes, magic, sizeof(magic)) != 0)
+		*why = "it has no ledger's header";
+	else if (load32(bytes + VERSION_AT) != VERSION)
+		*why = "it is of another version of stent";
+	else if (load32(bytes + SIZE_AT) > size - HEADER_SIZE)
+		*why = "it is cut short";
+	if (*why)
+		return false;
+
+	stream.from = bytes + HEADER_SIZE;
+	stream.size = load32(bytes + SIZE_AT);
+	if (load64(bytes + CHECKSUM_AT) != digest_bytes(DIGEST_START, stream.from, stream.size)) {
+		*why = "its checksum is wrong";
+		return false;
+	}
+	state = load64(bytes + STATE_AT);
+	if (state < LEDGER_PREPARED || state > LEDGER_REVERTED) {
+		*why = "its state is none";
+		return false;
+	}
+	ledger->state = (enum ledger_state)state;
+	walk_ledger(&stream, ledger);
+	*why = stream.why;
+	return !stream.why;
+}
+
+void ledger_free(struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->functions.count; i++) {
+		free(ledger->functions.item[i].name);
+		array_free(&ledger->functions.item[i].old_ranges);
+		array_free(&ledger->functions.item[i].new_ranges);
+	}
+	array_free(&ledger->functions);
+	array_free(&ledger->parts);
+	free(ledger->name);
+	free(ledger->description);
+	free(ledger->tool);
+	free(ledger->image);
+	free(ledger->old_version);
+	free(ledger->new_version);
+	*ledger = (struct ledger){ 0 };
+}
+
+void ledger_copy(const struct ledger *from, struct ledger *to)
+{
+	const char *why;
+	size_t size;
+	uint8_t *bytes = ledger_encode(from, &size);
+
+	if (!ledger_decode(bytes, size, to, &why))
+		abort();	/* our own bytes, a moment old */
+	free(bytes);
+}
+
+const char *ledger_state_name(enum ledger_state state)
+{
+	switch (state) {
+	case LEDGER_PREPARED:
+		return "prepared";
+	case LEDGER_INSTALLING:
+		return "installing";
+	case LEDGER_ACTIVE:
+		return "active";
+	case LEDGER_REVERTING:
+		return "reverting";
+	case LEDGER_REVERTED:
+		return "reverted";
+	}
+	return "?";
+}
+
+size_t ledger_redirected(const struct ledger *ledger)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < ledger->functions.count; i++)
+		count += ledger->functions.item[i].redirected;
+	return count;
+}
+
+uint64_t ledger_address(const struct ledger *ledger)
+{
+	return ledger->region.start + PAGE;
+}
+
+enum status ledger_store_state(const struct process *process, struct ledger *ledger, enum ledger_state state,
+			       struct error *error)
+{
+	uint64_t word = state;
+	enum status status = process_put(process, ledger_address(ledger) + STATE_AT, &word, sizeof(word), error);
+
+	if (status == STATUS_OK)
+		ledger->state = state;
+	return status;
+}

@@ -1,0 +1,109 @@
+/*
+ * ledger.h: what is installed, written into the memory of the target itself.
+ *
+ * A patch lives in one region of the target: [guard][ledger][code][data][slice]. The ledger says all that a
+ * later stent needs to show it, to undo it, or to put right what a killed stent left half done; there is no other
+ * record of it. It is read-only for the program, but the program may still forge or damage one, so reading it
+ * trusts nothing: every length is checked, every address must lie where the layout says. (The worst that a forged
+ * ledger gains is that the program's own private memory is written to.)
+ *
+ * States, in the order in which they follow each other. stent may be killed before, between and behind the steps:
+ *
+ *	PREPARED	nothing leads to the region
+ *	INSTALLING	entries are being redirected to stubs. Until the selector is stored every stub leads to the old code,
+ *			from there on every one to the new: which, the selector says
+ *	ACTIVE		all calls lead to the new code
+ *	REVERTING	as INSTALLING, in the other direction
+ *	REVERTED	every entry has its original bytes. The region stays, because pointers to its
+ *			data may have been kept, and is used again for the same patch
+ */
+#ifndef STENT_LIVE_LEDGER_H
+#define STENT_LIVE_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "arch/arch.h"
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/memory.h"
+#include "image/build_id.h"
+#include "process/maps.h"
+#include "process/process.h"
+
+enum ledger_state { LEDGER_PREPARED = 1, LEDGER_INSTALLING, LEDGER_ACTIVE, LEDGER_REVERTING, LEDGER_REVERTED };
+
+/* A function of the patch. All addresses are run-time addresses. */
+struct ledger_function {
+	char *name;
+	bool redirected;	/* false: new code that only new code calls; only name and new_ranges are set */
+	ARRAY(struct range) old_ranges;
+	ARRAY(struct range) new_ranges;
+	uint64_t site;		/* where the jump stands */
+	uint8_t size;		/* of the jump, at most ARCH_ENTRY_MAX */
+	uint8_t original[ARCH_ENTRY_MAX], jump[ARCH_ENTRY_MAX];
+	uint64_t stub, copy, new_entry;
+	uint64_t change;	/* enum change */
+};
+
+/* A mapping of the region. */
+struct ledger_part {
+	struct range range;
+	uint32_t flags;		/* enum segment_flags */
+};
+
+struct ledger {
+	enum ledger_state state;
+	char *name, *description, *tool, *image, *old_version, *new_version;
+	uint64_t digest;	/* of the patch's contents */
+	uint64_t applied;	/* seconds since 1970 */
+	struct build_id old_id, new_id;
+	uint16_t machine;
+	uint64_t bias, slice_bias;	/* run-time address - link-time address */
+	struct range region;	/* with the guard */
+	struct range code;	/* stubs, switches, displaced copies */
+	struct range eh_frame;	/* of the slice; may be empty */
+	uint64_t slots;		/* one 8-byte word per redirected function, in their order */
+	uint64_t selector;	/* holds the address of one of the next two */
+	uint64_t old_table, new_table;
+	uint64_t switches;	/* code.start + ... of the first; arch->switch_size rounded up to LEDGER_CODE_ALIGN apart */
+	ARRAY(struct ledger_part) parts;	/* sorted; the ledger's own and the code included */
+	ARRAY(struct ledger_function) functions;
+};
+
+#define LEDGER_MAGIC "stent-ledger\r\n\x1a"	/* 16 bytes with the NUL */
+#define LEDGER_CODE_ALIGN 16
+#define LEDGER_SIZE_MAX (16u << 20)
+
+const char *ledger_state_name(enum ledger_state state);
+size_t ledger_redirected(const struct ledger *ledger);
+
+/* Bytes of a ledger, padded to whole pages; free() it. */
+uint8_t *ledger_encode(const struct ledger *ledger, size_t *size) must_check;
+
+/* False, and *why says what is wrong (a static string), for bytes that are no ledger of this version. Free with
+ * ledger_free() in any case. */
+bool ledger_decode(const uint8_t *bytes, size_t size, struct ledger *ledger, const char **why) must_check;
+void ledger_free(struct ledger *ledger);
+
+/* A copy that shares nothing. */
+void ledger_copy(const struct ledger *from, struct ledger *to);
+
+/* Where the ledger of a region stands: behind one page of guard. */
+uint64_t ledger_address(const struct ledger *ledger);
+
+/* Store the state, with one aligned write. */
+enum status ledger_store_state(const struct process *process, struct ledger *ledger, enum ledger_state state,
+			       struct error *error) must_check;
+
+struct ledgers {
+	struct ledger *item;
+	size_t count, room;
+};
+
+/* All ledgers in a process. Damaged ones are left out, and *damaged counts them. Free with ledgers_free(). */
+void ledgers_read(const struct process *process, const struct maps *maps, struct ledgers *ledgers, size_t *damaged);
+void ledgers_free(struct ledgers *ledgers);
+
+#endif

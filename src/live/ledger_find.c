@@ -1,0 +1,122 @@
+/*
+ * Finding ledgers in a process, and checking that what one says is possible before anything is done by it.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "live/ledger.h"
+#include "patch/patch.h"
+
+static bool inside(struct range outer, uint64_t start, uint64_t size)
+{
+	return start >= outer.start && size <= outer.end - outer.start && start - outer.start <= outer.end - outer.start - size;
+}
+
+static bool range_inside(struct range outer, struct range range)
+{
+	return inside(outer, range.start, range.end - range.start);
+}
+
+/* The part of the region that holds all of the bytes. */
+static bool in_part(const struct ledger *ledger, uint64_t start, uint64_t size, uint32_t flags)
+{
+	for (size_t i = 0; i < ledger->parts.count; i++)
+		if (inside(ledger->parts.item[i].range, start, size))
+			return ledger->parts.item[i].flags == flags;
+	return false;
+}
+
+static bool executable(const struct maps *maps, uint64_t start, uint64_t size)
+{
+	const struct mapping *mapping = maps_find(maps, start);
+
+	return mapping && mapping->execute && !mapping->shared && inside(mapping->range, start, size);
+}
+
+static bool check_function(const struct ledger *ledger, const struct maps *maps, const struct ledger_function *function)
+{
+	if (!function->redirected)
+		return true;
+	return function->size && executable(maps, function->site, function->size) &&
+	       !range_holds(ledger->region, function->site) && range_holds(ledger->code, function->stub) &&
+	       range_holds(ledger->code, function->copy) &&
+	       in_part(ledger, function->new_entry, 1, SEGMENT_READ | SEGMENT_EXECUTE);
+}
+
+static bool check_ledger(const struct ledger *ledger, const struct maps *maps, uint64_t address)
+{
+	const struct arch *arch = arch_by_machine(ledger->machine);
+	size_t redirected = ledger_redirected(ledger);
+	size_t table = redirected * sizeof(uint64_t);
+
+	if (!arch || ledger_address(ledger) != address || !redirected)
+		return false;
+	for (size_t i = 0; i < ledger->parts.count; i++) {
+		struct range range = ledger->parts.item[i].range;
+
+		if (!range_inside(ledger->region, range) || (i && range.start < ledger->parts.item[i - 1].range.end))
+			return false;
+		for (uint64_t at = range.start; at < range.end;) {
+			const struct mapping *mapping = maps_find(maps, at);
+
+			if (!mapping || mapping->shared)
+				return false;
+			at = mapping->range.end;
+		}
+	}
+	if (!in_part(ledger, ledger->code.start, ledger->code.end - ledger->code.start, SEGMENT_READ | SEGMENT_EXECUTE) ||
+	    !in_part(ledger, ledger->slots, table, SEGMENT_READ) || !in_part(ledger, ledger->selector, 8, SEGMENT_READ) ||
+	    !in_part(ledger, ledger->old_table, table, SEGMENT_READ) ||
+	    !in_part(ledger, ledger->new_table, table, SEGMENT_READ) || ledger->slots % 8 || ledger->selector % 8 ||
+	    !range_inside(ledger->code, (struct range){ ledger->switches, ledger->switches }))
+		return false;
+	for (size_t i = 0; i < ledger->functions.count; i++)
+		if (!check_function(ledger, maps, &ledger->functions.item[i]))
+			return false;
+	return true;
+}
+
+/* A ledger is the start of a mapping of its own: read-only, private, of no file, right behind an inaccessible one. */
+static bool can_be_ledger(const struct maps *maps, size_t index)
+{
+	const struct mapping *mapping = &maps->item[index];
+	const struct mapping *guard = index ? &maps->item[index - 1] : NULL;
+
+	return mapping_anonymous(mapping) && mapping->read && !mapping->write && !mapping->execute && guard &&
+	       guard->range.end == mapping->range.start && !guard->read && !guard->write && !guard->execute;
+}
+
+void ledgers_read(const struct process *process, const struct maps *maps, struct ledgers *ledgers, size_t *damaged)
+{
+	*ledgers = (struct ledgers){ 0 };
+	*damaged = 0;
+	for (size_t i = 0; i < maps->count; i++) {
+		const struct mapping *mapping = &maps->item[i];
+		uint64_t size = mapping->range.end - mapping->range.start;
+		struct ledger ledger = { 0 };
+		uint8_t *bytes, first[16];
+		const char *why;
+
+		if (!can_be_ledger(maps, i) || !process_read(process, mapping->range.start, first, sizeof(first)) ||
+		    memcmp(first, LEDGER_MAGIC, sizeof(first)) != 0)
+			continue;
+		if (size > LEDGER_SIZE_MAX)
+			size = LEDGER_SIZE_MAX;
+		bytes = memory_zeroed(size, 1);
+		if (process_read(process, mapping->range.start, bytes, size) &&
+		    ledger_decode(bytes, size, &ledger, &why) && check_ledger(&ledger, maps, mapping->range.start)) {
+			*array_add(ledgers) = ledger;
+		} else {
+			ledger_free(&ledger);
+			++*damaged;
+		}
+		free(bytes);
+	}
+}
+
+void ledgers_free(struct ledgers *ledgers)
+{
+	for (size_t i = 0; i < ledgers->count; i++)
+		ledger_free(&ledgers->item[i]);
+	array_free(ledgers);
+}

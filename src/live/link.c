@@ -1,0 +1,228 @@
+/*
+ * The region, from its start:
+ *
+ *	guard		one inaccessible page, so that the ledger begins a mapping of its own
+ *	ledger		r--
+ *	code		r-x: stubs, switches, displaced copies
+ *	data		r--: slots, selector, the two version tables
+ *	slice		the segments of the patch, at their distances from each other
+ *
+ * A call of a redirected function i takes: entry -> stub i -> where slot i says, which is the displaced copy (old), switch i (the
+ * version that the selector chooses) or the new function.
+ */
+#include "live/link.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "live/place.h"
+#include "live/site.h"
+
+#define PAGE 4096ul
+#define CACHE_LINE 64
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+	return (value + unit - 1) / unit * unit;
+}
+
+static void copy_ranges(const struct range *from, size_t count, struct range **to, size_t *to_count)
+{
+	*to = memory_copy(from, count * sizeof(*from));
+	*to_count = count;
+}
+
+static void move_ranges(struct range *ranges, size_t count, uint64_t bias)
+{
+	for (size_t i = 0; i < count; i++)
+		ranges[i] = (struct range){ ranges[i].start + bias, ranges[i].end + bias };
+}
+
+static void describe(const struct patch *patch, struct ledger *ledger)
+{
+	ledger->state = LEDGER_PREPARED;
+	ledger->name = text_copy(patch->name);
+	ledger->description = text_copy(patch->description ? patch->description : "");
+	ledger->tool = text_copy("stent " STENT_VERSION);
+	ledger->image = text_copy(patch->image);
+	ledger->old_version = text_copy(patch->old_version ? patch->old_version : "");
+	ledger->new_version = text_copy(patch->new_version ? patch->new_version : "");
+	ledger->digest = patch_digest(patch);
+	ledger->applied = (uint64_t)time(NULL);
+	ledger->old_id = patch->old_id;
+	ledger->new_id = patch->new_id;
+	ledger->machine = patch->machine;
+}
+
+/* With link-time addresses, which move_functions() turns into those of the process. */
+static void describe_functions(const struct patch *patch, struct ledger *ledger)
+{
+	for (size_t i = 0; i < patch->functions.count; i++) {
+		const struct patch_function *from = &patch->functions.item[i];
+		struct ledger_function *to;
+
+		if (from->action != ACTION_REDIRECT && from->action != ACTION_ADD)
+			continue;
+		to = array_add(&ledger->functions);
+		*to = (struct ledger_function){ .name = text_copy(from->name), .change = from->change };
+		to->redirected = from->action == ACTION_REDIRECT;
+		if (to->redirected)
+			copy_ranges(from->old_ranges.item, from->old_ranges.count, &to->old_ranges.item,
+				    &to->old_ranges.count);
+		copy_ranges(from->new_ranges.item, from->new_ranges.count, &to->new_ranges.item, &to->new_ranges.count);
+		to->new_entry = from->new_entry;
+	}
+}
+
+static void move_functions(struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->functions.count; i++) {
+		struct ledger_function *function = &ledger->functions.item[i];
+
+		move_ranges(function->old_ranges.item, function->old_ranges.count, ledger->bias);
+		move_ranges(function->new_ranges.item, function->new_ranges.count, ledger->slice_bias);
+		function->new_entry += ledger->slice_bias;
+	}
+}
+
+static void add_part(struct link *link, uint64_t *at, uint64_t size, uint32_t flags)
+{
+	struct range range = { *at, *at + round_up(size, PAGE) };
+
+	*array_add(&link->ledger.parts) = (struct ledger_part){ range, flags };
+	*array_add(&link->parts) = (struct link_part){ range, flags, memory_zeroed(range.end - range.start, 1) };
+	*at = range.end;
+}
+
+/* Lay out from `base`, and copy the slice into its parts. */
+static void lay_out(struct link *link, const struct patch *patch, const struct arch *arch, uint64_t base,
+		    uint64_t ledger_size)
+{
+	struct ledger *ledger = &link->ledger;
+	uint64_t count = ledger_redirected(ledger), at = base + PAGE, table = count * sizeof(uint64_t);
+	uint64_t stubs = count * round_up(arch->stub_size, LEDGER_CODE_ALIGN);
+	uint64_t switches = count * round_up(arch->switch_size, LEDGER_CODE_ALIGN);
+	uint64_t copies = count * round_up(ARCH_COPY_MAX, LEDGER_CODE_ALIGN);
+
+	add_part(link, &at, ledger_size, SEGMENT_READ);
+	ledger->code = (struct range){ at, at + round_up(stubs + switches + copies, PAGE) };
+	ledger->switches = at + stubs;
+	add_part(link, &at, stubs + switches + copies, SEGMENT_READ | SEGMENT_EXECUTE);
+	ledger->slots = at;
+	ledger->selector = round_up(at + table, CACHE_LINE);
+	ledger->old_table = ledger->selector + CACHE_LINE;
+	ledger->new_table = round_up(ledger->old_table + table, CACHE_LINE);
+	add_part(link, &at, ledger->new_table + table - at, SEGMENT_READ);
+
+	ledger->slice_bias = at - patch->segments.item[0].address;
+	for (size_t i = 0; i < patch->segments.count; i++) {
+		const struct patch_segment *segment = &patch->segments.item[i];
+
+		at = segment->address + ledger->slice_bias;
+		add_part(link, &at, segment->size, segment->flags);
+		memcpy(link->parts.item[link->parts.count - 1].bytes, segment->data, segment->size);
+	}
+	ledger->region = (struct range){ base, at };
+	if (patch->eh_frame.start < patch->eh_frame.end)
+		ledger->eh_frame = (struct range){ patch->eh_frame.start + ledger->slice_bias,
+						   patch->eh_frame.end + ledger->slice_bias };
+}
+
+/* Fields of 4 bytes that hold addresses are only good for the lowest 2 GiB. */
+static bool needs_low_addresses(const struct patch *patch)
+{
+	for (size_t i = 0; i < patch->bindings.count; i++) {
+		const struct patch_binding *binding = &patch->bindings.item[i];
+
+		if (binding->anchor == ANCHOR_SLICE &&
+		    (binding->type == BINDING_ABSOLUTE32 || binding->type == BINDING_ABSOLUTE32S))
+			return true;
+	}
+	return false;
+}
+
+static enum status choose_base(const struct survey *survey, const struct patch *patch, const struct mapped_image *image,
+			       const struct arch *arch, uint64_t size, uint64_t *base, struct error *error)
+{
+	struct place_request request = {
+		.image = image->span,
+		.reach = arch->reach,
+		.limit = needs_low_addresses(patch) ? 1ul << 31 : 1ul << 47,
+		.lowest = place_lowest(),
+		.size = size,
+	};
+
+	if (image->span.end - image->span.start < arch->reach && place_find(&survey->maps, &request, base))
+		return STATUS_OK;
+	return refuse(error, "process %d (%s): no free place for %lu KiB within reach of %s at %#lx",
+		      survey->process->pid, survey->process->comm, size / 1024, image->name, image->span.start);
+}
+
+static enum status check_patch(const struct survey *survey, const struct patch *patch, const struct arch *arch,
+			       struct error *error)
+{
+	size_t redirected = 0;
+
+	for (size_t i = 0; i < patch->functions.count; i++)
+		redirected += patch->functions.item[i].action == ACTION_REDIRECT;
+	if (!arch)
+		return refuse(error, "patch %s is for another machine", patch->name);
+	if (!redirected || !patch->segments.count)
+		return error_add(error, STATUS_NOTHING, "patch %s changes nothing in process %d (%s): no function is to be "
+				 "redirected", patch->name, survey->process->pid, survey->process->comm);
+	return STATUS_OK;
+}
+
+static void free_parts(struct link *link)
+{
+	for (size_t i = 0; i < link->parts.count; i++)
+		free(link->parts.item[i].bytes);
+	array_free(&link->parts);
+	array_free(&link->ledger.parts);
+}
+
+enum status link_patch(const struct survey *survey, const struct patch *patch, const struct mapped_image *image,
+		       uint64_t base, struct link *link, struct error *error)
+{
+	const struct arch *arch = arch_by_machine(patch->machine);
+	size_t ledger_size, size;
+	enum status status;
+	uint8_t *bytes;
+
+	*link = (struct link){ 0 };
+	status = check_patch(survey, patch, arch, error);
+	if (status != STATUS_OK)
+		return status;
+	link->ledger.bias = image->bias;
+	describe(patch, &link->ledger);
+	describe_functions(patch, &link->ledger);
+
+	/* Once at address 0, to learn how much room is needed: the size of the ledger does not depend on addresses. */
+	lay_out(link, patch, arch, 0, PAGE);
+	free(ledger_encode(&link->ledger, &ledger_size));
+	size = link->ledger.region.end - PAGE + ledger_size;
+	free_parts(link);
+	if (!base)
+		status = choose_base(survey, patch, image, arch, size, &base, error);
+	if (status != STATUS_OK)
+		return status;
+	lay_out(link, patch, arch, base, ledger_size);
+	move_functions(&link->ledger);
+
+	status = site_link(link, survey, patch, arch, error);
+	if (status == STATUS_OK)
+		status = bind_slice(link, survey, patch, error);
+	if (status != STATUS_OK)
+		return status;
+	bytes = ledger_encode(&link->ledger, &size);
+	memcpy(link->parts.item[0].bytes, bytes, size);
+	free(bytes);
+	return STATUS_OK;
+}
+
+void link_free(struct link *link)
+{
+	free_parts(link);
+	ledger_free(&link->ledger);
+}

@@ -1,0 +1,61 @@
+/*
+ * live.h: patch a running process, and undo that. What the commands, and programs that embed libstent, call.
+ */
+#ifndef STENT_LIVE_LIVE_H
+#define STENT_LIVE_LIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "patch/patch.h"
+#include "process/process.h"
+
+struct live_options {
+	unsigned int timeout;		/* milliseconds to wait for all threads to be out of the code that is left */
+};
+
+/* A thread that was in the way. */
+struct live_blocker {
+	pid_t tid;
+	char comm[COMM_MAX];
+	char text[256];			/* "in FUNCTION", or why its stack can't be trusted */
+	unsigned int times;		/* tries that it made fail */
+};
+
+struct live_report {
+	char *image;			/* that was patched; owned */
+	char *name;			/* of the patch; owned */
+	size_t redirected, added;	/* functions */
+	size_t threads;			/* at the last try */
+	unsigned int tries;		/* how often all threads were stopped */
+	uint64_t paused;		/* ns, over all tries */
+	uint64_t longest;		/* ns, the longest */
+	size_t walked;			/* stacks at the last try for which the scan alone did not suffice */
+	bool reused;			/* memory that an earlier revert had kept */
+	struct {
+		struct live_blocker *item;
+		size_t count, room;
+	} blockers;			/* over all tries */
+};
+
+/* Free what it owns. */
+void live_report_free(struct live_report *report);
+
+/*
+ * Put the patch into the process. STATUS_OK: every call goes to the new code. STATUS_NOTHING: it is there already.
+ * STATUS_REFUSED, STATUS_GAVE_UP (a line for each thread that was in the way), STATUS_ERROR: the process is as it was; if it
+ * could not be brought back to that, a line says so.
+ */
+enum status live_apply(const struct process *process, const struct patch *patch, const struct live_options *options,
+		       struct live_report *report, struct error *error) must_check;
+
+/* Take out the patch of that name. STATUS_REFUSED: there is none of that name. STATUS_NOTHING: it is reverted already. Others
+ * as live_apply(). */
+enum status live_revert(const struct process *process, const char *name, const struct live_options *options,
+			struct live_report *report, struct error *error) must_check;
+
+#endif

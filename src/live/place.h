@@ -1,0 +1,25 @@
+/* place.h: where in a process new memory can lie. */
+#ifndef STENT_LIVE_PLACE_H
+#define STENT_LIVE_PLACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "process/maps.h"
+
+struct place_request {
+	struct range image;	/* every byte of the new memory must be in reach of every byte of this */
+	uint64_t reach;
+	uint64_t limit;		/* end of the addresses that may be used */
+	uint64_t lowest;	/* vm.mmap_min_addr */
+	uint64_t size;		/* multiple of the page size */
+};
+
+/* False: there is no such place. */
+bool place_find(const struct maps *maps, const struct place_request *request, uint64_t *address) must_check;
+
+/* vm.mmap_min_addr of this system, 64 KiB at least. */
+uint64_t place_lowest(void);
+
+#endif

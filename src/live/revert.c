@@ -1,0 +1,80 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "live/install.h"
+#include "live/live.h"
+#include "live/survey.h"
+#include "live/transition.h"
+
+static enum status not_there(const struct survey *survey, const char *name, struct error *error)
+{
+	const struct process *process = survey->process;
+
+	refuse(error, "process %d (%s) holds no patch named %s", process->pid, process->comm, name);
+	for (size_t i = 0; i < survey->ledgers.count; i++)
+		refuse(error, "process %d (%s) holds patch %s (%s)", process->pid, process->comm,
+		       survey->ledgers.item[i].name, ledger_state_name(survey->ledgers.item[i].state));
+	if (survey->damaged)
+		refuse(error, "process %d (%s) holds the ledger of a patch that can't be read", process->pid,
+		       process->comm);
+	return STATUS_REFUSED;
+}
+
+/* The one that is in force comes before one that was reverted earlier. */
+static const struct ledger *find_ledger(const struct survey *survey, const char *name)
+{
+	const struct ledger *found = NULL;
+
+	for (size_t i = 0; i < survey->ledgers.count; i++) {
+		const struct ledger *ledger = &survey->ledgers.item[i];
+
+		if (!strcmp(ledger->name, name) && (!found || found->state == LEDGER_REVERTED))
+			found = ledger;
+	}
+	return found;
+}
+
+static enum status revert_ledger(struct survey *survey, const struct ledger *found, const struct live_options *options,
+				 struct live_report *report, struct error *error)
+{
+	const struct process *process = survey->process;
+	struct ledger ledger;
+	enum status status;
+
+	if (found->state == LEDGER_REVERTED)
+		return error_add(error, STATUS_NOTHING, "process %d (%s): patch %s is reverted already", process->pid,
+				 process->comm, found->name);
+	/* Nothing ever led to a region that was only prepared. */
+	if (found->state == LEDGER_PREPARED)
+		return install_remove(survey, found->region, error);
+
+	ledger_copy(found, &ledger);	/* the survey may be renewed */
+	survey_unwind(survey);
+	status = transition_run(survey, &ledger, TO_OLD, options, report, error);
+	ledger_free(&ledger);
+	return status;
+}
+
+enum status live_revert(const struct process *process, const char *name, const struct live_options *options,
+			struct live_report *report, struct error *error)
+{
+	const struct ledger *ledger;
+	struct survey survey;
+	enum status status = survey_read(process, &survey, error);
+
+	*report = (struct live_report){ 0 };
+	if (status == STATUS_OK) {
+		ledger = find_ledger(&survey, name);
+		if (ledger) {
+			report->name = text_copy(ledger->name);
+			report->image = text_copy(ledger->image);
+			report->redirected = ledger_redirected(ledger);
+			report->added = ledger->functions.count - report->redirected;
+			status = revert_ledger(&survey, ledger, options, report, error);
+		} else {
+			status = not_there(&survey, name, error);
+		}
+	}
+	survey_free(&survey);
+	return status;
+}

@@ -1,0 +1,18 @@
+/* site.h: the two steps of link_patch() that write code and addresses. */
+#ifndef STENT_LIVE_SITE_H
+#define STENT_LIVE_SITE_H
+
+#include "live/link.h"
+
+/* Write jumps, stubs, switches, displaced copies, slots and tables for every redirected function. */
+enum status site_link(struct link *link, const struct survey *survey, const struct patch *patch, const struct arch *arch,
+		      struct error *error) must_check;
+
+/* Write the addresses that the slice refers to into it. */
+enum status bind_slice(struct link *link, const struct survey *survey, const struct patch *patch,
+		       struct error *error) must_check;
+
+/* What the switch, while both versions exist, is entered by. */
+uint64_t site_switch(const struct ledger *ledger, const struct arch *arch, size_t index);
+
+#endif

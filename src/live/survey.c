@@ -1,0 +1,118 @@
+#include "live/survey.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum status survey_read(const struct process *process, struct survey *survey, struct error *error)
+{
+	enum status status;
+
+	*survey = (struct survey){ .process = process };
+	status = maps_read(process, &survey->maps, error);
+	if (status != STATUS_OK)
+		return status;
+	images_read(process, &survey->maps, &survey->images);
+	ledgers_read(process, &survey->maps, &survey->ledgers, &survey->damaged);
+	return STATUS_OK;
+}
+
+void survey_free(struct survey *survey)
+{
+	for (size_t i = 0; i < survey->tables.count; i++) {
+		unwind_table_free(survey->tables.item[i].table);
+		free(survey->tables.item[i].bytes);
+	}
+	array_free(&survey->tables);
+	array_free(&survey->modules);
+	ledgers_free(&survey->ledgers);
+	images_free(&survey->images);
+	maps_free(&survey->maps);
+}
+
+static const struct mapped_image *image_named(const struct survey *survey, const char *name)
+{
+	for (size_t i = 0; i < survey->images.count; i++)
+		if (!strcmp(survey->images.item[i].name, name))
+			return &survey->images.item[i];
+	return NULL;
+}
+
+static enum status no_image(const struct survey *survey, const struct patch *patch, struct error *error)
+{
+	const struct process *process = survey->process;
+	const struct mapped_image *same = image_named(survey, patch->image);
+	char wanted[2 * BUILD_ID_MAX + 5], found[2 * BUILD_ID_MAX + 5];
+
+	for (size_t i = 0; i < survey->images.count; i++)
+		if (patch->new_id.size && build_id_equal(&survey->images.item[i].id, &patch->new_id))
+			return error_add(error, STATUS_NOTHING, "process %d (%s) runs the new build of %s already",
+					 process->pid, process->comm, patch->image);
+	refuse(error, "process %d (%s) maps no image with build-id %s, which patch %s is for", process->pid, process->comm,
+	       build_id_text(&patch->old_id, wanted), patch->name);
+	if (same)
+		refuse(error, "process %d (%s) maps %s with build-id %s", process->pid, process->comm, same->name,
+		       build_id_text(&same->id, found));
+	return STATUS_REFUSED;
+}
+
+enum status survey_find_image(const struct survey *survey, const struct patch *patch,
+			      const struct mapped_image **image, struct error *error)
+{
+	const struct process *process = survey->process;
+
+	*image = NULL;
+	for (size_t i = 0; i < survey->images.count; i++) {
+		const struct mapped_image *candidate = &survey->images.item[i];
+
+		if (!patch->old_id.size || !build_id_equal(&candidate->id, &patch->old_id))
+			continue;
+		if (*image)
+			return refuse(error, "process %d (%s) maps %s more than once, at %#lx and %#lx", process->pid,
+				      process->comm, candidate->name, (*image)->span.start, candidate->span.start);
+		*image = candidate;
+	}
+	if (!*image)
+		return no_image(survey, patch, error);
+	if ((*image)->machine != patch->machine || (*image)->fixed_address != patch->fixed_address ||
+	    (*image)->span.start - (*image)->bias != patch->old_span.start ||
+	    (*image)->span.end - (*image)->bias != patch->old_span.end)
+		return refuse(error, "process %d (%s): %s is mapped at %#lx-%#lx, which is not how patch %s knows it",
+			      process->pid, process->comm, (*image)->name, (*image)->span.start, (*image)->span.end,
+			      patch->name);
+	return STATUS_OK;
+}
+
+/* Private and executable from the first to the last of these bytes. */
+static bool can_be_redirected(const struct maps *maps, uint64_t start, uint64_t size)
+{
+	const struct mapping *mapping = maps_find(maps, start);
+
+	return mapping && mapping->execute && !mapping->shared && mapping->range.end - start >= size;
+}
+
+enum status survey_check_sites(const struct survey *survey, const struct patch *patch, const struct mapped_image *image,
+			       struct error *error)
+{
+	const struct process *process = survey->process;
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < patch->functions.count; i++) {
+		const struct patch_function *function = &patch->functions.item[i];
+		const struct entry_plan *plan = &function->plan;
+		size_t size = (size_t)plan->offset + (plan->span > plan->jump ? plan->span : plan->jump);
+		uint64_t entry = function->old_entry + image->bias;
+		uint8_t bytes[ARCH_ENTRY_MAX];
+
+		if (function->action != ACTION_REDIRECT)
+			continue;
+		if (size > sizeof(bytes) || !can_be_redirected(&survey->maps, entry, size) ||
+		    !process_read(process, entry, bytes, size))
+			status = refuse(error, "process %d (%s): %s at %#lx is not in private executable memory",
+					process->pid, process->comm, function->name, entry);
+		else if (memcmp(bytes, function->old_bytes, size) != 0)
+			status = refuse(error, "process %d (%s): foreign bytes at the entry of %s, at %#lx: it is not "
+					"the code that patch %s is for (a breakpoint, or another patcher?)", process->pid,
+					process->comm, function->name, entry, patch->name);
+	}
+	return status;
+}

@@ -1,0 +1,307 @@
+/*
+ * One try: stop all threads; look once more at what the decision rests on; check each thread's stack; when all are free,
+ * switch; let all go. Otherwise let all go, wait, and try again.
+ *
+ * What may interrupt a try:
+ * - stent is killed while threads are stopped: they run on. Before the switch nothing has been written; in the switch see
+ *   versions.c.
+ * - a thread can't be stopped (it waits for a vfork child, which runs in the same memory, or for a dead disk): it counts as in
+ *   the way. Threads can't be created while all others are stopped.
+ * - the process ends or executes another program: writes go nowhere (process/memory.c), the try fails.
+ */
+#include "live/transition.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "live/digest.h"
+#include "live/stacks.h"
+#include "live/versions.h"
+#include "process/remote.h"
+#include "process/sharing.h"
+#include "process/threads.h"
+
+#define WAIT_FIRST 10u		/* milliseconds between the first two tries; doubled each time up to */
+#define WAIT_LONGEST 250u
+#define STOP_FIRST 100u		/* milliseconds that all threads may take to stop, doubled each time up to */
+#define STOP_LONGEST 1000u
+
+struct transition {
+	struct survey *survey;
+	struct ledger *ledger;
+	enum direction direction;
+	struct live_report *report;
+	struct stack_check check;
+	struct threads threads;
+	struct remote_leftovers leftovers;	/* stubs of killed patchers, to be removed when all stands still */
+	ARRAY(struct live_blocker) blockers;	/* of the last try */
+};
+
+static void prepare_check(struct transition *transition)
+{
+	const struct ledger *ledger = transition->ledger;
+	struct stack_check *check = &transition->check;
+
+	*check = (struct stack_check){ .survey = transition->survey, .arch = arch_by_machine(ledger->machine) };
+	/* Stubs, switches and displaced copies belong to both versions: whoever is in them has not arrived yet. */
+	stack_check_add(check, ledger->code, "a stub of stent");
+	for (size_t i = 0; i < ledger->functions.count; i++) {
+		const struct ledger_function *function = &ledger->functions.item[i];
+
+		if (function->redirected)
+			stack_check_add(check, (struct range){ function->site, function->site + function->size },
+					function->name);
+		for (size_t j = 0; transition->direction == TO_NEW && j < function->old_ranges.count; j++)
+			stack_check_add(check, function->old_ranges.item[j], function->name);
+		for (size_t j = 0; transition->direction == TO_OLD && j < function->new_ranges.count; j++)
+			stack_check_add(check, function->new_ranges.item[j], function->name);
+	}
+	/* All code of the slice, also what is part of no listed function. */
+	for (size_t i = 0; transition->direction == TO_OLD && i < ledger->parts.count; i++)
+		if (ledger->parts.item[i].flags & SEGMENT_EXECUTE)
+			stack_check_add(check, ledger->parts.item[i].range, "new code");
+	stack_check_ready(check);
+}
+
+static void add_blocker(struct transition *transition, pid_t tid, const char *text)
+{
+	struct live_blocker *blocker = array_add(&transition->blockers);
+	struct task task;
+
+	*blocker = (struct live_blocker){ .tid = tid, .times = 1 };
+	snprintf(blocker->text, sizeof(blocker->text), "%s", text);
+	if (process_task(transition->survey->process, tid, &task))
+		memcpy(blocker->comm, task.comm, sizeof(blocker->comm));
+	else
+		process_comm_of(tid, blocker->comm);
+}
+
+/* Threads that would not stop. */
+static void note_running(struct transition *transition)
+{
+	const struct process *process = transition->survey->process;
+
+	for (size_t i = 0; i < transition->threads.count; i++) {
+		const struct thread *thread = &transition->threads.item[i];
+		struct task_call call;
+
+		if (thread->state != THREAD_RUNNING)
+			continue;
+		if (process_task_call(process, thread->tid, &call) && call.blocked && registers_call_spawns(call.number))
+			add_blocker(transition, thread->tid, "waits for a child that runs in the same memory (vfork)");
+		else
+			add_blocker(transition, thread->tid, "does not stop");
+	}
+}
+
+/* Check every thread. True: all are free. */
+static bool check_threads(struct transition *transition, const struct stack_check *check, const struct maps *maps, bool note)
+{
+	bool free_all = true;
+
+	for (size_t i = 0; i < transition->threads.count; i++) {
+		const struct thread *thread = &transition->threads.item[i];
+		struct stack_result result;
+
+		if (thread->state != THREAD_STOPPED)	/* ended */
+			continue;
+		stack_check_thread(check, maps, thread, &result);
+		if (result.verdict != STACK_FREE)
+			free_all = false;
+		if (!note)
+			continue;
+		transition->report->threads++;
+		transition->report->walked += result.walked;
+		if (result.verdict != STACK_FREE)
+			add_blocker(transition, thread->tid, result.text);
+	}
+	return free_all;
+}
+
+/* The process is still the one that was prepared. */
+static enum status check_process(const struct transition *transition, struct error *error)
+{
+	const struct process *process = transition->survey->process;
+	const struct ledger *ledger = transition->ledger;
+	uint8_t magic[16];
+
+	if (!process_same_program(process) || !process_read(process, ledger_address(ledger), magic, sizeof(magic)) ||
+	    memcmp(magic, LEDGER_MAGIC, sizeof(magic)) != 0)
+		return fail(error, "process %d (%s) has executed another program or unmapped the patch meanwhile",
+			    process->pid, process->comm);
+	/* A killed stent may have left some entries redirected. */
+	if (transition->direction == TO_OLD)
+		return versions_check_sites(process, ledger, true, true, error);
+	return versions_check_sites(process, ledger, true, false, error);
+}
+
+static void sweep_leftovers(struct transition *transition, const struct maps *maps)
+{
+	struct stack_check check = { .survey = transition->survey, .arch = transition->check.arch };
+
+	if (!transition->leftovers.count)
+		return;
+	for (size_t i = 0; i < transition->leftovers.count; i++)
+		stack_check_add(&check, transition->leftovers.item[i], "");
+	stack_check_ready(&check);
+	if (check_threads(transition, &check, maps, false))
+		remote_sweep(transition->survey->process, &transition->leftovers);
+	stack_check_free(&check);
+}
+
+/* With all threads stopped. STATUS_NOTHING: not now. */
+static enum status try_switch(struct transition *transition, struct error *error)
+{
+	const struct process *process = transition->survey->process;
+	struct maps maps;
+	enum status status = maps_read(process, &maps, error);
+
+	if (status == STATUS_OK)
+		status = check_process(transition, error);
+	if (status == STATUS_OK && !check_threads(transition, &transition->check, &maps, true))
+		status = STATUS_NOTHING;
+	if (status == STATUS_OK)
+		status = transition->direction == TO_NEW ? versions_to_new(process, transition->ledger, error) :
+							   versions_to_old(process, transition->ledger, error);
+	if (status == STATUS_OK)
+		sweep_leftovers(transition, &maps);
+	maps_free(&maps);
+	return status;
+}
+
+static enum status try_once(struct transition *transition, unsigned int milliseconds, struct error *error)
+{
+	const struct process *process = transition->survey->process;
+	struct live_report *report = transition->report;
+	enum status status;
+	uint64_t pause;
+	pid_t other;
+
+	transition->blockers.count = 0;
+	report->threads = report->walked = 0;
+	report->tries++;
+	other = sharing_process(process);
+	if (other) {
+		add_blocker(transition, other, "another process, which runs in the same memory");
+		return STATUS_NOTHING;
+	}
+	status = threads_stop(process, milliseconds, &transition->threads, error);
+	if (status == STATUS_OK) {
+		status = try_switch(transition, error);
+	} else if (status == STATUS_GAVE_UP) {
+		note_running(transition);
+		status = STATUS_NOTHING;
+	}
+	pause = threads_release(process, &transition->threads);
+	report->paused += pause;
+	if (pause > report->longest)
+		report->longest = pause;
+	return status;
+}
+
+/* For the report: how often each thread was in the way, and of what last. */
+static void count_blockers(struct transition *transition)
+{
+	for (size_t i = 0; i < transition->blockers.count; i++) {
+		const struct live_blocker *blocker = &transition->blockers.item[i];
+		struct live_blocker *known = NULL;
+
+		for (size_t j = 0; j < transition->report->blockers.count && !known; j++)
+			if (transition->report->blockers.item[j].tid == blocker->tid &&
+			    !strcmp(transition->report->blockers.item[j].text, blocker->text))
+				known = &transition->report->blockers.item[j];
+		if (known)
+			known->times++;
+		else
+			*array_add(&transition->report->blockers) = *blocker;
+	}
+}
+
+static uint64_t digest_code_mappings(const struct maps *maps)
+{
+	uint64_t digest = DIGEST_START;
+
+	for (size_t i = 0; i < maps->count; i++)
+		if (maps->item[i].execute)
+			digest = digest_number(digest_number(digest, maps->item[i].range.start), maps->item[i].range.end);
+	return digest;
+}
+
+/* The process may have loaded a library since: its frames could not be walked. */
+static enum status renew_survey(struct transition *transition, struct error *error)
+{
+	struct survey *survey = transition->survey;
+	const struct process *process = survey->process;
+	struct maps maps;
+	enum status status = maps_read(process, &maps, error);
+	bool same = status == STATUS_OK && digest_code_mappings(&maps) == digest_code_mappings(&survey->maps);
+
+	maps_free(&maps);
+	if (status != STATUS_OK || same)
+		return status;
+	survey_free(survey);
+	status = survey_read(process, survey, error);
+	if (status == STATUS_OK)
+		survey_unwind(survey);
+	return status;
+}
+
+static enum status gave_up(struct transition *transition, const struct live_options *options, struct error *error)
+{
+	const struct process *process = transition->survey->process;
+
+	error_add(error, STATUS_GAVE_UP, "process %d (%s): gave up after %.1f s and %u tries", process->pid, process->comm,
+		  options->timeout / 1000.0, transition->report->tries);
+	for (size_t i = 0; i < transition->blockers.count; i++)
+		error_add(error, STATUS_GAVE_UP, "thread %d (%s): %s", transition->blockers.item[i].tid,
+			  transition->blockers.item[i].comm, transition->blockers.item[i].text);
+	return STATUS_GAVE_UP;
+}
+
+static unsigned int smaller(unsigned int one, unsigned int other)
+{
+	return one < other ? one : other;
+}
+
+static enum status try_until(struct transition *transition, const struct live_options *options, struct error *error)
+{
+	uint64_t deadline = clock_now() + (uint64_t)options->timeout * 1000000u;
+	unsigned int wait = WAIT_FIRST, stop = STOP_FIRST;
+
+	for (;;) {
+		enum status status = try_once(transition, stop, error);
+		uint64_t now;
+
+		if (status != STATUS_NOTHING)
+			return status;
+		count_blockers(transition);
+		now = clock_now();
+		if (now >= deadline)
+			return gave_up(transition, options, error);
+		/* Some jitter, so that the tries don't fall in step with something that the program does regularly. */
+		threads_idle(transition->survey->process, &transition->threads,
+			     smaller(wait + (unsigned int)(now / 1000 % (wait / 2)), (unsigned int)((deadline - now) / 1000000)));
+		wait = smaller(2 * wait, WAIT_LONGEST);
+		stop = smaller(2 * stop, STOP_LONGEST);
+		status = renew_survey(transition, error);
+		if (status != STATUS_OK)
+			return status;
+	}
+}
+
+enum status transition_run(struct survey *survey, struct ledger *ledger, enum direction direction,
+			   const struct live_options *options, struct live_report *report, struct error *error)
+{
+	struct transition transition = { .survey = survey, .ledger = ledger, .direction = direction, .report = report };
+	enum status status;
+
+	prepare_check(&transition);
+	remote_leftovers(survey->process, &survey->maps, &survey->images, &transition.leftovers);
+	status = try_until(&transition, options, error);
+	array_free(&transition.leftovers);
+	array_free(&transition.blockers);
+	threads_free(&transition.threads);
+	stack_check_free(&transition.check);
+	return status;
+}

@@ -1,0 +1,11 @@
+/* sharing.h: other processes that run in the same memory (vfork; clone with CLONE_VM but without CLONE_THREAD). */
+#ifndef STENT_PROCESS_SHARING_H
+#define STENT_PROCESS_SHARING_H
+
+#include "process/process.h"
+
+/* Another process that uses the memory of this one, and whose threads are in no list of ours; 0: none. A kernel without
+ * kcmp(2) can't tell; then 0. */
+pid_t sharing_process(const struct process *process);
+
+#endif
