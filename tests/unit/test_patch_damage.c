@@ -19,6 +19,7 @@
 
 static uint8_t *original;
 static size_t original_size, tables_size;
+static struct error reason;	/* of the last parse() */
 
 static int encode_example(void **state)
 {
@@ -39,6 +40,7 @@ static int free_example(void **state)
 {
 	(void)state;
 	free(original);
+	error_clear(&reason);
 	return 0;
 }
 
@@ -104,17 +106,18 @@ static void use_slice(const struct patch *patch)
 static enum status parse(const uint8_t *bytes, size_t size)
 {
 	uint8_t *copy = memory_copy(bytes, size), *encoded;	/* of exactly this size, for the sanitizer */
-	struct error error = { 0 };
 	struct patch patch;
 	size_t encoded_size;
-	enum status status = patch_parse(copy, size, &patch, &error);
+	enum status status;
 
+	error_clear(&reason);
+	status = patch_parse(copy, size, &patch, &reason);
 	free(copy);
 	if (status) {
 		assert_int_equal(status, STATUS_ERROR);
-		assert_true(error.length > 0);
+		assert_true(reason.length > 0);
 	} else {
-		assert_null(error.text);
+		assert_null(reason.text);
 		encoded = patch_encode(&patch, &encoded_size);
 		assert_int_equal(encoded_size, size);
 		assert_memory_equal(encoded, bytes, size);
@@ -123,7 +126,6 @@ static enum status parse(const uint8_t *bytes, size_t size)
 		use_slice(&patch);
 		use_bindings(&patch);
 	}
-	error_clear(&error);
 	patch_free(&patch);
 	return status;
 }
@@ -137,9 +139,13 @@ static void test_whole(void **state)
 static void test_truncated(void **state)
 {
 	(void)state;
-	for (size_t size = 0; size < original_size; size++)
+	for (size_t size = 0; size < original_size; size++) {
+		bool short_info = size < INFO + sizeof(struct format_info);
+
 		if (!parse(original, size))
 			fail_msg("accepted when cut to %zu bytes", size);
+		assert_non_null(strstr(reason.text, short_info ? "too short" : "bytes long instead of"));
+	}
 }
 
 /* Cut, and made to agree with that: the tables or the segments are then incomplete. */
@@ -204,6 +210,8 @@ static void test_changed(void **state)
 			bytes[i] = values[j];
 			if (!parse(bytes, original_size))
 				fail_msg("accepted with byte 0x%zx set to 0x%02x", i, values[j]);
+			if (i >= INFO + sizeof(struct format_info))
+				assert_non_null(strstr(reason.text, "checksum"));
 		}
 		bytes[i] = original[i];
 	}

@@ -32,6 +32,16 @@ static void repeat_letter(char **text, size_t count)
 	memset(*text, 'x', count);
 }
 
+/* One more than the section headers of ELF can count; without data, which the verification doesn't look at. */
+static void add_segments(struct patch *patch, size_t count)
+{
+	patch->new_span.end = 0x40000000;
+	for (size_t i = patch->segments.count; i < count; i++)
+		*array_add(&patch->segments) = (struct patch_segment){
+			.address = EXAMPLE_CODE + i * 2 * PATCH_PAGE, .size = PATCH_PAGE, .flags = SEGMENT_READ,
+		};
+}
+
 /* A case is a change to the example and a part of the reason that it must lead to; NULL: it is allowed. */
 #define CASE(title, text, change)                                   \
 	static const char *title(struct patch *patch)               \
@@ -87,6 +97,9 @@ CASE(segment_overlaps, "segment 1 at 0x404000 is outside of the new image's span
 CASE(segment_unreadable, "has flags 0x2", patch->segments.item[2].flags = SEGMENT_WRITE)
 CASE(segment_both, "has flags 0x7", patch->segments.item[0].flags = 7)
 CASE(segment_unknown, "has flags 0xc", patch->segments.item[1].flags = 12)
+
+CASE(segments_most, NULL, add_segments(patch, FORMAT_SEGMENTS_MAX))
+CASE(segments_too_many, "65001 segments are too many", add_segments(patch, FORMAT_SEGMENTS_MAX + 1))
 
 CASE(tables_outside, "unwind tables at 0x406000", patch->eh_frame = ((struct range){ 0x406000, 0x406100 }))
 CASE(tables_turned, "unwind tables at 0x404100", patch->eh_frame.end = 0x404000)
@@ -168,7 +181,7 @@ static const struct {
 	ENTRY(image_folder), ENTRY(version_bad), ENTRY(note_bad), ENTRY(note_empty),
 	ENTRY(segment_unaligned), ENTRY(segment_size), ENTRY(segment_empty), ENTRY(segment_below),
 	ENTRY(segment_above), ENTRY(segment_wraps), ENTRY(segment_overlaps), ENTRY(segment_unreadable),
-	ENTRY(segment_both), ENTRY(segment_unknown), ENTRY(tables_outside), ENTRY(tables_turned),
+	ENTRY(segment_both), ENTRY(segment_unknown), ENTRY(segments_most), ENTRY(segments_too_many), ENTRY(tables_outside), ENTRY(tables_turned),
 	ENTRY(tables_across), ENTRY(tables_empty), ENTRY(binding_type), ENTRY(binding_anchor),
 	ENTRY(binding_overlaps), ENTRY(binding_outside), ENTRY(binding_edge), ENTRY(binding_wraps),
 	ENTRY(binding_across), ENTRY(target_below), ENTRY(target_above), ENTRY(target_not_in_slice),
