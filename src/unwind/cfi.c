@@ -38,9 +38,11 @@ enum {
 struct machine {
 	const struct eh_cie *cie;
 	struct dwarf_cursor program;
-	uint64_t location, pc;
+	uint64_t location;
 	bool initial_done;	/* the FDE's instructions run, not the CIE's */
-	bool arrived;		/* the next row begins behind pc */
+	bool arrived;		/* the visitor wants no more rows */
+	cfi_visitor *visit;
+	void *context;
 	const char *why;	/* first thing that went wrong; the row is void then */
 	struct cfi_row row, initial;
 	struct cfi_row remembered[REMEMBER_MAX];
@@ -56,10 +58,12 @@ static void advance(struct machine *machine, uint64_t delta)
 	else if (__builtin_mul_overflow(delta, machine->cie->code_align, &bytes) ||
 		 __builtin_add_overflow(machine->location, bytes, &next))
 		machine->why = "a location of the unwind data wraps around";
-	else if (next > machine->pc)
-		machine->arrived = true;
-	else
+	else if (next > machine->location) {
+		struct range span = { machine->location, next };
+
 		machine->location = next;
+		machine->arrived = !machine->visit(machine->context, span, &machine->row);
+	}
 }
 
 /* Scaled by the data alignment. Factors are unsigned or signed as the instruction says. */
@@ -277,10 +281,11 @@ static void run(struct machine *machine, const uint8_t *program, size_t size)
 	}
 }
 
-const char *cfi_find_row(const struct eh_fde *fde, uint64_t pc, struct cfi_row *row)
+const char *cfi_visit_rows(const struct eh_fde *fde, cfi_visitor *visit, void *context, uint64_t *reached)
 {
 	struct machine machine;
 
+	*reached = fde->code.start;
 	if (!fde->program)
 		return "its unwind data is of a kind that is not known";
 	if (fde->cie.return_register != UNWIND_REGISTERS - 1)
@@ -289,8 +294,9 @@ const char *cfi_find_row(const struct eh_fde *fde, uint64_t pc, struct cfi_row *
 	/* Not one initialiser: the remembered rows need no clearing, and are most of it. */
 	machine.cie = &fde->cie;
 	machine.location = fde->code.start;
-	machine.pc = pc;
 	machine.initial_done = machine.arrived = false;
+	machine.visit = visit;
+	machine.context = context;
 	machine.why = NULL;
 	machine.depth = 0;
 	memset(&machine.row, 0, sizeof(machine.row));
@@ -300,7 +306,36 @@ const char *cfi_find_row(const struct eh_fde *fde, uint64_t pc, struct cfi_row *
 	machine.initial_done = true;
 	if (!machine.why)
 		run(&machine, fde->program, fde->program_size);
-	if (!machine.why)
-		*row = machine.row;
+	/* The last row lasts to the end of the code, whose very end may be the last address there is. */
+	if (!machine.why && !machine.arrived)
+		visit(context, (struct range){ machine.location, UINT64_MAX }, &machine.row);
+	*reached = machine.location;
 	return machine.why;
+}
+
+struct finding {
+	uint64_t pc;
+	struct cfi_row *row;
+	bool found;
+};
+
+static bool find_row(void *context, struct range span, const struct cfi_row *row)
+{
+	struct finding *finding = context;
+
+	/* Rows come in order from the start of the FDE's code, where pc is. */
+	if (finding->pc >= span.end)
+		return true;
+	*finding->row = *row;
+	finding->found = true;
+	return false;
+}
+
+const char *cfi_find_row(const struct eh_fde *fde, uint64_t pc, struct cfi_row *row)
+{
+	struct finding finding = { .pc = pc, .row = row };
+	uint64_t reached;
+	const char *why = cfi_visit_rows(fde, find_row, &finding, &reached);
+
+	return finding.found ? NULL : why;
 }

@@ -37,6 +37,14 @@ struct cfi_row {
 	struct cfi_rule rule[UNWIND_REGISTERS];
 };
 
+/* Called for every row in the order of their addresses, from the FDE's start on, none empty; the last
+ * one's end is UINT64_MAX. A row may begin behind the end of the FDE's code. False: no more. */
+typedef bool cfi_visitor(void *context, struct range span, const struct cfi_row *row);
+
+/* Run the FDE's whole program. NULL, or a static string that says why there are no more rows;
+ * *reached is then where the missing ones begin (the addresses behind it have none). */
+const char *cfi_visit_rows(const struct eh_fde *fde, cfi_visitor *visit, void *context, uint64_t *reached) must_check;
+
 /* The row for `pc`, an address in fde->code. NULL, or a static string that says why there is none. */
 const char *cfi_find_row(const struct eh_fde *fde, uint64_t pc, struct cfi_row *row) must_check;
 
