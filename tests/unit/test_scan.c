@@ -1,0 +1,132 @@
+/*
+ * The scan must not miss a word: its answers are compared with the definition, word by word.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/memory.h"
+#include "unwind/scan.h"
+
+#undef fail	/* cmocka has one of its own */
+#include <cmocka.h>
+
+static uint64_t random_state = 0x9e3779b97f4a7c15;
+
+/* xorshift64: the same numbers in every run */
+static uint64_t random_next(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state;
+}
+
+/* What scan.h promises: inside, or equal to the end. */
+static bool holds(const struct range *ranges, size_t count, uint64_t address)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (address >= ranges[i].start && address <= ranges[i].end)
+			return true;
+	}
+	return false;
+}
+
+static void test_first_and_last_address(void **state)
+{
+	static const struct range ranges[] = { { 0x3000, 0x3010 }, { 0x1000, 0x1001 }, { 0x2000, 0x2100 } };
+	static const uint64_t in[] = { 0x1000, 0x1001, 0x2000, 0x20ff, 0x2100, 0x3000, 0x300f, 0x3010 };
+	static const uint64_t out[] = { 0, 0xfff, 0x1002, 0x1fff, 0x2101, 0x2fff, 0x3011, UINT64_MAX };
+	struct scan_set set;
+
+	(void)state;
+	scan_set_build(&set, ranges, 3);
+	assert_int_equal(set.count, 3);
+	for (size_t i = 0; i < sizeof(in) / sizeof(*in); i++) {
+		assert_true(scan_set_holds(&set, in[i]));
+		assert_int_equal(scan_words(&set, &in[i], 1), 0);
+		assert_false(scan_set_holds(&set, out[i]));
+		assert_int_equal(scan_words(&set, &out[i], 1), 1);
+	}
+	/* The index is that of the first hit. */
+	assert_int_equal(scan_words(&set, (const uint64_t[]){ 0, 0x1002, 0x2100, 0x3000 }, 4), 2);
+	assert_int_equal(scan_words(&set, in, 0), 0);
+	scan_set_free(&set);
+}
+
+static void test_merge(void **state)
+{
+	/* Touching, overlapping, one inside another, twice the same; then two that touch, apart from those. */
+	static const struct range ranges[] = {
+		{ 0x100, 0x110 }, { 0x110, 0x120 }, { 0x118, 0x130 }, { 0x104, 0x108 }, { 0x100, 0x110 },
+		{ 0x140, 0x150 }, { 0x151, 0x158 },
+	};
+	struct scan_set set;
+
+	(void)state;
+	scan_set_build(&set, ranges, 7);
+	assert_int_equal(set.count, 2);
+	assert_int_equal(set.bounds.start, 0x100);
+	assert_int_equal(set.bounds.end, 0x159);
+	for (uint64_t address = 0xf0; address < 0x160; address++)
+		assert_int_equal(scan_set_holds(&set, address), holds(ranges, 7, address));
+	scan_set_free(&set);
+}
+
+static void test_ends_of_the_address_space(void **state)
+{
+	static const struct range ranges[] = { { 0, 8 }, { UINT64_MAX - 8, UINT64_MAX } };
+	struct scan_set set;
+
+	(void)state;
+	scan_set_build(&set, ranges, 2);
+	assert_true(scan_set_holds(&set, 0));
+	assert_true(scan_set_holds(&set, UINT64_MAX - 1));
+	assert_false(scan_set_holds(&set, 9));
+	assert_false(scan_set_holds(&set, UINT64_MAX - 9));
+	scan_set_free(&set);
+
+	scan_set_build(&set, NULL, 0);
+	assert_int_equal(set.count, 0);
+	assert_false(scan_set_holds(&set, 0));
+	assert_int_equal(scan_words(&set, (const uint64_t[]){ 0, UINT64_MAX }, 2), 2);
+	scan_set_free(&set);
+}
+
+static void test_random_sets(void **state)
+{
+	(void)state;
+	for (unsigned int round = 0; round < 2000; round++) {
+		struct range ranges[20];
+		size_t count = random_next() % 21, first = 64;
+		uint64_t words[64];
+		struct scan_set set;
+
+		for (size_t i = 0; i < count; i++) {
+			ranges[i].start = 0x7f0000000000 + random_next() % 500;
+			ranges[i].end = ranges[i].start + 1 + random_next() % 20;
+		}
+		scan_set_build(&set, ranges, count);
+		for (size_t i = 64; i-- > 0;) {
+			words[i] = random_next() % 4 ? random_next() : 0x7f0000000000 + random_next() % 600;
+			assert_int_equal(scan_set_holds(&set, words[i]), holds(ranges, count, words[i]));
+			if (holds(ranges, count, words[i]))
+				first = i;
+		}
+		assert_int_equal(scan_words(&set, words, 64), first);
+		scan_set_free(&set);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_first_and_last_address),
+		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_ends_of_the_address_space),
+		cmocka_unit_test(test_random_sets),
+	};
+
+	return cmocka_run_group_tests_name("scan", tests, NULL, NULL);
+}
