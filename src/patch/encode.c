@@ -11,6 +11,8 @@
 #include "patch/format.h"
 #include "patch/verify.h"
 
+#define SEGMENT_HEADERS (sizeof(Elf64_Ehdr) + sizeof(struct format_info))	/* their offset in the file */
+
 struct buffer {
 	uint8_t *item;
 	size_t count, room;
@@ -178,6 +180,7 @@ static void write_info(struct encoder *encoder)
 	const struct patch *patch = encoder->patch;
 	struct format_info *info = &encoder->info;
 	const Elf64_Ehdr header = { 0 };
+	Elf64_Shdr *section;
 
 	*info = (struct format_info){
 		.magic = FORMAT_MAGIC,
@@ -210,13 +213,9 @@ static void write_info(struct encoder *encoder)
 
 	/* The header and the info itself are filled in by write_tail(), which knows the rest. */
 	buffer_append(&encoder->file, &header, sizeof(header));
-	*add_section(encoder, ".stent.info", SHT_PROGBITS) = (Elf64_Shdr){
-		.sh_name = encoder->sections.item[encoder->sections.count - 1].sh_name,
-		.sh_type = SHT_PROGBITS,
-		.sh_addralign = 8,
-		.sh_offset = buffer_append(&encoder->file, info, sizeof(*info)),
-		.sh_size = sizeof(*info),
-	};
+	section = add_section(encoder, ".stent.info", SHT_PROGBITS);
+	section->sh_offset = buffer_append(&encoder->file, info, sizeof(*info));
+	section->sh_size = sizeof(*info);
 }
 
 static void write_segment_headers(struct encoder *encoder)
@@ -325,53 +324,60 @@ static void write_symbols(struct encoder *encoder)
 	write_section(encoder, ".strtab", SHT_STRTAB, &encoder->symbol_names);
 }
 
-/* Section headers and the slice's pages; then all that depends on where they are. */
-static void write_tail(struct encoder *encoder)
+/* Data of the segments; then their offsets, in the program headers and in the sections over them. */
+static void write_pages(struct encoder *encoder)
 {
 	const struct patch *patch = encoder->patch;
 	struct buffer *file = &encoder->file;
-	size_t section_names = encoder->sections.count, headers, data;
-	Elf64_Shdr *sections;
+	size_t data;
 
-	/* Its own name comes first, so that its size is known when it is written. */
-	add_section(encoder, ".shstrtab", SHT_STRTAB);
-	sections = encoder->sections.item;
-	buffer_align(file, 8);
-	sections[section_names].sh_size = encoder->section_names.count;
-	sections[section_names].sh_offset = buffer_append(file, encoder->section_names.item,
-							  encoder->section_names.count);
-	buffer_align(file, 8);
-	headers = buffer_append(file, sections, encoder->sections.count * sizeof(*sections));
 	buffer_align(file, PATCH_PAGE);
 	data = file->count;
 	for (size_t i = 0; i < patch->segments.count; i++)
 		buffer_append(file, patch->segments.item[i].data, patch->segments.item[i].size);
 
-	for (size_t i = 1; i <= encoder->pieces; i++)
-		sections[i].sh_offset += data;
-	memcpy(file->item + headers, sections, encoder->sections.count * sizeof(*sections));
 	for (size_t i = 0; i < patch->segments.count; i++) {
-		uint8_t *at = file->item + sizeof(Elf64_Ehdr) + sizeof(struct format_info) + i * sizeof(Elf64_Phdr);
+		uint8_t *at = file->item + SEGMENT_HEADERS + i * sizeof(Elf64_Phdr);
 		Elf64_Phdr header;
 
 		memcpy(&header, at, sizeof(header));
 		header.p_offset += data;
 		memcpy(at, &header, sizeof(header));
 	}
-	memcpy(file->item, &(Elf64_Ehdr){
+	for (size_t i = 1; i <= encoder->pieces; i++)
+		encoder->sections.item[i].sh_offset += data;
+}
+
+/* The end of the file, and then all that depends on where its parts are. */
+static void write_tail(struct encoder *encoder)
+{
+	struct buffer *file = &encoder->file;
+	size_t headers, headers_size;
+	Elf64_Shdr *names = add_section(encoder, ".shstrtab", SHT_STRTAB);
+	Elf64_Ehdr header = {
 		.e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
 		.e_type = ET_DYN,
-		.e_machine = patch->machine,
+		.e_machine = encoder->patch->machine,
 		.e_version = EV_CURRENT,
-		.e_phoff = patch->segments.count ? sizeof(Elf64_Ehdr) + sizeof(struct format_info) : 0,
-		.e_shoff = headers,
+		.e_phoff = encoder->patch->segments.count ? SEGMENT_HEADERS : 0,
 		.e_ehsize = sizeof(Elf64_Ehdr),
 		.e_phentsize = sizeof(Elf64_Phdr),
-		.e_phnum = (Elf64_Half)patch->segments.count,
+		.e_phnum = (Elf64_Half)encoder->patch->segments.count,
 		.e_shentsize = sizeof(Elf64_Shdr),
 		.e_shnum = (Elf64_Half)encoder->sections.count,
-		.e_shstrndx = (Elf64_Half)section_names,
-	}, sizeof(Elf64_Ehdr));
+		.e_shstrndx = (Elf64_Half)(encoder->sections.count - 1),
+	};
+
+	buffer_align(file, 8);
+	names->sh_size = encoder->section_names.count;
+	names->sh_offset = buffer_append(file, encoder->section_names.item, encoder->section_names.count);
+	buffer_align(file, 8);
+	headers_size = encoder->sections.count * sizeof(Elf64_Shdr);
+	headers = buffer_append(file, encoder->sections.item, headers_size);
+	write_pages(encoder);
+	memcpy(file->item + headers, encoder->sections.item, headers_size);
+	header.e_shoff = headers;
+	memcpy(file->item, &header, sizeof(header));
 }
 
 uint64_t format_checksum(const uint8_t *bytes, size_t size)

@@ -10,5 +10,5 @@ for compiler in gcc clang; do
 		continue
 	fi
 	check "$compiler has no warnings" \
-		make -s -j"$(nproc)" BUILD="$build/warnings-$compiler" CC="$compiler" CFLAGS='-O2 -g -Werror' all unit live-programs
+		make -s -k -j"$(nproc)" BUILD="$build/warnings-$compiler" CC="$compiler" CFLAGS='-O2 -g -Werror' all unit live-programs
 done

@@ -3,9 +3,11 @@
 . "$(dirname "$0")/../lib.sh"
 plan 2
 
+# Suppressed, because cppcheck 2.10 takes a structure that a function fills through a pointer for one
+# that is used before that, or returned; the compilers and the sanitizers look for the real ones.
 if command -v cppcheck >/dev/null; then
 	check "cppcheck" cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability \
-		--inline-suppr --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
+		--inline-suppr --suppress=missingIncludeSystem --suppress=ctuuninitvar --suppress=returnDanglingLifetime \
 		-D_GNU_SOURCE -DSTENT_VERSION='"0"' -j "$(nproc)" --cppcheck-build-dir="$scratch" -Isrc src
 else
 	skip "cppcheck" "cppcheck is not installed"
