@@ -26,6 +26,8 @@
 #define WAIT_LONGEST 250u
 #define STOP_FIRST 100u		/* milliseconds that all threads may take to stop, doubled each time up to */
 #define STOP_LONGEST 1000u
+#define FOLLOW_FIRST 10u	/* milliseconds that threads in the way are followed, doubled each time up to */
+#define FOLLOW_LONGEST 80u
 
 struct transition {
 	struct survey *survey;
@@ -170,36 +172,6 @@ static enum status try_switch(struct transition *transition, struct error *error
 	return status;
 }
 
-static enum status try_once(struct transition *transition, unsigned int milliseconds, struct error *error)
-{
-	const struct process *process = transition->survey->process;
-	struct live_report *report = transition->report;
-	enum status status;
-	uint64_t pause;
-	pid_t other;
-
-	transition->blockers.count = 0;
-	report->threads = report->walked = 0;
-	report->tries++;
-	other = sharing_process(process);
-	if (other) {
-		add_blocker(transition, other, "another process, which runs in the same memory");
-		return STATUS_NOTHING;
-	}
-	status = threads_stop(process, milliseconds, &transition->threads, error);
-	if (status == STATUS_OK) {
-		status = try_switch(transition, error);
-	} else if (status == STATUS_GAVE_UP) {
-		note_running(transition);
-		status = STATUS_NOTHING;
-	}
-	pause = threads_release(process, &transition->threads);
-	report->paused += pause;
-	if (pause > report->longest)
-		report->longest = pause;
-	return status;
-}
-
 /* For the report: how often each thread was in the way, and of what last. */
 static void count_blockers(struct transition *transition)
 {
@@ -216,6 +188,79 @@ static void count_blockers(struct transition *transition)
 		else
 			*array_add(&transition->report->blockers) = *blocker;
 	}
+}
+
+static void count_pause(struct live_report *report, uint64_t pause)
+{
+	report->paused += pause;
+	if (pause > report->longest)
+		report->longest = pause;
+}
+
+/* Stop all threads that are not stopped yet, and switch if all are free. STATUS_NOTHING: not now; the threads stay stopped. */
+static enum status stop_and_switch(struct transition *transition, unsigned int milliseconds, struct error *error)
+{
+	enum status status;
+
+	transition->blockers.count = 0;
+	transition->report->threads = transition->report->walked = 0;
+	transition->report->tries++;
+	status = threads_stop(transition->survey->process, milliseconds, &transition->threads, error);
+	if (status == STATUS_OK)
+		return try_switch(transition, error);
+	if (status != STATUS_GAVE_UP)
+		return status;
+	note_running(transition);
+	return STATUS_NOTHING;
+}
+
+static bool is_blocker(void *context, const struct thread *thread)
+{
+	const struct transition *transition = context;
+
+	for (size_t i = 0; i < transition->blockers.count; i++)
+		if (transition->blockers.item[i].tid == thread->tid)
+			return true;
+	return false;
+}
+
+static bool is_free(void *context, const struct thread *thread)
+{
+	const struct transition *transition = context;
+	struct stack_result result;
+
+	stack_check_thread(&transition->check, &transition->survey->maps, thread, &result);
+	return result.verdict == STACK_FREE;
+}
+
+/*
+ * One try, and a second one at once if the threads that are in the way come out soon: of a busy server's thread
+ * nearly every look at random finds it in some request.
+ */
+static enum status try_once(struct transition *transition, unsigned int milliseconds, unsigned int follow,
+			    struct error *error)
+{
+	const struct process *process = transition->survey->process;
+	pid_t other = sharing_process(process);
+	enum status status;
+
+	transition->blockers.count = 0;
+	if (other) {
+		add_blocker(transition, other, "another process, which runs in the same memory");
+		return STATUS_NOTHING;
+	}
+	status = stop_and_switch(transition, milliseconds, error);
+	if (status == STATUS_NOTHING) {
+		count_blockers(transition);
+		count_pause(transition->report, threads_release_but(process, &transition->threads, is_blocker, transition));
+		if (!threads_follow(process, &transition->threads, follow, is_free, transition))
+			return STATUS_NOTHING;
+		status = stop_and_switch(transition, milliseconds, error);
+		if (status == STATUS_NOTHING)
+			count_blockers(transition);
+	}
+	count_pause(transition->report, threads_release(process, &transition->threads));
+	return status;
 }
 
 static uint64_t digest_code_mappings(const struct maps *maps)
@@ -267,15 +312,14 @@ static unsigned int smaller(unsigned int one, unsigned int other)
 static enum status try_until(struct transition *transition, const struct live_options *options, struct error *error)
 {
 	uint64_t deadline = clock_now() + (uint64_t)options->timeout * 1000000u;
-	unsigned int wait = WAIT_FIRST, stop = STOP_FIRST;
+	unsigned int wait = WAIT_FIRST, stop = STOP_FIRST, follow = FOLLOW_FIRST;
 
 	for (;;) {
-		enum status status = try_once(transition, stop, error);
+		enum status status = try_once(transition, stop, follow, error);
 		uint64_t now;
 
 		if (status != STATUS_NOTHING)
 			return status;
-		count_blockers(transition);
 		now = clock_now();
 		if (now >= deadline)
 			return gave_up(transition, options, error);
@@ -284,6 +328,7 @@ static enum status try_until(struct transition *transition, const struct live_op
 			     smaller(wait + (unsigned int)(now / 1000 % (wait / 2)), (unsigned int)((deadline - now) / 1000000)));
 		wait = smaller(2 * wait, WAIT_LONGEST);
 		stop = smaller(2 * stop, STOP_LONGEST);
+		follow = smaller(2 * follow, FOLLOW_LONGEST);
 		status = renew_survey(transition, error);
 		if (status != STATUS_OK)
 			return status;

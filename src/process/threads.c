@@ -101,7 +101,7 @@ static bool wait_all(const struct process *process, struct threads *threads, uin
 enum status threads_stop(const struct process *process, unsigned int milliseconds, struct threads *threads,
 			 struct error *error)
 {
-	size_t asked = threads->count;	/* those that would not stop last time have been asked already */
+	size_t asked = threads->count;	/* those that are in the list are stopped, or have been asked last time */
 	enum status status;
 	uint64_t deadline;
 	size_t found;
@@ -130,18 +130,31 @@ enum status threads_stop(const struct process *process, unsigned int millisecond
 	return status;
 }
 
-/* Keep those that are still seized. */
+/* Forget all but those that are still seized. */
 static void drop_released(struct threads *threads)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < threads->count; i++)
-		if (threads->item[i].state == THREAD_RUNNING)
+		if (threads->item[i].state == THREAD_RUNNING || threads->item[i].state == THREAD_STOPPED)
 			threads->item[kept++] = threads->item[i];
 	threads->count = kept;
 }
 
+static bool keep_none(void *context, const struct thread *thread)
+{
+	(void)context;
+	(void)thread;
+	return false;
+}
+
 uint64_t threads_release(const struct process *process, struct threads *threads)
+{
+	return threads_release_but(process, threads, keep_none, NULL);
+}
+
+uint64_t threads_release_but(const struct process *process, struct threads *threads,
+			     bool (*keep)(void *context, const struct thread *thread), void *context)
 {
 	uint64_t pause = 0;
 
@@ -154,7 +167,7 @@ uint64_t threads_release(const struct process *process, struct threads *threads)
 			if (!thread_wait(process, thread, 100))
 				continue;
 		}
-		if (thread->state != THREAD_RUNNING)
+		if (thread->state != THREAD_RUNNING && !(thread->state == THREAD_STOPPED && keep(context, thread)))
 			thread_release(process, thread);
 	}
 	if (threads->stopped_at) {

@@ -68,6 +68,18 @@ enum status threads_stop(const struct process *process, unsigned int millisecond
 /* Let all go. Returns how long threads were stopped, in ns. A thread that would not stop stays in the list. */
 uint64_t threads_release(const struct process *process, struct threads *threads);
 
+/* As threads_release(), but keep those stopped for which keep(context, thread) is true. */
+uint64_t threads_release_but(const struct process *process, struct threads *threads,
+			     bool (*keep)(void *context, const struct thread *thread), void *context);
+
+/*
+ * Let the threads in the list run from one system call to the next, until arrived(context, thread) has been true of
+ * each at a stop, where it is then held; `milliseconds` at most. True: all are stopped there, or have ended, and
+ * threads_stop() can go on from that. False: all have been let go.
+ */
+bool threads_follow(const struct process *process, struct threads *threads, unsigned int milliseconds,
+		    bool (*arrived)(void *context, const struct thread *thread), void *context) must_check;
+
 /*
  * Sleep between two tries. A thread that would not stop is still seized, because only a stopped one can be given up: if
  * it stops now it is let go at once, with the signal that it may have stopped for.
