@@ -254,6 +254,7 @@ static void unsafe_entries_are_refused(void **state)
 		{ ENTRY_CASE(code_behind_jump), "other code follows" },
 		{ ENTRY_CASE(branch_inside), "branches into the bytes" },
 		{ ENTRY_CASE(branch_into_insn), "branches into the bytes" },
+		{ ENTRY_CASE(branch_behind_jump), "branches into the bytes" },
 		{ ENTRY_CASE(branch_into_endbr), "branches into the bytes" },
 		{ ENTRY_CASE(branch_into_padding), "branches into the bytes" },
 		{ ENTRY_CASE(jump_behind_itself), "branches into the bytes" },

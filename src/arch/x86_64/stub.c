@@ -67,10 +67,10 @@ bool x86_64_write_switch(uint8_t *out, uint64_t at, uint64_t selector, uint32_t 
 	return true;
 }
 
-/* Near calls take 2 (call *%rax) to 7 bytes, 8 with a REX prefix, and one or two more with the prefixes
- * that compilers and linkers put in front (notrack, bnd, the padding of a relaxed TLS sequence). */
+/* Near calls take 2 (call *%rax) to 7 bytes (call *disp32(%rsp)). Prefixes need not be looked for: none of
+ * them changes the length of what follows, and without them it is a call just the same. */
 #define CALL_SIZE_MIN 2
-#define CALL_SIZE_MAX 10
+#define CALL_SIZE_MAX 7
 
 bool x86_64_ends_with_call(const uint8_t *end, size_t size)
 {
