@@ -97,6 +97,43 @@ enum reloc_kind {
 	RELOC_TLS_OFFSET,	/* offset of a thread-local symbol + addend, from its block or from the thread pointer */
 };
 
+/*
+ * What one instruction does to the stack pointer, to the frame, and to values that are kept in
+ * registers or on the stack: as much as it takes to follow a frame (objtool has struct stack_op for
+ * this). Registers are DWARF numbers; NO_REGISTER where there is none. `writes` holds for every kind:
+ * registers that get a value which is none of the below.
+ */
+#define NO_REGISTER 0xff
+
+enum effect_kind {
+	EFFECT_NONE,
+	EFFECT_PUSH,	/* the stack pointer falls by `size`; then `source`, or some other value, is stored there */
+	EFFECT_POP,	/* `target`, or something else, is loaded from there; then the stack pointer rises by `size` */
+	EFFECT_LEAVE,	/* the stack pointer becomes the frame pointer's value, which then is popped */
+	EFFECT_MOVE,	/* target = source + offset */
+	EFFECT_ALIGN,	/* target &= offset, which is a negative power of two */
+	EFFECT_LOAD,	/* target = word at source + offset */
+	EFFECT_STORE,	/* word at target + offset = source */
+	EFFECT_SPOIL,	/* `size` bytes at target + offset get another value; size 0: not known how many */
+	EFFECT_EXCHANGE, /* target and source */
+	EFFECT_ADDRESS,	/* target = address */
+	EFFECT_SUM,	/* target = source + index */
+	EFFECT_TABLE,	/* target = sign-extended word of `size` bytes at source + offset + index * size; both
+			 * registers may be absent. An indirect jump through memory is one with no target. */
+	EFFECT_COMPARE,	/* source is compared with offset */
+};
+
+struct insn_effect {
+	uint8_t length;
+	uint8_t insn;		/* enum insn_kind. An indirect jump through a register has it as `source`. */
+	uint8_t kind;		/* enum effect_kind */
+	uint8_t target, source, index;
+	uint8_t size;
+	int32_t offset;
+	uint32_t writes;	/* bit n: DWARF register n */
+	uint64_t address;	/* of a direct branch's target; EFFECT_ADDRESS: the value */
+};
+
 struct arch {
 	const char *name;	/* "x86-64" */
 	uint16_t machine;	/* e_machine of ELF */
@@ -155,6 +192,12 @@ struct arch {
 
 	/* True when the bytes that end at `end` (`size` of them, at least 8 where there are) end with a call instruction. */
 	bool (*ends_with_call)(const uint8_t *end, size_t size);
+
+	/* What the instruction at `address` does to the frame; false as for decode. */
+	bool (*effect)(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out);
+
+	/* Do the bytes begin with the code that a signal handler returns to (a call of rt_sigreturn)? */
+	bool (*is_signal_return)(const uint8_t *code, size_t size);
 
 	/* Registers that a call need not preserve, as a mask like insn.clobbers (psABI figure 3.4). */
 	uint64_t call_clobbers;

@@ -34,7 +34,7 @@ static bool is_exchange_with_itself(const ZydisDecodedInstruction *insn, const Z
 	       operand[0].reg.value == operand[1].reg.value && insn->operand_width != 32;
 }
 
-static enum insn_kind classify(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
+enum insn_kind x86_64_classify(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
 {
 	bool direct = insn->raw.imm[0].is_relative;
 
@@ -237,7 +237,7 @@ bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct in
 		return false;
 
 	*out = (struct insn){ .length = insn.length };
-	out->kind = (uint8_t)classify(&insn, operand);
+	out->kind = (uint8_t)x86_64_classify(&insn, operand);
 	for (unsigned i = 0; i < insn.operand_count; i++) {
 		if (operand[i].visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN)
 			continue;

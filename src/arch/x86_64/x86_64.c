@@ -18,6 +18,8 @@ const struct arch arch_x86_64 = {
 	.write_stub = x86_64_write_stub,
 	.switch_size = X86_64_SWITCH_SIZE,
 	.write_switch = x86_64_write_switch,
+	.effect = x86_64_effect,
+	.is_signal_return = x86_64_is_signal_return,
 	.ends_with_call = x86_64_ends_with_call,
 	/* All but rbx, rsp, rbp and r12 to r15. */
 	.call_clobbers = ~(UINT64_C(1) << 3 | UINT64_C(1) << 4 | UINT64_C(1) << 5 | UINT64_C(0xf) << 12),

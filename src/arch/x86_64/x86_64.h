@@ -21,6 +21,9 @@
 /* The decoder for 64-bit code, with the instruction set extensions that Zydis turns on by default. */
 extern const ZydisDecoder x86_64_decoder;
 
+/* Its enum insn_kind; the operands as Zydis gives them. */
+enum insn_kind x86_64_classify(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand);
+
 /* See struct arch for all of these. */
 bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct insn *out);
 bool x86_64_print(const uint8_t *code, size_t size, uint64_t address, char *out, size_t room);
@@ -30,6 +33,8 @@ const char *x86_64_copy_entry(const uint8_t *code, const struct entry_plan *plan
 bool x86_64_write_jump(uint8_t *out, size_t size, uint64_t at, uint64_t to);
 bool x86_64_write_stub(uint8_t *out, uint64_t at, uint64_t slot);
 bool x86_64_write_switch(uint8_t *out, uint64_t at, uint64_t selector, uint32_t index);
+bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out);
+bool x86_64_is_signal_return(const uint8_t *code, size_t size);
 bool x86_64_ends_with_call(const uint8_t *end, size_t size);
 enum reloc_kind x86_64_relocation(uint32_t type);
 

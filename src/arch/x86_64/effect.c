@@ -1,0 +1,339 @@
+/*
+ * effect.c: what an instruction does to the stack pointer, the frame and saved registers.
+ *
+ * The forms that compilers and hand-written code use to build, tear down and realign frames, to save and
+ * restore registers, and to compute the target of a jump table. All else only writes registers, or
+ * spoils memory.
+ */
+#include "arch/x86_64/x86_64.h"
+
+#include "base/bytes.h"
+
+enum { DWARF_RAX = 0, DWARF_RBP = 6, DWARF_RSP = 7 };
+
+/* x86-64 psABI, figure 3.36, by hardware number: rax rcx rdx rbx rsp rbp rsi rdi r8 ... */
+static const uint8_t dwarf_number[16] = { 0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15 };
+
+/* NO_REGISTER for all that is no general register. */
+static uint8_t general_register(ZydisRegister reg)
+{
+	unsigned int number;
+
+	if (reg >= ZYDIS_REGISTER_RAX && reg <= ZYDIS_REGISTER_R15)
+		return dwarf_number[reg - ZYDIS_REGISTER_RAX];
+	if (reg >= ZYDIS_REGISTER_EAX && reg <= ZYDIS_REGISTER_R15D)
+		return dwarf_number[reg - ZYDIS_REGISTER_EAX];
+	if (reg >= ZYDIS_REGISTER_AX && reg <= ZYDIS_REGISTER_R15W)
+		return dwarf_number[reg - ZYDIS_REGISTER_AX];
+	if (reg >= ZYDIS_REGISTER_AL && reg <= ZYDIS_REGISTER_R15B) {
+		/* al cl dl bl, ah ch dh bh, spl bpl sil dil, r8b ... */
+		number = reg - ZYDIS_REGISTER_AL;
+		return dwarf_number[number < 4 ? number : number - 4];
+	}
+	return NO_REGISTER;
+}
+
+static bool is_wide(const ZydisDecodedOperand *operand)
+{
+	return operand->type == ZYDIS_OPERAND_TYPE_REGISTER && operand->reg.value >= ZYDIS_REGISTER_RAX &&
+	       operand->reg.value <= ZYDIS_REGISTER_R15;
+}
+
+static uint8_t wide_register(const ZydisDecodedOperand *operand)
+{
+	return is_wide(operand) ? general_register(operand->reg.value) : NO_REGISTER;
+}
+
+/* A memory operand that is `base + displacement`, or with `indexed` set `base + displacement + index * scale`
+ * where base may be absent, in the flat address space. */
+static bool is_plain_memory(const ZydisDecodedOperand *operand, bool indexed)
+{
+	const ZydisDecodedOperandMem *memory = &operand->mem;
+	bool has_base = memory->base >= ZYDIS_REGISTER_RAX && memory->base <= ZYDIS_REGISTER_R15;
+
+	if (operand->type != ZYDIS_OPERAND_TYPE_MEMORY || memory->segment == ZYDIS_REGISTER_FS ||
+	    memory->segment == ZYDIS_REGISTER_GS || memory->disp.value < INT32_MIN || memory->disp.value > INT32_MAX)
+		return false;
+	if (!indexed)
+		return has_base && memory->index == ZYDIS_REGISTER_NONE;
+	return (has_base || memory->base == ZYDIS_REGISTER_NONE) && memory->index >= ZYDIS_REGISTER_RAX &&
+	       memory->index <= ZYDIS_REGISTER_R15 && memory->scale == operand->size / 8;
+}
+
+static void set_memory(struct insn_effect *out, enum effect_kind kind, uint8_t *base, const ZydisDecodedOperand *memory)
+{
+	out->kind = (uint8_t)kind;
+	*base = general_register(memory->mem.base);
+	out->index = general_register(memory->mem.index);
+	out->offset = (int32_t)memory->mem.disp.value;
+	out->size = memory->size / 8 > UINT8_MAX ? 0 : (uint8_t)(memory->size / 8);
+}
+
+static void move(struct insn_effect *out, uint8_t target, uint8_t source, int64_t offset)
+{
+	if (offset < INT32_MIN || offset > INT32_MAX) {
+		out->writes = 1u << target;
+		return;
+	}
+	out->kind = EFFECT_MOVE;
+	out->target = target;
+	out->source = source;
+	out->offset = (int32_t)offset;
+}
+
+/* Registers written, and one memory operand spoiled. */
+static void collect_writes(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand,
+			   struct insn_effect *out)
+{
+	bool from_vector = false;
+
+	for (unsigned int i = 0; i < insn->operand_count; i++) {
+		uint8_t number;
+
+		if (operand[i].type == ZYDIS_OPERAND_TYPE_REGISTER) {
+			number = general_register(operand[i].reg.value);
+			from_vector = from_vector || (operand[i].reg.value >= ZYDIS_REGISTER_MM0 &&
+						      operand[i].reg.value <= ZYDIS_REGISTER_ZMM31);
+			if (number != NO_REGISTER && (operand[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+				out->writes |= 1u << number;
+		} else if (operand[i].visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN && is_plain_memory(&operand[i], false) &&
+			   operand[i].mem.type == ZYDIS_MEMOP_TYPE_MEM &&
+			   (operand[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)) {
+			set_memory(out, EFFECT_SPOIL, &out->target, &operand[i]);
+		}
+	}
+	/* A register may have been kept in a vector register: what comes back from there is not known,
+	 * which is not the same as being some other value. */
+	if (from_vector && out->kind == EFFECT_NONE && is_wide(&operand[0]) && out->writes) {
+		out->kind = EFFECT_LOAD;
+		out->target = wide_register(&operand[0]);
+		out->writes &= ~(1u << out->target);
+	}
+	switch (insn->mnemonic) {
+	case ZYDIS_MNEMONIC_SYSCALL:
+	case ZYDIS_MNEMONIC_INT:
+	case ZYDIS_MNEMONIC_SYSENTER:
+		out->writes |= 1u << DWARF_RAX;
+		break;
+	case ZYDIS_MNEMONIC_ENTER:
+		out->writes |= 1u << DWARF_RBP | 1u << DWARF_RSP;
+		break;
+	default:
+		break;
+	}
+}
+
+static bool collect_mov(const ZydisDecodedOperand *to, const ZydisDecodedOperand *from, struct insn_effect *out)
+{
+	if (from->type == ZYDIS_OPERAND_TYPE_IMMEDIATE && to->type == ZYDIS_OPERAND_TYPE_REGISTER && to->size >= 32) {
+		/* Writing 32 bits clears the upper half. */
+		out->kind = EFFECT_ADDRESS;
+		out->target = general_register(to->reg.value);
+		out->address = to->size == 32 ? (uint32_t)from->imm.value.u : from->imm.value.u;
+		return true;
+	}
+	if (is_wide(to) && is_wide(from)) {
+		move(out, wide_register(to), wide_register(from), 0);
+		return true;
+	}
+	if (is_wide(to) && from->type == ZYDIS_OPERAND_TYPE_MEMORY) {
+		/* From anywhere else it is a word that nothing is known of. */
+		if (is_plain_memory(from, false))
+			set_memory(out, EFFECT_LOAD, &out->source, from);
+		else if (is_plain_memory(from, true))
+			set_memory(out, EFFECT_TABLE, &out->source, from);
+		else
+			out->kind = EFFECT_LOAD;
+		out->target = wide_register(to);
+		return true;
+	}
+	if (is_plain_memory(to, false) && is_wide(from)) {
+		set_memory(out, EFFECT_STORE, &out->target, to);
+		out->source = wide_register(from);
+		return true;
+	}
+	return false;
+}
+
+static bool collect_lea(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, uint64_t address,
+			struct insn_effect *out)
+{
+	const ZydisDecodedOperandMem *memory = &operand[1].mem;
+	uint8_t target = wide_register(&operand[0]);
+
+	if (target == NO_REGISTER || insn->address_width != 64)
+		return false;
+	if (memory->base == ZYDIS_REGISTER_RIP) {
+		out->kind = EFFECT_ADDRESS;
+		out->target = target;
+		out->address = address + insn->length + (uint64_t)memory->disp.value;
+		return true;
+	}
+	if (memory->base == ZYDIS_REGISTER_NONE)
+		return false;
+	if (memory->index == ZYDIS_REGISTER_NONE) {
+		move(out, target, general_register(memory->base), memory->disp.value);
+		return true;
+	}
+	if (memory->scale != 1 || memory->disp.value)
+		return false;
+	out->kind = EFFECT_SUM;
+	out->target = target;
+	out->source = general_register(memory->base);
+	out->index = general_register(memory->index);
+	return true;
+}
+
+static bool collect_arithmetic(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand,
+			       struct insn_effect *out)
+{
+	const ZydisDecodedOperand *from = &operand[1];
+	uint8_t target = wide_register(&operand[0]);
+	bool immediate = from->type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+
+	if (insn->mnemonic == ZYDIS_MNEMONIC_CMP && immediate && from->imm.value.s >= INT32_MIN &&
+	    from->imm.value.s <= INT32_MAX) {
+		out->kind = EFFECT_COMPARE;
+		out->source = operand[0].type == ZYDIS_OPERAND_TYPE_REGISTER ? general_register(operand[0].reg.value) :
+									       NO_REGISTER;
+		out->offset = (int32_t)from->imm.value.s;
+		return true;
+	}
+	if (target == NO_REGISTER)
+		return false;
+	switch (insn->mnemonic) {
+	case ZYDIS_MNEMONIC_ADD:
+		if (immediate) {
+			move(out, target, target, from->imm.value.s);
+			return true;
+		}
+		if (!is_wide(from))
+			return false;
+		out->kind = EFFECT_SUM;
+		out->target = out->source = target;
+		out->index = wide_register(from);
+		return true;
+	case ZYDIS_MNEMONIC_SUB:
+		if (!immediate || from->imm.value.s == INT64_MIN)
+			return false;
+		move(out, target, target, -from->imm.value.s);
+		return true;
+	case ZYDIS_MNEMONIC_AND:
+		if (!immediate || from->imm.value.s >= 0 || from->imm.value.s < INT32_MIN ||
+		    (from->imm.value.s & -from->imm.value.s) != -from->imm.value.s)
+			return false;
+		out->kind = EFFECT_ALIGN;
+		out->target = target;
+		out->offset = (int32_t)from->imm.value.s;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The forms that are more than writes; false for all others. */
+static bool collect_form(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, uint64_t address,
+			 struct insn_effect *out)
+{
+	switch (insn->mnemonic) {
+	case ZYDIS_MNEMONIC_PUSH:
+	case ZYDIS_MNEMONIC_PUSHFQ:
+	case ZYDIS_MNEMONIC_PUSHF:
+		out->kind = EFFECT_PUSH;
+		out->size = insn->operand_width / 8;
+		out->source = insn->mnemonic == ZYDIS_MNEMONIC_PUSH ? wide_register(&operand[0]) : NO_REGISTER;
+		return true;
+	case ZYDIS_MNEMONIC_POP:
+	case ZYDIS_MNEMONIC_POPFQ:
+	case ZYDIS_MNEMONIC_POPF:
+		out->kind = EFFECT_POP;
+		out->size = insn->operand_width / 8;
+		if (insn->mnemonic != ZYDIS_MNEMONIC_POP || operand[0].type != ZYDIS_OPERAND_TYPE_REGISTER)
+			return true;
+		out->target = wide_register(&operand[0]);
+		if (out->target == NO_REGISTER && general_register(operand[0].reg.value) != NO_REGISTER)
+			out->writes = 1u << general_register(operand[0].reg.value);
+		return true;
+	case ZYDIS_MNEMONIC_LEAVE:
+		out->kind = EFFECT_LEAVE;
+		out->size = insn->operand_width / 8;
+		return out->size == 8;
+	case ZYDIS_MNEMONIC_MOV:
+		return collect_mov(&operand[0], &operand[1], out);
+	case ZYDIS_MNEMONIC_MOVSXD:
+		if (!is_wide(&operand[0]) || !is_plain_memory(&operand[1], true))
+			return false;
+		set_memory(out, EFFECT_TABLE, &out->source, &operand[1]);
+		out->target = wide_register(&operand[0]);
+		return true;
+	case ZYDIS_MNEMONIC_LEA:
+		return collect_lea(insn, operand, address, out);
+	case ZYDIS_MNEMONIC_ADD:
+	case ZYDIS_MNEMONIC_SUB:
+	case ZYDIS_MNEMONIC_AND:
+	case ZYDIS_MNEMONIC_CMP:
+		return collect_arithmetic(insn, operand, out);
+	case ZYDIS_MNEMONIC_XCHG:
+		if (!is_wide(&operand[0]) || !is_wide(&operand[1]))
+			return false;
+		out->kind = EFFECT_EXCHANGE;
+		out->target = wide_register(&operand[0]);
+		out->source = wide_register(&operand[1]);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void collect_indirect_jump(const ZydisDecodedOperand *operand, struct insn_effect *out)
+{
+	if (is_wide(operand)) {
+		out->source = wide_register(operand);
+	} else if (is_plain_memory(operand, false) || is_plain_memory(operand, true)) {
+		set_memory(out, EFFECT_TABLE, &out->source, operand);
+	}
+}
+
+bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out)
+{
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
+	ZydisDecoderContext context;
+
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&x86_64_decoder, &context, code, size, &insn)))
+		return false;
+	*out = (struct insn_effect){
+		.length = insn.length, .target = NO_REGISTER, .source = NO_REGISTER, .index = NO_REGISTER,
+	};
+	/* Most of the time goes into decoding operands; these have none that matter. */
+	if (insn.raw.imm[0].is_relative || insn.mnemonic == ZYDIS_MNEMONIC_NOP || insn.mnemonic == ZYDIS_MNEMONIC_RET) {
+		out->insn = (uint8_t)x86_64_classify(&insn, NULL);
+		if (insn.raw.imm[0].is_relative)
+			out->address = address + insn.length + insn.raw.imm[0].value.u;
+		return true;
+	}
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&x86_64_decoder, &context, &insn, operand, insn.operand_count)))
+		return false;
+	out->insn = (uint8_t)x86_64_classify(&insn, operand);
+	switch (out->insn) {
+	case INSN_JUMP_INDIRECT:
+		collect_indirect_jump(&operand[0], out);
+		return true;
+	case INSN_OTHER:
+		if (!collect_form(&insn, operand, address, out))
+			collect_writes(&insn, operand, out);
+		return true;
+	default:
+		return true;
+	}
+}
+
+/* mov $15, %rax (glibc) or %eax (musl, the kernel's vdso), then syscall: rt_sigreturn. */
+bool x86_64_is_signal_return(const uint8_t *code, size_t size)
+{
+	static const uint8_t wide[] = { 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05 };
+	static const uint8_t narrow[] = { 0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05 };
+
+	return (size >= sizeof(wide) && !memcmp(code, wide, sizeof(wide))) ||
+	       (size >= sizeof(narrow) && !memcmp(code, narrow, sizeof(narrow)));
+}
