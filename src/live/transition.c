@@ -26,8 +26,17 @@
 #define WAIT_LONGEST 250u
 #define STOP_FIRST 100u		/* milliseconds that all threads may take to stop, doubled each time up to */
 #define STOP_LONGEST 1000u
+#define PATIENCE_FIRST 500u	/* milliseconds without a try although a thread in the way has not moved, up to */
+#define PATIENCE_LONGEST 4000u
 #define FOLLOW_FIRST 10u	/* milliseconds that threads in the way are followed, doubled each time up to */
 #define FOLLOW_LONGEST 80u
+
+/* Where a thread in the way sleeps, to see without a stop whether it has moved. */
+struct sleeper {
+	pid_t tid;
+	bool asleep;
+	uint64_t switches, stack, pc;
+};
 
 struct transition {
 	struct survey *survey;
@@ -38,6 +47,7 @@ struct transition {
 	struct threads threads;
 	struct remote_leftovers leftovers;	/* stubs of killed patchers, to be removed when all stands still */
 	ARRAY(struct live_blocker) blockers;	/* of the last try */
+	ARRAY(struct sleeper) sleepers;		/* the blockers a while after it */
 };
 
 static void prepare_check(struct transition *transition)
@@ -309,26 +319,90 @@ static unsigned int smaller(unsigned int one, unsigned int other)
 	return one < other ? one : other;
 }
 
+static struct sleeper look_at(const struct process *process, pid_t tid)
+{
+	struct sleeper sleeper = { .tid = tid };
+	struct task_call call;
+	struct task task;
+
+	if (process_task(process, tid, &task) && process_task_call(process, tid, &call)) {
+		sleeper.asleep = call.blocked;
+		sleeper.switches = task.switches;
+		sleeper.stack = call.stack;
+		sleeper.pc = call.pc;
+	}
+	return sleeper;
+}
+
+/* True when a thread that was in the way has slept all the time since the last look: another try would be futile. */
+static bool still_asleep(struct transition *transition)
+{
+	bool still = false;
+
+	for (size_t i = 0; i < transition->blockers.count; i++) {
+		struct sleeper now = look_at(transition->survey->process, transition->blockers.item[i].tid);
+
+		if (i == transition->sleepers.count)
+			*array_add(&transition->sleepers) = (struct sleeper){ 0 };
+
+		struct sleeper *then = &transition->sleepers.item[i];
+
+		if (now.asleep && then->asleep && now.tid == then->tid && now.switches == then->switches &&
+		    now.stack == then->stack && now.pc == then->pc)
+			still = true;
+		*then = now;
+	}
+	transition->sleepers.count = transition->blockers.count;
+	return still;
+}
+
+/* Some jitter, so that the tries don't fall in step with something that the program does regularly. */
+static unsigned int with_jitter(unsigned int milliseconds)
+{
+	return milliseconds + (unsigned int)(clock_now() / 1000 % (milliseconds / 2));
+}
+
+/*
+ * Wait until another try makes sense, `patience` ms at most: a stop makes a thread that sleeps in a timed system call start the
+ * time anew (see registers_call_fails()), so one that sleeps inside old code is looked at from outside and left alone.
+ */
+static void wait_for_change(struct transition *transition, unsigned int wait, unsigned int patience, uint64_t deadline)
+{
+	uint64_t end = clock_now() + (uint64_t)patience * 1000000u;
+
+	if (end > deadline)
+		end = deadline;
+	transition->sleepers.count = 0;
+	/* The first look, after a part of the time, is what the others are compared with. */
+	for (unsigned int looks = 0;; looks++) {
+		uint64_t now = clock_now();
+		unsigned int left = now < end ? (unsigned int)((end - now) / 1000000) + 1 : 0;
+
+		if (!left)
+			return;
+		threads_idle(transition->survey->process, &transition->threads, smaller(with_jitter(wait / 2), left));
+		if (!still_asleep(transition) && looks)
+			return;
+	}
+}
+
 static enum status try_until(struct transition *transition, const struct live_options *options, struct error *error)
 {
 	uint64_t deadline = clock_now() + (uint64_t)options->timeout * 1000000u;
-	unsigned int wait = WAIT_FIRST, stop = STOP_FIRST, follow = FOLLOW_FIRST;
+	unsigned int wait = WAIT_FIRST, stop = STOP_FIRST, follow = FOLLOW_FIRST, patience = PATIENCE_FIRST;
 
 	for (;;) {
 		enum status status = try_once(transition, stop, follow, error);
-		uint64_t now;
 
 		if (status != STATUS_NOTHING)
 			return status;
-		now = clock_now();
-		if (now >= deadline)
+		if (clock_now() >= deadline)
 			return gave_up(transition, options, error);
-		/* Some jitter, so that the tries don't fall in step with something that the program does regularly. */
-		threads_idle(transition->survey->process, &transition->threads,
-			     smaller(wait + (unsigned int)(now / 1000 % (wait / 2)), (unsigned int)((deadline - now) / 1000000)));
+		wait_for_change(transition, wait, patience, deadline);
 		wait = smaller(2 * wait, WAIT_LONGEST);
 		stop = smaller(2 * stop, STOP_LONGEST);
 		follow = smaller(2 * follow, FOLLOW_LONGEST);
+		patience = smaller(2 * patience, PATIENCE_LONGEST);
 		status = renew_survey(transition, error);
 		if (status != STATUS_OK)
 			return status;
@@ -346,6 +420,7 @@ enum status transition_run(struct survey *survey, struct ledger *ledger, enum di
 	status = try_until(&transition, options, error);
 	array_free(&transition.leftovers);
 	array_free(&transition.blockers);
+	array_free(&transition.sleepers);
 	threads_free(&transition.threads);
 	stack_check_free(&transition.check);
 	return status;

@@ -15,14 +15,12 @@ _Static_assert(sizeof(struct user_regs_struct) <= sizeof(struct registers), "the
 #define USER_CS 0x33		/* 64-bit code (arch/x86/include/asm/segment.h: __USER_CS) */
 #define FLAG_TRAP 0x100
 
-static struct user_regs_struct *user(struct registers *registers)
+static struct user_regs_struct user(const struct registers *registers)
 {
-	return (struct user_regs_struct *)registers->word;
-}
+	struct user_regs_struct copy;
 
-static const struct user_regs_struct *user_const(const struct registers *registers)
-{
-	return (const struct user_regs_struct *)registers->word;
+	memcpy(&copy, registers->word, sizeof(copy));
+	return copy;
 }
 
 int registers_read(pid_t tid, struct registers *registers)
@@ -33,7 +31,7 @@ int registers_read(pid_t tid, struct registers *registers)
 	if (ptrace(PTRACE_GETREGSET, tid, (void *)NT_PRSTATUS, &buffer) < 0)
 		return -errno;
 	/* A thread in a 32-bit system call or program shows the shorter i386 set. */
-	if (buffer.iov_len != sizeof(struct user_regs_struct) || user(registers)->cs != USER_CS)
+	if (buffer.iov_len != sizeof(struct user_regs_struct) || user(registers).cs != USER_CS)
 		return -ENOEXEC;
 	return 0;
 }
@@ -54,25 +52,25 @@ int registers_write(pid_t tid, const struct registers *registers)
 
 uint64_t registers_pc(const struct registers *registers)
 {
-	return user_const(registers)->rip;
+	return user(registers).rip;
 }
 
 uint64_t registers_stack(const struct registers *registers)
 {
-	return user_const(registers)->rsp;
+	return user(registers).rsp;
 }
 
 uint64_t registers_thread_pointer(const struct registers *registers)
 {
-	return user_const(registers)->fs_base;
+	return user(registers).fs_base;
 }
 
 void registers_dwarf(const struct registers *registers, uint64_t out[REGISTERS_DWARF])
 {
-	const struct user_regs_struct *r = user_const(registers);
+	const struct user_regs_struct r = user(registers);
 	const uint64_t values[REGISTERS_DWARF] = {
-		r->rax, r->rdx, r->rcx, r->rbx, r->rsi, r->rdi, r->rbp, r->rsp, r->r8,
-		r->r9, r->r10, r->r11, r->r12, r->r13, r->r14, r->r15, r->rip,
+		r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8,
+		r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rip,
 	};
 
 	memcpy(out, values, sizeof(values));
@@ -80,12 +78,12 @@ void registers_dwarf(const struct registers *registers, uint64_t out[REGISTERS_D
 
 bool registers_trapping(const struct registers *registers)
 {
-	return user_const(registers)->eflags & FLAG_TRAP;
+	return user(registers).eflags & FLAG_TRAP;
 }
 
 int64_t registers_call(const struct registers *registers)
 {
-	int64_t call = (int64_t)user_const(registers)->orig_rax;
+	int64_t call = (int64_t)user(registers).orig_rax;
 
 	return call < 0 ? -1 : call;
 }
@@ -133,18 +131,19 @@ bool registers_call_spawns(int64_t call)
 
 bool registers_call_failed(const struct registers *registers)
 {
-	return (int64_t)user_const(registers)->rax == -EINTR && registers_call_fails(registers_call(registers));
+	return (int64_t)user(registers).rax == -EINTR && registers_call_fails(registers_call(registers));
 }
 
 bool registers_rewind(struct registers *registers, const uint8_t code[REGISTERS_CALL_SIZE])
 {
-	struct user_regs_struct *r = user(registers);
+	struct user_regs_struct r = user(registers);
 
 	/* int $0x80 counts system calls by the i386 table: what registers_call_fails() said is void. */
 	if (code[0] != 0x0f || code[1] != 0x05)
 		return false;
-	r->rip -= REGISTERS_CALL_SIZE;
-	r->rax = r->orig_rax;
-	r->orig_rax = UINT64_MAX;	/* not in a system call any more: the kernel restarts nothing itself */
+	r.rip -= REGISTERS_CALL_SIZE;
+	r.rax = r.orig_rax;
+	r.orig_rax = UINT64_MAX;	/* not in a system call any more: the kernel restarts nothing itself */
+	memcpy(registers->word, &r, sizeof(r));
 	return true;
 }

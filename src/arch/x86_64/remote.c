@@ -94,23 +94,28 @@ void remote_stub_write(uint8_t out[REMOTE_STUB_MAX], const struct registers *ori
 void remote_stub_enter(struct registers *registers, const struct registers *original, uint64_t at, int64_t call,
 		       const uint64_t arguments[6])
 {
-	struct user_regs_struct *r = (struct user_regs_struct *)registers->word;
+	struct user_regs_struct r;
 
+	memcpy(&r, original->word, sizeof(r));
+	r.rip = at;
+	r.rax = (uint64_t)call;
+	r.orig_rax = UINT64_MAX;	/* not in a system call: nothing to restart on the way out */
+	r.rdi = arguments[0];
+	r.rsi = arguments[1];
+	r.rdx = arguments[2];
+	r.r10 = arguments[3];
+	r.r8 = arguments[4];
+	r.r9 = arguments[5];
 	*registers = *original;
-	r->rip = at;
-	r->rax = (uint64_t)call;
-	r->orig_rax = UINT64_MAX;	/* not in a system call: nothing to restart on the way out */
-	r->rdi = arguments[0];
-	r->rsi = arguments[1];
-	r->rdx = arguments[2];
-	r->r10 = arguments[3];
-	r->r8 = arguments[4];
-	r->r9 = arguments[5];
+	memcpy(registers->word, &r, sizeof(r));
 }
 
 int64_t remote_stub_result(const struct registers *registers)
 {
-	return (int64_t)((const struct user_regs_struct *)registers->word)->rax;
+	struct user_regs_struct r;
+
+	memcpy(&r, registers->word, sizeof(r));
+	return (int64_t)r.rax;
 }
 
 bool remote_stub_recognise(const uint8_t *bytes)

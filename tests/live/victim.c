@@ -1,0 +1,207 @@
+/*
+ * victim.c: the program that live tests patch. Built twice, the second time with -DVERSION=2.
+ *
+ *	victim [THREADS...]	one thread for each word: spin, nanosleep, poll, epoll, recv, sigwait, futex, read, parked
+ *
+ * It answers lines of standard input: "ask" with "VERSION SUM ERRORS", which answer() and the
+ * others computed, "unpark" ends the parked thread's wait, "own" starts it in its own, unchanged function; end of
+ * input ends it. ERRORS counts system calls of the threads that ended as they never do when nobody interferes.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef VERSION
+#define VERSION 1
+#endif
+
+#define PATCHED __attribute__((noinline, noclone, noipa))
+
+static atomic_int errors, parked, park_end;
+static atomic_long rounds;
+static int sockets[2], pipes[2];
+
+PATCHED int answer(int number)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%d", number * VERSION);
+	return atoi(text);
+}
+
+PATCHED int version(void)
+{
+	return VERSION;
+}
+
+/* Waits inside of code that changes. */
+PATCHED int park_inside(int number)
+{
+	int sum = answer(number);
+
+	parked = 1;
+	while (!park_end)
+		poll(NULL, 0, 1000000);
+	return VERSION == 1 ? sum : version() + sum;
+}
+
+static void expect(int holds)
+{
+	if (!holds)
+		errors++;
+}
+
+static void *run_spin(void *unused)
+{
+	while (1) {
+		int one = answer(7);
+
+		expect(one == 7 || one == 14);
+		/* Mostly out of answer(): as long as a process is switched as a whole, it has to be caught there. */
+		for (volatile int i = 0; i < 20000; i++)
+			rounds++;
+	}
+	return unused;
+}
+
+static void *run_nanosleep(void *unused)
+{
+	const struct timespec nap = { 0, 50000000 };
+
+	while (1)
+		expect(nanosleep(&nap, NULL) == 0);
+	return unused;
+}
+
+static void *run_poll(void *unused)
+{
+	while (1)
+		expect(poll(NULL, 0, 50) == 0);
+	return unused;
+}
+
+static void *run_epoll(void *unused)
+{
+	int descriptor = epoll_create1(0);
+	struct epoll_event event;
+
+	while (1)
+		expect(epoll_wait(descriptor, &event, 1, 50) == 0);
+	return unused;
+}
+
+static void *run_recv(void *unused)
+{
+	const struct timeval timeout = { 0, 50000 };
+	char byte;
+
+	setsockopt(sockets[0], SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	while (1)
+		expect(recv(sockets[0], &byte, 1, 0) == -1 && errno == EAGAIN);
+	return unused;
+}
+
+static void *run_sigwait(void *unused)
+{
+	const struct timespec nap = { 0, 50000000 };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	while (1)
+		expect(sigtimedwait(&set, NULL, &nap) == -1 && errno == EAGAIN);
+	return unused;
+}
+
+static void *run_futex(void *unused)
+{
+	const struct timespec nap = { 0, 50000000 };
+	int word = 0;
+
+	while (1)
+		expect(syscall(SYS_futex, &word, 0, 0, &nap, NULL, 0) == -1 && errno == ETIMEDOUT);
+	return unused;
+}
+
+static void *run_read(void *unused)
+{
+	char byte;
+
+	expect(read(pipes[0], &byte, 1) == 1);	/* which nobody ever writes */
+	return unused;
+}
+
+static void *run_parked(void *unused)
+{
+	expect(park_inside(1) <= 4);
+	pause();
+	return unused;
+}
+
+static const struct {
+	const char *name;
+	void *(*run)(void *);
+} kinds[] = {
+	{ "spin", run_spin }, { "nanosleep", run_nanosleep }, { "poll", run_poll }, { "epoll", run_epoll },
+	{ "recv", run_recv }, { "sigwait", run_sigwait }, { "futex", run_futex }, { "read", run_read },
+	{ "parked", run_parked },
+};
+
+static void start_thread(const char *name)
+{
+	pthread_t thread;
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strcmp(name, kinds[i].name) != 0)
+			continue;
+		if (pthread_create(&thread, NULL, kinds[i].run, NULL))
+			exit(2);
+		if (!strcmp(name, "parked"))
+			while (!parked)
+				usleep(100);
+		return;
+	}
+	exit(2);
+}
+
+static void wake(int signal)
+{
+	(void)signal;
+}
+
+int main(int argc, char **argv)
+{
+	const struct sigaction action = { .sa_handler = wake };
+	char line[64];
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	sigaction(SIGUSR1, &action, NULL);
+	if (pipe(pipes) || socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+		return 2;
+	for (int i = 1; i < argc; i++)
+		start_thread(argv[i]);
+	puts("ready");
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin)) {
+		if (!strcmp(line, "unpark\n")) {
+			park_end = 1;
+			kill(getpid(), SIGUSR1);
+		}
+		printf("%d %d %d\n", version(), answer(21), errors);
+		fflush(stdout);
+	}
+	return 0;
+}

@@ -1,0 +1,96 @@
+# victims.sh: for live tests, sourced behind lib.sh: two builds of victim.c, the patch between them, and running victims.
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # from lib.sh
+
+# A result of something that had to be done in this shell, not in a subshell as check does it.
+verdict() {	# STATUS WHAT
+	if [ "$1" = 0 ]; then ok "$2"; else not_ok "$2"; fi
+}
+
+# Build both versions as NAME.1 and NAME.2 with more flags, and the patch NAME.stent.
+build_pair() {	# NAME FLAG...
+	local name=$1 version
+	shift
+	for version in 1 2; do
+		"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -pthread -Wl,--build-id "$@" -DVERSION=$version \
+			-o "$scratch/$name.$version" "$top/tests/live/victim.c" || return 1
+	done
+	limit 60 "$stent" diff "$scratch/$name.1" "$scratch/$name.2" -o "$scratch/$name.stent" --name "$name"
+}
+
+# Start a victim that answers through descriptors; its pid is in $victim.
+victim_start() {	# PROGRAM THREAD...
+	local from to ready
+	from=$scratch/from.$RANDOM to=$scratch/to.$RANDOM
+	mkfifo "$from" "$to" || return 1
+	"$@" <"$to" >"$from" &
+	victim=$!
+	started_all+=("$victim")
+	exec {victim_in}>"$to" {victim_out}<"$from"
+	read -t 10 -r ready <&"$victim_out" && [ "$ready" = ready ]
+}
+
+# Ends the victim; fails when it did not end by itself.
+victim_stop() {
+	exec {victim_in}>&- {victim_out}<&-
+	within 5 ended "$victim" && wait "$victim"
+}
+
+ask() {	# LINE
+	local answer
+	echo "${1-ask}" >&"$victim_in"
+	read -t 10 -r answer <&"$victim_out" || return 1
+	echo "$answer"
+}
+
+# The victim runs this version, and nothing has gone wrong in it.
+runs_version() {	# VERSION
+	local answer
+	answer=$(ask) || { echo "no answer"; return 1; }
+	[ "$answer" = "$1 $(($1 * 21)) 0" ] || { echo "the answer is '$answer'"; return 1; }
+}
+
+ends_with() {	# STATUS COMMAND...
+	local status=$1
+	shift
+	"$@"
+	local is=$?
+	[ "$is" = "$status" ] || { echo "exit status $is instead of $status"; return 1; }
+}
+
+# Everything that a refusal must leave alone: the list of mappings but for heap and stacks, and the bytes of code.
+snapshot() {	# PID
+	local range flags offset device inode path start size
+	while read -r range flags offset device inode path; do
+		case $path in '[heap]' | '[stack]') continue ;; esac
+		echo "$range $flags $offset $device $inode $path"
+		[[ $flags == r-xp || $flags == r--p ]] && [[ $path != '[v'* ]] || continue
+		start=$((16#${range%-*})) size=$((16#${range#*-} - 16#${range%-*}))
+		dd if="/proc/$1/mem" bs=4096 skip=$((start / 4096)) count=$((size / 4096)) status=none | md5sum
+	done <"/proc/$1/maps"
+}
+
+# The executable mappings of its files are what the files hold.
+text_is_file() {	# PID
+	local range flags offset device inode path start size
+	while read -r range flags offset device inode path; do
+		[[ $flags == r-x? && $inode != 0 ]] || continue
+		start=$((16#${range%-*})) size=$((16#${range#*-} - 16#${range%-*}))
+		cmp <(dd if="/proc/$1/mem" bs=4096 skip=$((start / 4096)) count=$((size / 4096)) status=none) \
+			<(tail -c +$((16#$offset + 1)) "$path" | cat - /dev/zero | head -c $size) || return 1
+	done <"/proc/$1/maps"
+}
+
+apply() {	# NAME OPTION...
+	local name=$1
+	shift
+	limit 30 "$stent" apply "$scratch/$name.stent" -p "$victim" "$@"
+}
+
+revert() {	# NAME OPTION...
+	limit 30 "$stent" revert "$@" -p "$victim"
+}
+
+is_in_state() {	# NAME STATE
+	limit 10 "$stent" status -p "$victim" | grep -q "^$1: $2"
+}
