@@ -32,7 +32,7 @@
 #define PHASES_MAX 16
 #define CONNECTIONS_MAX 256
 #define ANSWER_MAX (1 << 16)
-#define ANSWER_TIMEOUT 15	/* seconds: longer than any pause that a test allows */
+#define ANSWER_TIMEOUT 60	/* seconds: a machine that is busy otherwise is not a fault of the server */
 
 /* Latencies in microseconds: 32 buckets for each power of two, so that a percentile is within 3%. */
 #define BUCKET_BITS 5

@@ -136,16 +136,9 @@ ends_with() {	# STATUS COMMAND...
 	[ $status = "$expected" ] || { echo "exit status $status, not $expected"; return 1; }
 }
 
-# The patches that a process has, as `stent status` says: the name is among them, or isn't.
-has_patch() {	# PID NAME
+# `stent status` says that the process has the patch of that name in that state.
+patch_is() {	# PID NAME STATE
 	limit 20 "$stent" status -p "$1" >"$scratch/status" 2>&1
 	cat "$scratch/status"
-	grep -qF "$2" "$scratch/status"
-}
-
-has_no_patch() {	# PID NAME
-	limit 20 "$stent" status -p "$1" >"$scratch/status" 2>&1
-	case $? in 0 | 3) ;; *) cat "$scratch/status"; return 1 ;; esac
-	cat "$scratch/status"
-	! grep -qF "$2" "$scratch/status"
+	grep -q "^$2: $3" "$scratch/status"
 }

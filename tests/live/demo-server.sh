@@ -26,24 +26,7 @@ counts_on() {
 	[ "$now" -gt "$counted" ] || { echo "counted $counted, then $now"; return 1; }
 }
 
-shows_patch() {
-	limit 20 "$stent" status -p "$server" | tee "$scratch/status" | grep -qF "$name" ||
-		{ cat "$scratch/status"; return 1; }
-}
-
-shows_no_patch() {
-	! shows_patch >/dev/null || { cat "$scratch/status"; return 1; }
-}
-
-exits_with() {	# STATUS COMMAND...
-	local expected=$1 status
-	shift
-	limit 30 "$@"
-	status=$?
-	[ $status = "$expected" ] || { echo "exit status $status, not $expected"; return 1; }
-}
-
-name=demo-server-2
+name="demo-server-2"
 check "both versions build" build_servers || exit 1
 cp "$build/demo/server-1" "$scratch/server"
 find_port
@@ -62,14 +45,14 @@ check "apply under load" limit 30 "$stent" apply "$scratch/fix.stent" -p "$serve
 load_phase after
 check "the new parser knows commas" answers "sum 5-3" "error: numbers are separated by commas"
 check "and large numbers" answers "max 7,99999999999999999999" "error: number too large"
-check "status names the patch" shows_patch
+check "status says so" patch_is "$server" "$name" active
 check "the server's own data is as it was" counts_on
-check "the same patch twice: nothing to do" exits_with 3 "$stent" apply "$scratch/fix.stent" -p "$server"
+check "the same patch twice: nothing to do" ends_with 3 "$stent" apply "$scratch/fix.stent" -p "$server"
 sleep 1
 load_phase revert
 check "revert under load" limit 30 "$stent" revert "$name" -p "$server"
 load_phase end
 check "the old parser is back" answers "sum 5-3" 8
-check "status no longer names the patch" shows_no_patch
+check "status says so, too" patch_is "$server" "$name" reverted
 check_load "every request was answered, no connection was lost"
 check "its text is the file's again" text_equals_file "$server" /server

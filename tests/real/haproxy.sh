@@ -67,12 +67,12 @@ check "apply under load" limit 60 "$stent" apply "$scratch/fix.stent" -p "$hapro
 load_phase after
 check "a chunk size too long is now refused" answers_chunk 60000 400
 check "and one that fits is not" answers_chunk 100 200
-check "status names the patch" has_patch "$haproxy" "$name"
+check "status says so" patch_is "$haproxy" "$name" active
 sleep 2
 load_phase revert
 check "revert under load" limit 60 "$stent" revert "$name" -p "$haproxy"
 load_phase end
 check "the old behaviour is back" answers_chunk 60000 408
-check "status no longer names the patch" has_no_patch "$haproxy" "$name"
+check "status says so, too" patch_is "$haproxy" "$name" reverted
 check_load "every request was answered, no connection was lost"
 check "the text of the process is its file's again" text_equals_file "$haproxy" /haproxy

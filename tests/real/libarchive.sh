@@ -70,7 +70,7 @@ exec 6>"$scratch/pipe"
 head -c $third "$scratch/tree.tar" >&6
 check "bsdtar waits for more" within 10 waits_for_input "$tar"
 check "apply" limit 60 "$stent" apply "$scratch/fix.stent" -p "$tar"
-check "status names the patch" has_patch "$tar" "$name"
+check "status says so" patch_is "$tar" "$name" active
 check "it still waits" waits_for_input "$tar"
 tail -c +$((third + 1)) "$scratch/tree.tar" | head -c $third >&6
 check "it reads on and waits again" within 10 waits_for_input "$tar"

@@ -10,7 +10,7 @@ plan 17
 answers_restore() {	# ANSWER
 	local answer
 	answer=$(restore_zipmap)
-	[[ $answer == "$1" ]] || { echo "the answer is '$answer'"; return 1; }
+	[ "$answer" = "$1" ] || { echo "the answer is '$answer'"; return 1; }
 }
 
 name="redis-u10"
@@ -28,15 +28,15 @@ sleep 2
 load_phase apply
 check "apply under load" limit 60 "$stent" apply "$scratch/fix.stent" -p "$redis"
 load_phase after
-check "the zipmap is now refused" answers_restore '*Bad data format*'
-check "status names the patch" has_patch "$redis" "$name"
+check "the zipmap is now refused" answers_restore "ERR Bad data format"
+check "status says so" patch_is "$redis" "$name" active
 check "the same patch twice: nothing to do" ends_with 3 "$stent" apply "$scratch/fix.stent" -p "$redis"
 sleep 2
 load_phase revert
 check "revert under load" limit 60 "$stent" revert "$name" -p "$redis"
 load_phase end
 check "the zipmap is accepted again" answers_restore OK
-check "status no longer names the patch" has_no_patch "$redis" "$name"
+check "status says so, too" patch_is "$redis" "$name" reverted
 check "reverting it again: nothing to do" ends_with 3 "$stent" revert "$name" -p "$redis"
 check_load "every request was answered, no connection was lost"
 check "the client that waits in BLPOP still waits" kill -0 "$blpop"
