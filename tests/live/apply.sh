@@ -35,7 +35,7 @@ cycle() {	# NAME THREAD...
 build_pair plain -O2 || exit 1
 cycle plain
 build_pair calls -O2 || exit 1
-cycle calls spin spin nanosleep nanosleep poll poll epoll epoll recv sigwait sigwait futex futex read spin epoll
+cycle calls spin nanosleep nanosleep poll poll epoll epoll recv sigwait sigwait futex futex read spin epoll recv
 build_pair fixed -no-pie -fno-pie || exit 1
 cycle fixed spin epoll
 if build_pair static -static -no-pie -fno-pie >"$scratch/output" 2>&1; then

@@ -1,0 +1,74 @@
+#!/bin/bash
+# stent is killed before each of the operations by which it touches the process, in apply and in revert. The process must
+# run on, in one version as a whole, and the next stent must bring it to where it should be.
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/live/victims.sh
+. "$top/tests/live/victims.sh"
+# shellcheck disable=SC2154 # from victims.sh
+plan 8
+
+build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
+"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -shared -fPIC -o "$scratch/killer.so" "$top/tests/live/preload/killer.c" || exit 1
+
+one_version() {
+	local answer
+	answer=$(ask) || { echo "no answer"; return 1; }
+	[[ $answer == "1 21 0" || $answer == "2 42 0" ]] || { echo "the answer is '$answer'"; return 1; }
+}
+
+# Kill stent at operation 1, 2, ... until it gets through.
+kill_everywhere() {	# START-COMMAND VERSION-AFTER STENT-ARGUMENT...
+	local before=$1 after=$2 status
+	shift 2
+	for ((deaths = 0; deaths < 500; deaths++)); do
+		$before >"$scratch/output" 2>&1 || { cat "$scratch/output"; echo "before death $deaths"; return 1; }
+		DEADLY=$((deaths + 1)) LD_PRELOAD=$scratch/killer.so limit 30 "$stent" "$@" -p "$victim" >"$scratch/output" 2>&1
+		status=$?
+		[ "$status" != 0 ] || break
+		[ "$status" = 137 ] || { cat "$scratch/output"; echo "exit status $status at $deaths"; return 1; }
+		one_version || { echo "after death $deaths"; return 1; }
+		limit 30 "$stent" "$@" -p "$victim" >"$scratch/output" 2>&1
+		status=$?
+		# What was killed may have been the last step: then there is nothing to do (3), or for a revert, nothing there (2).
+		[[ $status == [023] ]] || { cat "$scratch/output"; echo "exit status $status after death $deaths"; return 1; }
+		runs_version "$after" || { echo "after the one after death $deaths"; return 1; }
+	done
+	runs_version "$after" && [ "$deaths" -ge 20 ] && [ "$deaths" -lt 500 ]
+}
+
+make_old() {
+	local status
+	limit 30 "$stent" revert victim -p "$victim"
+	status=$?
+	[[ $status == [023] ]] && runs_version 1
+}
+
+make_new() {
+	local status
+	limit 30 "$stent" apply "$scratch/victim.stent" -p "$victim"
+	status=$?
+	[[ $status == [03] ]] && runs_version 2
+}
+
+fresh() {
+	[ -z "${victim-}" ] || victim_stop || return 1
+	victim_start "$scratch/victim.1" nanosleep spin
+}
+
+kill_everywhere fresh 2 apply "$scratch/victim.stent" >"$scratch/log" 2>&1
+verdict $? "apply to a new process, killed at each of ${deaths-0} operations, and applied again"
+diag "$(cat "$scratch/log")"
+kill_everywhere make_old 2 apply "$scratch/victim.stent" >"$scratch/log" 2>&1
+verdict $? "apply once more, killed at each of ${deaths-0} operations, and applied again"
+diag "$(cat "$scratch/log")"
+kill_everywhere make_new 1 revert victim >"$scratch/log" 2>&1
+verdict $? "revert, killed at each of ${deaths-0} operations, and reverted again"
+diag "$(cat "$scratch/log")"
+check "apply once more" apply victim
+check "revert once more" revert victim
+check "no system call was disturbed" runs_version 1
+check "the text is that of the file" text_is_file "$victim"
+victim_stop
+verdict $? "the victim ends by itself"
+exit "$((failures > 0))"
