@@ -8,14 +8,30 @@
 #include "base/memory.h"
 #include "cmd/cmd.h"
 
+#define LINES_MAX 40	/* of one report: who reads more has seen enough */
+
+static size_t count_lines(const char *text)
+{
+	size_t lines = text ? 1 : 0;
+
+	for (; text && *text; text++)
+		lines += *text == '\n';
+	return lines;
+}
+
 int cmd_report(enum status status, struct error *error)
 {
 	char *rest = error->text, *line;
 
 	/* What goes to a pipe or a file together is to stay in order. */
 	fflush(stdout);
-	while ((line = strsep(&rest, "\n")))
+	for (size_t lines = 0; (line = strsep(&rest, "\n")); lines++) {
+		if (lines == LINES_MAX) {
+			fprintf(stderr, "stent: ... and %zu more\n", count_lines(rest) + 1);
+			break;
+		}
 		fprintf(stderr, "stent: %s\n", line);
+	}
 	error_clear(error);
 	return (int)status;
 }

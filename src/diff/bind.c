@@ -39,15 +39,7 @@ static void bind_field(struct slicing *slicing, const struct code_ref *ref, enum
 	add_binding(slicing, ref->where, ref->size == 8 ? BINDING_ABSOLUTE64 : BINDING_ABSOLUTE32S, anchor, target, 0);
 }
 
-/* --- the old image's stubs, by symbol --- */
-
-static int compare_stubs(const void *one, const void *other)
-{
-	const struct data_ref *a = one, *b = other;
-	int order = strcmp(a->symbol, b->symbol);
-
-	return order ? order : (a->where > b->where) - (a->where < b->where);
-}
+/* --- the old image's stubs --- */
 
 void bind_prepare(struct slicing *slicing)
 {
@@ -56,26 +48,22 @@ void bind_prepare(struct slicing *slicing)
 	for (size_t i = 0; i < old->image->sections.count; i++) {
 		const struct section *section = &old->image->sections.item[i];
 
-		/* Entries of .plt and .plt.sec are 16 bytes, of .plt.got 8 (psABI 5.2). */
+		/* Entries of .plt and .plt.sec are 16 bytes, of .plt.got and of a static program's .plt 8 (psABI 5.2). */
 		if (!section->execute || strncmp(section->name, ".plt", 4) != 0)
 			continue;
-		for (uint64_t at = section->span.start; at < section->span.end; at += 8) {
-			const struct relocation *slot = program_stub(old, at);
-
-			if (slot && slot->symbol)
-				*array_add(&slicing->stubs) = (struct data_ref){ .where = at, .symbol = slot->symbol };
-		}
+		for (uint64_t at = section->span.start; at < section->span.end; at += 8)
+			if (program_stub(old, at))
+				*array_add(&slicing->stubs) = at;
 	}
-	if (slicing->stubs.count)
-		qsort(slicing->stubs.item, slicing->stubs.count, sizeof(*slicing->stubs.item), compare_stubs);
 }
 
-static const struct data_ref *old_stub(const struct slicing *slicing, const char *symbol)
+/* The old stub that leads where the new one at `address` does, or 0. */
+static uint64_t old_stub(const struct slicing *slicing, uint64_t address)
 {
-	for (size_t i = 0; symbol && i < slicing->stubs.count; i++)
-		if (strcmp(slicing->stubs.item[i].symbol, symbol) == 0)
-			return &slicing->stubs.item[i];
-	return NULL;
+	for (size_t i = 0; i < slicing->stubs.count; i++)
+		if (references_compare(slicing->comparison, slicing->stubs.item[i], address, REF_BRANCH, 0) == SAME)
+			return slicing->stubs.item[i];
+	return 0;
 }
 
 /* --- code --- */
@@ -129,7 +117,7 @@ static void bind_code(struct slicing *slicing, const struct code_ref *ref, uint3
 	const struct program *new = &slicing->comparison->new;
 	uint32_t target = program_function(new, ref->target);
 	const struct relocation *slot;
-	const struct data_ref *stub;
+	uint64_t stub;
 
 	/* A loop back to the own entry stays inside: memory below the stack pointer may be in use there. */
 	if (target == self && (ref->target != new->functions.item[self].entry || ref->insn_kind == INSN_JUMP ||
@@ -140,8 +128,8 @@ static void bind_code(struct slicing *slicing, const struct code_ref *ref, uint3
 		bind_entry(slicing, ref, target);
 	} else if (target != NO_FUNCTION) {
 		bind_inside(slicing, ref, target);
-	} else if ((slot = program_stub(new, ref->target)) && (stub = old_stub(slicing, slot->symbol))) {
-		bind_field(slicing, ref, ANCHOR_OLD, stub->where);
+	} else if ((slot = program_stub(new, ref->target)) && (stub = old_stub(slicing, ref->target))) {
+		bind_field(slicing, ref, ANCHOR_OLD, stub);
 	} else if (slot && slot->symbol) {
 		slicing->status = refuse(slicing->error, "%s: the new code calls %s, which the running image does not import",
 					 new->image->name, slot->symbol);

@@ -231,10 +231,22 @@ static bool in_data(const struct program *program, uint64_t address)
 	return section && !section->execute;
 }
 
+/* The function of this image that the stub at the address leads to, or that chooses what it leads to (IFUNC). */
+static uint32_t function_behind(const struct program *program, uint64_t address)
+{
+	const struct relocation *slot = program_stub(program, address);
+
+	return slot && !slot->symbol ? function_at_entry(program, (uint64_t)slot->addend) : NO_FUNCTION;
+}
+
 static void vote(const struct comparison *comparison, uint64_t from, uint64_t to, struct vote_map *functions, struct vote_map *data)
 {
 	uint32_t f = function_at_entry(&comparison->old, from), g = function_at_entry(&comparison->new, to);
 
+	if (functions && f == NO_FUNCTION && g == NO_FUNCTION) {
+		f = function_behind(&comparison->old, from);
+		g = function_behind(&comparison->new, to);
+	}
 	if (f != NO_FUNCTION && g != NO_FUNCTION && functions)
 		votes_add(functions, f + UINT64_C(1), g + UINT64_C(1));
 	else if (in_data(&comparison->old, from) && in_data(&comparison->new, to))

@@ -19,7 +19,7 @@ struct slicing {
 	ARRAY(uint32_t) work;		/* included functions whose references are not bound yet */
 	bool *copied;			/* per new section: the slice has it */
 	ARRAY(struct forwarder) forwarders;
-	ARRAY(struct data_ref) stubs;	/* the old image's stubs for imports: where, symbol; sorted by symbol */
+	ARRAY(uint64_t) stubs;		/* addresses of the old image's stubs */
 };
 
 /* Put a new function into the slice, and into the work. */

@@ -92,6 +92,9 @@ const uint8_t *program_code(const struct program *program, const struct code_ran
 	return image_bytes(program->image, range->span.start, range->span.end - range->span.start);
 }
 
+/* Slot of a weak symbol that a static link left undefined: nobody writes it. */
+static const struct relocation absent_symbol;
+
 /* A stub is at most endbr64 and one indirect jump through a slot (psABI 5.2; ld's .plt, .plt.sec and .plt.got). */
 const struct relocation *program_stub(const struct program *program, uint64_t address)
 {
@@ -107,8 +110,11 @@ const struct relocation *program_stub(const struct program *program, uint64_t ad
 			return NULL;
 		if (insn.kind == INSN_JUMP_INDIRECT && insn.ref[0].kind == REF_LOAD) {
 			const struct relocation *slot = image_relocation(image, insn.ref[0].target);
+			const uint8_t *word = image_bytes(image, insn.ref[0].target, 8);
 
-			return slot && image->arch->relocation(slot->type) != RELOC_RELATIVE ? slot : NULL;
+			if (!slot && word && !load64(word))
+				return &absent_symbol;
+			return slot;
 		}
 		if (insn.kind != INSN_OTHER || insn.length != 4)
 			return NULL;

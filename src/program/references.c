@@ -15,6 +15,14 @@ static uint64_t hash_bytes(uint64_t hash, const uint8_t *bytes, size_t size)
 	return hash;
 }
 
+/* A number into the middle of another piece of code is none: nobody takes such an address. */
+static bool may_be_address(const struct program *program, const struct code_range *range, uint64_t target)
+{
+	const struct code_range *other = program_range(program, target);
+
+	return image_section(program->image, target) && (!other || other == range || !other->covered || other->span.start == target);
+}
+
 /* Does the field's value depend on where the linker put things? Only such a reference is kept. */
 static bool depends_on_layout(const struct program *program, const struct code_range *range, const struct insn_ref *ref)
 {
@@ -25,7 +33,7 @@ static bool depends_on_layout(const struct program *program, const struct code_r
 	case REF_ADDRESS:
 		return true;
 	case REF_ABSOLUTE:
-		return program->image->fixed_address && image_section(program->image, ref->target);
+		return program->image->fixed_address && may_be_address(program, range, ref->target);
 	default:
 		return false;
 	}

@@ -3,7 +3,7 @@
  *
  * They are on the stack for ever (main) or have run already (constructors), so redirecting them could
  * never take effect. Sources: gABI 5.3 "Initialization and Termination Functions"; what _start hands to __libc_start_main
- * (glibc sysdeps/x86_64/start.S: main, and before 2.34 also __libc_csu_init and _fini).
+ * (glibc sysdeps/x86_64/start.S: main, and before 2.34 also __libc_csu_init and _fini), in static programs also that itself.
  */
 #include <elf.h>
 #include <string.h>
@@ -28,8 +28,7 @@ static void mark_started_by(struct program *program, uint32_t start)
 		for (uint32_t k = 0; k < range->ref_count; k++) {
 			const struct code_ref *ref = &program->refs.item[range->first_ref + k];
 
-			if (ref->kind == REF_ADDRESS || ref->kind == REF_ABSOLUTE)
-				mark(program, ref->target);
+			mark(program, ref->target);
 		}
 	}
 }
