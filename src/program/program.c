@@ -92,7 +92,7 @@ const uint8_t *program_code(const struct program *program, const struct code_ran
 	return image_bytes(program->image, range->span.start, range->span.end - range->span.start);
 }
 
-/* Slot of a weak symbol that a static link left undefined: nobody writes it. */
+/* Slot of a weak symbol that a static link left undefined: nobody writes it, and no valid address is in it. */
 static const struct relocation absent_symbol;
 
 /* A stub is at most endbr64 and one indirect jump through a slot (psABI 5.2; ld's .plt, .plt.sec and .plt.got). */
@@ -112,7 +112,7 @@ const struct relocation *program_stub(const struct program *program, uint64_t ad
 			const struct relocation *slot = image_relocation(image, insn.ref[0].target);
 			const uint8_t *word = image_bytes(image, insn.ref[0].target, 8);
 
-			if (!slot && word && !load64(word))
+			if (!slot && word && (!image->fixed_address || !load64(word)))
 				return &absent_symbol;
 			return slot;
 		}
