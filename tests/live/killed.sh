@@ -52,7 +52,9 @@ make_new() {
 }
 
 fresh() {
-	[ -z "${victim-}" ] || victim_stop || return 1
+	if [ -n "${victim-}" ]; then
+		make_old && text_is_file "$victim" victim.1 && victim_stop || return 1
+	fi
 	victim_start "$scratch/victim.1" nanosleep spin
 }
 

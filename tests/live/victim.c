@@ -1,11 +1,14 @@
 /*
  * victim.c: the program that live tests patch. Built twice, the second time with -DVERSION=2.
  *
- *	victim [THREADS...]	one thread for each word: spin, nanosleep, poll, epoll, recv, sigwait, futex, read, parked
+ *	victim [THREADS...]	one thread for each word: spin, nanosleep, poll, epoll, recv, sigwait, futex, read, parked,
+ *				and parked_later, which waits for the line "park". These are none: "leaderless" ends the first thread and
+ *				answers from another, "crowded" leaves no room for a patch, "hardened" forbids memory that is
+ *				writable and then executable
  *
  * It answers lines of standard input: "ask" with "VERSION SUM ERRORS", which answer() and the
- * others computed, "unpark" ends the parked thread's wait, "own" starts it in its own, unchanged function; end of
- * input ends it. ERRORS counts system calls of the threads that ended as they never do when nobody interferes.
+ * others computed; so does "park", after a thread went into park_inside(), and "unpark", after it was told to
+ * leave; end of input ends it. ERRORS counts system calls of the threads that ended as they never do when nobody interferes.
  */
 #include <errno.h>
 #include <poll.h>
@@ -16,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -27,9 +32,13 @@
 
 #define PATCHED __attribute__((noinline, noclone, noipa))
 
-static atomic_int errors, parked, park_end;
+static atomic_int errors, park_start, parked, park_end;
 static atomic_long rounds;
 static int sockets[2], pipes[2];
+
+int answer(int number);
+int version(void);
+int park_inside(int number);
 
 PATCHED int answer(int number)
 {
@@ -51,7 +60,7 @@ PATCHED int park_inside(int number)
 
 	parked = 1;
 	while (!park_end)
-		poll(NULL, 0, 1000000);
+		usleep(20000);
 	return VERSION == 1 ? sum : version() + sum;
 }
 
@@ -148,13 +157,20 @@ static void *run_parked(void *unused)
 	return unused;
 }
 
+static void *run_parked_later(void *unused)
+{
+	while (!park_start)
+		usleep(1000);
+	return run_parked(unused);
+}
+
 static const struct {
 	const char *name;
 	void *(*run)(void *);
 } kinds[] = {
 	{ "spin", run_spin }, { "nanosleep", run_nanosleep }, { "poll", run_poll }, { "epoll", run_epoll },
 	{ "recv", run_recv }, { "sigwait", run_sigwait }, { "futex", run_futex }, { "read", run_read },
-	{ "parked", run_parked },
+	{ "parked", run_parked }, { "parked_later", run_parked_later },
 };
 
 static void start_thread(const char *name)
@@ -174,34 +190,72 @@ static void start_thread(const char *name)
 	exit(2);
 }
 
-static void wake(int signal)
+static void crowd_pages(unsigned long from, unsigned long size)
 {
-	(void)signal;
+	for (unsigned long at = from; at < from + size; at += 4096)
+		mmap((void *)at, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
+/* Take all addresses from 3 GiB below to 3 GiB above this program, but for what is there already. */
+static void crowd(void)
+{
+	const unsigned long step = 1ul << 20, here = (unsigned long)crowd & ~(step - 1);
+
+	for (unsigned long at = here - (3ul << 30); at < here + (3ul << 30); at += step)
+		if (mmap((void *)at, step, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+			 -1, 0) == MAP_FAILED)
+			crowd_pages(at, step);
+}
+
+static void *run_answers(void *unused)
+{
+	char line[64];
+
+	puts("ready");
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin)) {
+		if (!strcmp(line, "park\n")) {
+			park_start = 1;
+			while (!parked)
+				usleep(100);
+		}
+		if (!strcmp(line, "unpark\n"))
+			park_end = 1;
+		printf("%d %d %d\n", version(), answer(21), errors);
+		fflush(stdout);
+	}
+	exit(0);
+	return unused;
+}
+
+static void set_up(const char *word)
+{
+	pthread_t thread;
+
+	if (!strcmp(word, "leaderless")) {
+		pthread_create(&thread, NULL, run_answers, NULL);
+		pthread_exit(NULL);
+	} else if (!strcmp(word, "crowded")) {
+		crowd();
+	} else if (!strcmp(word, "hardened")) {
+		if (prctl(65 /* PR_SET_MDWE */, 1 /* PR_MDWE_REFUSE_EXEC_GAIN */, 0, 0, 0))
+			exit(77);
+	} else {
+		start_thread(word);
+	}
 }
 
 int main(int argc, char **argv)
 {
-	const struct sigaction action = { .sa_handler = wake };
-	char line[64];
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	sigaction(SIGUSR1, &action, NULL);
 	if (pipe(pipes) || socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
 		return 2;
 	for (int i = 1; i < argc; i++)
-		start_thread(argv[i]);
-	puts("ready");
-	fflush(stdout);
-	while (fgets(line, sizeof(line), stdin)) {
-		if (!strcmp(line, "unpark\n")) {
-			park_end = 1;
-			kill(getpid(), SIGUSR1);
-		}
-		printf("%d %d %d\n", version(), answer(21), errors);
-		fflush(stdout);
-	}
+		set_up(argv[i]);
+	run_answers(NULL);
 	return 0;
 }

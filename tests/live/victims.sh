@@ -15,7 +15,7 @@ build_pair() {	# NAME FLAG...
 		"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -pthread -Wl,--build-id "$@" -DVERSION=$version \
 			-o "$scratch/$name.$version" "$top/tests/live/victim.c" || return 1
 	done
-	limit 60 "$stent" diff "$scratch/$name.1" "$scratch/$name.2" -o "$scratch/$name.stent" --name "$name"
+	limit 60 "$stent" diff "$scratch/$name.1" "$scratch/$name.2" -o "$scratch/$name.stent" --name "${name##*/}"
 }
 
 # Start a victim that answers through descriptors; its pid is in $victim.
@@ -70,11 +70,11 @@ snapshot() {	# PID
 	done <"/proc/$1/maps"
 }
 
-# The executable mappings of its files are what the files hold.
-text_is_file() {	# PID
+# The executable mappings of its files are what the files hold; of all, or of one whose name ends like that.
+text_is_file() {	# PID [NAME]
 	local range flags offset device inode path start size
 	while read -r range flags offset device inode path; do
-		[[ $flags == r-x? && $inode != 0 ]] || continue
+		[[ $flags == r-x? && $inode != 0 && $path == *"${2-}" ]] || continue
 		start=$((16#${range%-*})) size=$((16#${range#*-} - 16#${range%-*}))
 		cmp <(dd if="/proc/$1/mem" bs=4096 skip=$((start / 4096)) count=$((size / 4096)) status=none) \
 			<(tail -c +$((16#$offset + 1)) "$path" | cat - /dev/zero | head -c $size) || return 1
