@@ -1,0 +1,220 @@
+/*
+ * stopped_child.h: a child that recorded its own stack with libgcc's unwinder, which shares no code
+ * with stent, and was stopped then to be walked from outside.
+ */
+#ifndef STENT_TESTS_STOPPED_CHILD_H
+#define STENT_TESTS_STOPPED_CHILD_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <inttypes.h>
+#include <link.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <unwind.h>
+
+#include "arch/registers.h"
+#include "base/memory.h"
+#include "unwind/walk.h"
+
+#undef fail	/* cmocka has one of its own */
+#include <cmocka.h>
+
+#define noinline __attribute__((noinline))
+
+#define FRAMES_MAX 128
+#define WAIT_SECONDS 20
+
+/* What a child says of itself, in memory that it shares with the test. */
+static struct report {
+	_Atomic pid_t tid;	/* set when the child has arrived */
+	_Atomic bool go, done;
+	uint64_t pc[FRAMES_MAX], sp[FRAMES_MAX];	/* of each frame from leaf() on */
+	size_t count;
+} *report;
+
+static volatile long sink;	/* work behind a call keeps it from becoming a jump */
+
+/* ---- in the child ---- */
+
+static _Unwind_Reason_Code record_frame(struct _Unwind_Context *context, void *unused)
+{
+	(void)unused;
+	/* libgcc goes on to 0 above a thread's entry. */
+	if (report->count == FRAMES_MAX || _Unwind_GetIP(context) == 0)
+		return _URC_END_OF_STACK;
+	report->pc[report->count] = _Unwind_GetIP(context);
+	/* libgcc's CFA of a frame is the one that led to it: its stack pointer. */
+	report->sp[report->count] = _Unwind_GetCFA(context);
+	report->count++;
+	return _URC_NO_REASON;
+}
+
+/* Say where the calling function's frame is, and those of its callers. */
+#define record_stack()                                                                              \
+	(_Unwind_Backtrace(record_frame, NULL), (void)(report->tid = (pid_t)syscall(SYS_gettid)))
+
+/* ---- outside ---- */
+
+struct victim {
+	pid_t pid, tid;
+	struct registers registers;
+};
+
+static struct unwind_module modules[64];
+static size_t module_count;
+
+static int add_module(struct dl_phdr_info *info, size_t size, void *unused)
+{
+	const uint8_t *header = NULL;
+	struct eh_frame section = { 0 };
+
+	(void)size;
+	(void)unused;
+	for (unsigned int i = 0; i < info->dlpi_phnum; i++) {
+		if (info->dlpi_phdr[i].p_type == PT_GNU_EH_FRAME)
+			header = (const uint8_t *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+	}
+	if (header && header[1] == 0x1b) {
+		section.address = (uint64_t)(header + 4) + (uint64_t)(int64_t)(int32_t)load32(header + 4);
+		section.data = (const uint8_t *)section.address;
+	}
+	for (unsigned int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+		uint64_t start = info->dlpi_addr + segment->p_vaddr, end = start + segment->p_memsz;
+
+		/* The section ends with a terminator; its segment is the bound. */
+		if (segment->p_type == PT_LOAD && section.address >= start && section.address < end)
+			section.size = end - section.address;
+	}
+	for (unsigned int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+		uint64_t start = info->dlpi_addr + segment->p_vaddr;
+
+		if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X))
+			continue;
+		assert_true(module_count < sizeof(modules) / sizeof(*modules));
+		modules[module_count++] = (struct unwind_module){
+			.code = { start, start + segment->p_memsz },
+			.table = unwind_table_build(&section),
+			.name = info->dlpi_name[0] ? info->dlpi_name : "program",
+		};
+	}
+	return 0;
+}
+
+static int compare_modules(const void *left, const void *right)
+{
+	uint64_t a = ((const struct unwind_module *)left)->code.start;
+	uint64_t b = ((const struct unwind_module *)right)->code.start;
+
+	return (a > b) - (a < b);
+}
+
+/* Children are forks, so what is true of the test's own address space is true of theirs. */
+static int set_up(void **state)
+{
+	(void)state;
+	alarm(6 * WAIT_SECONDS);	/* an end of the test, whatever waits for what */
+	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	dl_iterate_phdr(add_module, NULL);
+	qsort(modules, module_count, sizeof(*modules), compare_modules);
+	return report == MAP_FAILED || module_count < 3;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < module_count; i++)
+		unwind_table_free((struct unwind_table *)(uintptr_t)modules[i].table);
+	return munmap(report, sizeof(*report));
+}
+
+static bool read_victim(void *context, uint64_t address, void *out, size_t size)
+{
+	const struct victim *victim = context;
+	struct iovec local = { out, size }, remote = { (void *)address, size };
+
+	return process_vm_readv(victim->pid, &local, 1, &remote, 1, 0) == (ssize_t)size;
+}
+
+/* Run the function in a child, and stop the thread that arrived. */
+static void start_victim(void (*child)(void), struct victim *victim)
+{
+	time_t give_up = time(NULL) + WAIT_SECONDS;
+	int status;
+
+	memset(report, 0, sizeof(*report));
+	victim->pid = fork();
+	assert_int_not_equal(victim->pid, -1);
+	if (victim->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		alarm(4 * WAIT_SECONDS);
+		child();
+		_exit(1);
+	}
+	while (!report->tid && time(NULL) < give_up)
+		usleep(1000);
+	victim->tid = report->tid;
+	assert_int_not_equal(victim->tid, 0);
+	assert_true(report->count > 2 && report->count < FRAMES_MAX);
+	assert_int_equal(ptrace(PTRACE_SEIZE, victim->tid, NULL, NULL), 0);
+	assert_int_equal(ptrace(PTRACE_INTERRUPT, victim->tid, NULL, NULL), 0);
+	assert_int_equal(waitpid(victim->tid, &status, __WALL), victim->tid);
+	assert_true(WIFSTOPPED(status));
+	assert_int_equal(registers_read(victim->tid, &victim->registers), 0);
+}
+
+static void end_victim(struct victim *victim)
+{
+	kill(victim->pid, SIGKILL);
+	/* The kernel does not report the process before its traced threads have been waited for. */
+	if (victim->tid != victim->pid)
+		assert_int_equal(waitpid(victim->tid, NULL, __WALL), victim->tid);
+	assert_int_equal(waitpid(victim->pid, NULL, 0), victim->pid);
+}
+
+/* The mapping that holds the address, from the red zone of the stack pointer `low` on. */
+static struct range find_mapping(const struct victim *victim, uint64_t address)
+{
+	char path[64], line[512];
+	struct range mapping;
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", victim->pid);
+	maps = fopen(path, "re");
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64, &mapping.start, &mapping.end) == 2 &&
+		    range_holds(mapping, address)) {
+			fclose(maps);
+			return mapping;
+		}
+	}
+	fail_msg("no mapping holds 0x%" PRIx64, address);
+	return (struct range){ 0 };
+}
+
+static void walk_on(struct victim *victim, struct range stack, struct unwind_trace *trace)
+{
+	struct unwind_start start = { .pc = registers_pc(&victim->registers), .stack = stack };
+
+	registers_dwarf(&victim->registers, start.registers);
+	memset(start.known, true, sizeof(start.known));
+	unwind_walk(modules, module_count, &arch_x86_64, &start, (struct unwind_memory){ read_victim, victim }, trace);
+}
+
+#endif
