@@ -2,8 +2,11 @@
  * Unwind tables from the memory of the process, for every image and for the slices of patches, whose new functions are on
  * stacks like any other.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "image/image.h"
 #include "live/survey.h"
 
 #define SECTION_MAX (256u << 20)	/* bytes of one .eh_frame; the largest browsers have 30 MB */
@@ -25,6 +28,28 @@ static const struct unwind_table *read_table(struct survey *survey, uint64_t sta
 	table->bytes = bytes;
 	table->table = unwind_table_build(&(struct eh_frame){ .data = bytes, .size = size, .address = start });
 	return table->table;
+}
+
+/*
+ * Where the program headers don't tell where .eh_frame is (static programs of glibc), the section headers of the file do.
+ * It counts only when it has the build-id that stands in memory, and only the place is taken from it, not the bytes.
+ */
+static const struct unwind_table *read_table_by_file(struct survey *survey, const struct mapped_image *mapped)
+{
+	const struct mapping *mapping = maps_find(&survey->maps, mapped->span.start);
+	const struct unwind_table *table = NULL;
+	struct image image = { 0 };
+	char path[96];
+
+	if (!mapping || !mapping->inode || !mapped->id.size)
+		return NULL;
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, survey->process->pid,
+		 mapping->range.start, mapping->range.end);
+	if (image_open(path, &image, NULL) == STATUS_OK && build_id_equal(&image.id, &mapped->id))
+		table = read_table(survey, image.eh_frame.address + mapped->bias,
+				   image.eh_frame.address + mapped->bias + image.eh_frame.size);
+	image_close(&image);
+	return table;
 }
 
 static int compare_modules(const void *one, const void *other)
@@ -49,7 +74,8 @@ void survey_unwind(struct survey *survey)
 {
 	for (size_t i = 0; i < survey->images.count; i++) {
 		const struct mapped_image *image = &survey->images.item[i];
-		const struct unwind_table *table = read_table(survey, image->eh_frame, image->eh_frame_end);
+		const struct unwind_table *table = image->eh_frame ?
+			read_table(survey, image->eh_frame, image->eh_frame_end) : read_table_by_file(survey, image);
 
 		for (size_t j = 0; j < image->code.count; j++)
 			*array_add(&survey->modules) =

@@ -5,7 +5,7 @@
 # shellcheck source=tests/live/victims.sh
 . "$top/tests/live/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 48
+plan 79
 
 # 12 results
 cycle() {	# NAME THREAD...
@@ -45,4 +45,64 @@ else
 		skip "static" "diff refuses: $(tail -n 1 "$scratch/output")"
 	done
 fi
+
+# The code is in a shared library.
+mkdir "$scratch/library" "$scratch/library/new"
+for folder in library library/new; do
+	[ "$folder" = library ] && version=1 || version=2
+	"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -pthread -Wl,--build-id -shared -fPIC -Wl,-soname,libvictim.so -DVERSION=$version \
+		-Dmain=victim_main -o "$scratch/$folder/libvictim.so" "$top/tests/live/victim.c" || exit 1
+done
+printf '%s\n' 'int victim_main(int, char **); int main(int argc, char **argv) { return victim_main(argc, argv); }' |
+	"${CC:-gcc}" -x c - -o "$scratch/library.1" -L"$scratch/library" -lvictim -Wl,-rpath,"$scratch/library" || exit 1
+limit 60 "$stent" diff "$scratch/library/libvictim.so" "$scratch/library/new/libvictim.so" -o "$scratch/library.stent" \
+	--name library || exit 1
+cycle library spin epoll
+
+# The first thread has ended, the others run on.
+victim_start "$scratch/plain.1" spin epoll leaderless
+verdict $? "without its first thread: starts"
+check "without its first thread: apply" apply plain
+check "without its first thread: runs the new version" runs_version 2
+check "without its first thread: status" is_in_state plain active
+check "without its first thread: revert" revert plain
+check "without its first thread: runs the old version" runs_version 1
+victim_stop
+
+# Memory that may be written must not become executable.
+if victim_start "$scratch/plain.1" hardened spin; then
+	check "hardened: apply" apply plain
+	check "hardened: runs the new version" runs_version 2
+	check "hardened: revert" revert plain
+	check "hardened: runs the old version" runs_version 1
+else
+	for what in apply "runs the new version" revert "runs the old version"; do
+		skip "hardened: $what" "the kernel has no PR_SET_MDWE"
+	done
+fi
+victim_stop
+
+# A process that is stopped stays stopped, in the new version.
+victim_start "$scratch/plain.1" spin epoll recv sigwait
+verdict $? "stopped: starts"
+is_stopped() {
+	grep -q '^State:.*T (stopped)' "/proc/$victim/status"
+}
+kill -STOP "$victim"
+check "stopped: is stopped" within 5 is_stopped
+check "stopped: apply" apply plain
+sleep 0.1
+check "stopped: is stopped as before" is_stopped
+kill -CONT "$victim"
+check "stopped: runs the new version" runs_version 2
+kill -STOP "$victim"
+within 5 is_stopped
+check "stopped: revert" revert plain
+sleep 0.1
+check "stopped: is stopped again" is_stopped
+kill -CONT "$victim"
+check "stopped: runs the old version" runs_version 1
+victim_stop
+verdict $? "stopped: ends by itself"
+
 exit "$((failures > 0))"
