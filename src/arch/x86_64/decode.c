@@ -229,7 +229,7 @@ bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct in
 {
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
-	const ZydisDecodedOperand *immediate = NULL;
+	bool has_immediate = false;
 	ZydisDecoderContext context;
 
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&x86_64_decoder, &context, code, size, &insn)) ||
@@ -239,16 +239,14 @@ bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct in
 	*out = (struct insn){ .length = insn.length };
 	out->kind = (uint8_t)x86_64_classify(&insn, operand);
 	for (unsigned i = 0; i < insn.operand_count; i++) {
-		if (operand[i].visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN)
-			continue;
 		if (operand[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
 		    (operand[i].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM ||
 		     operand[i].encoding == ZYDIS_OPERAND_ENCODING_DISP16_32_64))
 			collect_memory(&insn, &operand[i], address, out);
-		else if (operand[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && !immediate)
-			immediate = &operand[i];
+		else if (operand[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+			has_immediate = true;
 	}
-	if (immediate)
+	if (has_immediate)
 		collect_immediate(&insn, address, out);
 	out->clobbers = out->kind == INSN_NOP ? 0 : collect_clobbers(&insn, operand);
 	return true;
