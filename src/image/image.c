@@ -283,6 +283,7 @@ static void add_section(struct image *image, const GElf_Shdr *header, const char
 		.data = bits ? image->file + header->sh_offset : NULL,
 		.execute = header->sh_flags & SHF_EXECINSTR,
 		.write = header->sh_flags & SHF_WRITE,
+		.thread_local = header->sh_flags & SHF_TLS,
 		.relro = span.start >= relro->start && span.end <= relro->end,
 	};
 	if (bits && strcmp(name, ".eh_frame") == 0)

@@ -24,6 +24,7 @@ struct section {
 	struct range span;
 	const uint8_t *data;	/* span bytes in the file's view; NULL for SHT_NOBITS */
 	bool execute, write;
+	bool thread_local;	/* initial values of thread-local variables */
 	bool relro;		/* written by the dynamic linker only (inside PT_GNU_RELRO) */
 };
 

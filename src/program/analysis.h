@@ -13,6 +13,9 @@ void data_refs_find(struct program *program);
 /* refs, and hash, decoded and indirect_jump of every range. Ranges without an FDE are cut at addresses referred to. */
 void references_find(struct program *program);
 
+/* boundaries. */
+void boundaries_find(struct program *program);
+
 /* functions: join cold parts to their parents. */
 void functions_join(struct program *program);
 
@@ -21,8 +24,5 @@ void functions_name(struct program *program);
 
 /* function.startup. */
 void functions_find_startup(struct program *program);
-
-/* boundaries. */
-void boundaries_find(struct program *program);
 
 #endif

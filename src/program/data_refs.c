@@ -18,7 +18,13 @@ static void add_relocations(struct program *program)
 			ref->target = (uint64_t)relocation->addend;
 		else if ((kind == RELOC_ADDRESS || kind == RELOC_SLOT) && relocation->value)
 			ref->target = relocation->value + (uint64_t)relocation->addend;
+		if (kind == RELOC_TLS_MODULE && !relocation->symbol) {
+			const uint8_t *offset = image_bytes(image, relocation->where + 8, 8);
+
+			ref->addend = offset ? (int64_t)load64(offset) : -1;
+		}
 		ref->symbol = relocation->symbol;
+		ref->version = relocation->version;
 	}
 }
 
@@ -80,7 +86,8 @@ void boundaries_find(struct program *program)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < program->refs.count; i++)
-		add_boundary(program, program->refs.item[i].target);
+		if (program->refs.item[i].kind != REF_LOAD || !program->refs.item[i].access)
+			add_boundary(program, program->refs.item[i].target);
 	for (size_t i = 0; i < program->data_refs.count; i++)
 		add_boundary(program, program->data_refs.item[i].target);
 	for (size_t i = 0; i < image->symbols.count; i++)

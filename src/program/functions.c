@@ -7,6 +7,7 @@
  *  - a jump between them leads elsewhere than to a start (only parts of one function do that), or
  *  - a jump leads to its start and its FDE begins with a frame already built, or
  *  - nothing but jumps of one single function leads to it.
+ * Entries of jump tables are jumps.
  * The last rule also joins a static function that is only ever tail-called from one place. That is
  * harmless: it makes the parent larger, never smaller.
  */
@@ -42,6 +43,53 @@ static void join(struct joining *joining, uint32_t from, uint32_t to)
 	joining->parent[root(joining, to)] = root(joining, from);
 }
 
+/* A jump from `from` to the address. */
+static void follow_jump(struct joining *joining, uint32_t from, uint64_t address)
+{
+	const struct program *program = joining->program;
+	uint32_t to = range_index(program, address);
+	const struct code_range *target;
+
+	if (to == NO_FUNCTION || to == from)
+		return;
+	target = &program->ranges.item[to];
+	/* Text without FDEs is cut at every target, so a start means nothing there. */
+	if (program->ranges.item[from].covered && target->covered && (address != target->span.start || target->cold_start))
+		join(joining, from, to);
+	else if (joining->jumper[to] == NO_FUNCTION || root(joining, joining->jumper[to]) == root(joining, from))
+		joining->jumper[to] = from;
+	else
+		joining->foreign[to] = true;
+}
+
+/*
+ * Entries of what may be a jump table at the address: 32-bit offsets from its start, as long as they lead into code, or
+ * guessed pointers. A table read too far joins too much, which is harmless.
+ */
+static void follow_table(struct joining *joining, uint32_t from, uint64_t table)
+{
+	const struct program *program = joining->program;
+	const struct section *section = image_section(program->image, table);
+	uint64_t end;
+
+	if (!section || section->execute || section->write || !section->data)
+		return;
+	end = program_item_end(program, table);
+	for (uint64_t at = table; at + 4 <= end && at + 4 <= section->span.end; at += 4) {
+		uint64_t target = table + (uint64_t)(int64_t)(int32_t)load32(section->data + (at - section->span.start));
+
+		if (!program_range(program, target))
+			break;
+		follow_jump(joining, from, target);
+	}
+	for (size_t i = program_data_ref_index(program, table); i < program->data_refs.count && program->data_refs.item[i].where < end; i++) {
+		uint32_t to = range_index(program, program->data_refs.item[i].target);
+
+		if (to != NO_FUNCTION && program->ranges.item[to].span.start != program->data_refs.item[i].target)
+			follow_jump(joining, from, program->data_refs.item[i].target);
+	}
+}
+
 static void join_jumps(struct joining *joining)
 {
 	const struct program *program = joining->program;
@@ -53,21 +101,12 @@ static void join_jumps(struct joining *joining)
 			const struct code_ref *ref = &program->refs.item[range->first_ref + i];
 			uint32_t to = range_index(program, ref->target);
 
-			if (to == NO_FUNCTION || to == from)
-				continue;
-			if (ref->kind != REF_BRANCH || ref->insn_kind == INSN_CALL) {
+			if (ref->kind == REF_BRANCH && ref->insn_kind != INSN_CALL)
+				follow_jump(joining, from, ref->target);
+			else if (to != NO_FUNCTION && to != from)
 				joining->foreign[to] = true;
-				continue;
-			}
-
-			const struct code_range *target = &program->ranges.item[to];
-			/* Text without FDEs is cut at every target, so a start means nothing there. */
-			if (range->covered && target->covered && (ref->target != target->span.start || target->cold_start))
-				join(joining, from, to);
-			else if (joining->jumper[to] == NO_FUNCTION || root(joining, joining->jumper[to]) == root(joining, from))
-				joining->jumper[to] = from;
-			else
-				joining->foreign[to] = true;
+			else if (range->indirect_jump && to == NO_FUNCTION)
+				follow_table(joining, from, ref->target);
 		}
 	}
 }

@@ -15,10 +15,10 @@ enum status program_load(struct image *image, struct program *program, struct er
 		return refuse(error, "%s: its .eh_frame describes no code", image->name);
 	data_refs_find(program);
 	references_find(program);
+	boundaries_find(program);
 	functions_join(program);
 	functions_name(program);
 	functions_find_startup(program);
-	boundaries_find(program);
 	return STATUS_OK;
 }
 

@@ -53,8 +53,8 @@ struct function {
 struct data_ref {
 	uint64_t where;
 	uint64_t target;	/* address in this image; 0 for a symbol of another one */
-	const char *symbol;	/* of another image, or NULL */
-	int64_t addend;		/* to the symbol */
+	const char *symbol, *version;	/* as in the relocation, or NULL */
+	int64_t addend;		/* to the symbol; of RELOC_TLS_MODULE without a symbol: the offset that stands behind it */
 	uint8_t kind;		/* enum reloc_kind */
 	bool guessed;
 };
@@ -65,8 +65,9 @@ struct program {
 	ARRAY(struct function) functions;	/* sorted by entry */
 	ARRAY(struct code_ref) refs;		/* sorted by where */
 	ARRAY(struct data_ref) data_refs;	/* sorted by where */
-	ARRAY(uint64_t) boundaries;		/* sorted: every address in data that something refers to, section
-						 * starts and ends: where one data item ends, another begins */
+	ARRAY(uint64_t) boundaries;		/* sorted: where data items begin: addresses in data that are taken, or
+						 * named, section starts and ends. A load from a fixed place inside a table
+						 * cuts no item in two, so addresses that are only loaded from do not count */
 };
 
 /* Analyse an open image, which must outlive the program. STATUS_ERROR or STATUS_REFUSED with a reason; program_free() in any case. */

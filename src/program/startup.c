@@ -39,6 +39,24 @@ static bool holds_constructors(const struct section *section)
 	       strcmp(section->name, ".ctors") == 0;
 }
 
+/* What other code calls as well (a constructor that is also a function) runs again. */
+static void unmark_called(struct program *program)
+{
+	for (uint32_t i = 0; i < program->ranges.count; i++) {
+		const struct code_range *range = &program->ranges.item[i];
+
+		if (program->functions.item[range->function].startup)
+			continue;
+		for (uint32_t k = 0; k < range->ref_count; k++) {
+			uint64_t target = program->refs.item[range->first_ref + k].target;
+			uint32_t callee = program_function(program, target);
+
+			if (callee != NO_FUNCTION && program->functions.item[callee].entry == target)
+				program->functions.item[callee].startup = false;
+		}
+	}
+}
+
 void functions_find_startup(struct program *program)
 {
 	const struct image *image = program->image;
@@ -69,4 +87,5 @@ void functions_find_startup(struct program *program)
 	for (size_t i = 0; i < program->functions.count; i++)
 		if (!image->library && program->functions.item[i].name && strcmp(program->functions.item[i].name, "main") == 0)
 			program->functions.item[i].startup = true;
+	unmark_called(program);
 }
