@@ -5,8 +5,6 @@
 
 #include "diff/comparison.h"
 
-#define ROUNDS_MAX 64
-
 static enum difference function_difference(struct comparison *comparison, uint32_t old)
 {
 	struct ref_pair pair = { 0 };
@@ -30,7 +28,7 @@ void changes_find(struct comparison *comparison)
 
 	for (uint32_t f = 0; f < comparison->old.functions.count; f++)
 		comparison->changed[f] = comparison->new_of[f] != NO_FUNCTION && !comparison->alike[f];
-	for (int round = 0; again && round < ROUNDS_MAX; round++) {
+	while (again) {
 		again = false;
 		match_data(comparison);
 		for (uint32_t f = 0; f < comparison->old.functions.count; f++)
@@ -134,7 +132,7 @@ static void check_section(struct data_check *check, const struct section *sectio
 	const struct section *other = image_section_named(check->comparison->new.image, section->name);
 	uint64_t where = section->span.start;
 
-	if (!other || other->relro || !other->write) {
+	if (!other || (!section->thread_local && (other->relro || !other->write))) {
 		check->status = refuse(check->error, "%s: its section of variables %s has no counterpart in the new build",
 				       check->comparison->old.image->name, section->name);
 		return;
@@ -156,7 +154,7 @@ enum status changes_check_data(struct comparison *comparison, struct patch *patc
 	for (size_t i = 0; i < old->sections.count; i++) {
 		const struct section *section = &old->sections.item[i];
 
-		if (section->write && !section->relro && !section_is_slots(section))
+		if (section->thread_local || (section->write && !section->relro && !section_is_slots(section)))
 			check_section(&check, section);
 	}
 	return check.status;

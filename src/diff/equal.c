@@ -15,7 +15,7 @@ bool section_is_slots(const struct section *section)
 
 bool section_is_constant(const struct section *section)
 {
-	return !section->execute && section->data && (!section->write || section->relro);
+	return !section->execute && !section->thread_local && section->data && (!section->write || section->relro);
 }
 
 /* Bytes of the UTF-8 sequence (RFC 3629) at the start of [at, end) that a text may contain; 0 for none. */
@@ -63,6 +63,16 @@ static bool same_place(const struct comparison *comparison, uint32_t f, uint64_t
 	return false;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_symbol(const char *a, const char *version_a, const char *b, const char *version_b)
+{
+	return same_text(a, b) && same_text(version_a, version_b);
+}
+
 /* Stubs lead to the same if their slots get the address of the same symbol, of matched functions, or of what matched
  * resolvers choose. */
 static bool same_stub(const struct comparison *comparison, const struct relocation *x, const struct relocation *y)
@@ -73,7 +83,7 @@ static bool same_stub(const struct comparison *comparison, const struct relocati
 	if (x->type != y->type || !x->symbol != !y->symbol)
 		return false;
 	if (x->symbol)
-		return strcmp(x->symbol, y->symbol) == 0 && x->addend == y->addend;
+		return same_symbol(x->symbol, x->version, y->symbol, y->version) && x->addend == y->addend;
 	f = program_function(&comparison->old, (uint64_t)x->addend);
 	g = program_function(&comparison->new, (uint64_t)y->addend);
 	if (x->addend == y->addend && !x->type)
@@ -103,28 +113,53 @@ enum difference pointers_compare(struct comparison *comparison, const struct dat
 {
 	if (x->kind != y->kind || !x->target != !y->target)
 		return DIFFERENT_CONSTANT;
-	if (!x->target) {
-		bool named = x->symbol && y->symbol;
-
-		if (named ? strcmp(x->symbol, y->symbol) != 0 : x->symbol != y->symbol)
-			return DIFFERENT_CALLEE;
+	/* A name says which of several equal things is meant. */
+	if (!same_symbol(x->symbol, x->version, y->symbol, y->version))
+		return DIFFERENT_CALLEE;
+	if (!x->target)
 		return x->addend == y->addend ? SAME : DIFFERENT_CONSTANT;
-	}
 	return references_compare(comparison, x->target, y->target, REF_ADDRESS, 0);
 }
 
-/* A table of 32-bit offsets from its own start: to places in code (switch) or to constants. */
-static bool same_offset_entry(struct comparison *comparison, uint64_t old_base, const uint8_t *x, uint64_t new_base, const uint8_t *y)
+static uint64_t offset_target(uint64_t base, const uint8_t *word)
 {
-	uint64_t old_target = old_base + (uint64_t)(int64_t)(int32_t)load32(x);
-	uint64_t new_target = new_base + (uint64_t)(int64_t)(int32_t)load32(y);
+	return base + (uint64_t)(int64_t)(int32_t)load32(word);
+}
 
-	if (program_range(&comparison->old, old_target) && program_range(&comparison->new, new_target))
-		return compare_code(comparison, old_target, new_target) == SAME;
+static bool jumps_by_table(const struct program *program, uint64_t address)
+{
+	uint32_t index = program_function(program, address);
+	const struct function *function = index != NO_FUNCTION ? &program->functions.item[index] : NULL;
 
-	const char *a = text_at(comparison->old.image, old_target), *b = text_at(comparison->new.image, new_target);
+	for (size_t i = 0; function && i < function->parts.count; i++)
+		if (program->ranges.item[function->parts.item[i]].indirect_jump)
+			return true;
+	return false;
+}
 
-	return a && b && strcmp(a, b) == 0;
+/* An entry of a jump table: a 32-bit offset from the table's start to a place in a function that jumps by one. */
+static bool same_jump_entry(struct comparison *comparison, uint64_t old_base, const uint8_t *x, uint64_t new_base, const uint8_t *y)
+{
+	uint64_t old_target = offset_target(old_base, x), new_target = offset_target(new_base, y);
+
+	return jumps_by_table(&comparison->old, old_target) && jumps_by_table(&comparison->new, new_target) &&
+	       compare_code(comparison, old_target, new_target) == SAME;
+}
+
+/* clang makes tables of texts of 32-bit offsets from the table's start. Taken for one only if every word is such an offset. */
+static bool same_text_table(const struct comparison *comparison, uint64_t old_base, const uint8_t *x, uint64_t new_base, const uint8_t *y,
+			    uint64_t size)
+{
+	if (size < 8 || size % 4)
+		return false;
+	for (uint64_t at = 0; at < size; at += 4) {
+		uint64_t old_target = offset_target(old_base, x + at), new_target = offset_target(new_base, y + at);
+		const char *a = text_at(comparison->old.image, old_target), *b = text_at(comparison->new.image, new_target);
+
+		if (!a || !b || a[-1] || b[-1] || strcmp(a, b) != 0 || old_target - old_base < size || new_target - new_base < size)
+			return false;
+	}
+	return true;
 }
 
 static const uint8_t *section_bytes(const struct image *image, uint64_t address)
@@ -155,7 +190,7 @@ static enum difference compare_content(struct comparison *comparison, uint64_t o
 			at += 8;
 		} else if (x[at] == y[at] && !(pointer_old && !a->guessed) && !(pointer_new && !b->guessed)) {
 			at++;
-		} else if ((at & ~UINT64_C(3)) + 4 <= size && same_offset_entry(comparison, old_address, x + (at & ~UINT64_C(3)),
+		} else if ((at & ~UINT64_C(3)) + 4 <= size && same_jump_entry(comparison, old_address, x + (at & ~UINT64_C(3)),
 										 new_address, y + (at & ~UINT64_C(3)))) {
 			at = (at & ~UINT64_C(3)) + 4;
 		} else {
@@ -169,14 +204,36 @@ static enum difference compare_content(struct comparison *comparison, uint64_t o
 	return SAME;
 }
 
-static uint64_t zeros_behind(const struct image *image, uint64_t address)
+#define TEXT_SURE 4	/* so many characters in a row are hardly numbers */
+#define PADDING_MAX 32	/* alignment of constants */
+
+/* First byte that is not zero at or behind the address; the section's end when there is none. */
+static uint64_t behind_zeros(const struct image *image, uint64_t address)
 {
 	const struct section *section = image_section(image, address);
-	uint64_t count = 0;
 
-	while (section && address + count < section->span.end && !section->data[address + count - section->span.start])
-		count++;
-	return count;
+	while (section && address < section->span.end && !section->data[address - section->span.start])
+		address++;
+	return address;
+}
+
+/*
+ * Behind a text, zeros may fill the space up to an aligned item that nothing refers to. If the two texts lie differently to that
+ * alignment, there are more zeros in one build than in the other. The same item follows if it is the same from its start on.
+ */
+static bool same_behind_padding(struct comparison *comparison, uint64_t old_address, uint64_t new_address, uint64_t old_end, uint64_t new_end)
+{
+	for (uint64_t unit = 8; unit <= PADDING_MAX; unit *= 2) {
+		uint64_t x = (old_address + unit - 1) & ~(unit - 1), y = (new_address + unit - 1) & ~(unit - 1), size;
+
+		if ((old_address ^ new_address) % unit == 0 || behind_zeros(comparison->old.image, old_address) < x ||
+		    behind_zeros(comparison->new.image, new_address) < y)
+			continue;
+		size = old_end - x < new_end - y ? old_end - x : new_end - y;
+		if (x >= old_end || y >= new_end || compare_content(comparison, x, y, 0, size) == SAME)
+			return true;
+	}
+	return false;
 }
 
 /* The empty text: linkers let it be the end of another one. */
@@ -185,7 +242,12 @@ static bool is_empty_text(const struct image *image, uint64_t address)
 	const struct section *section = image_section(image, address);
 	const uint8_t *byte = section->data + (address - section->span.start);
 
-	return !section->write && address > section->span.start && !byte[0] && text_sequence(byte - 1, byte) == 1 && byte[-1];
+	if (section->write || address < section->span.start + TEXT_SURE || byte[0])
+		return false;
+	for (int i = 1; i <= TEXT_SURE; i++)
+		if (byte[-i] < 0x20 || byte[-i] > 0x7e)
+			return false;
+	return true;
 }
 
 static enum difference compare_items(struct comparison *comparison, uint64_t old_address, uint64_t new_address, uint64_t access)
@@ -195,6 +257,7 @@ static enum difference compare_items(struct comparison *comparison, uint64_t old
 	uint64_t old_size = program_item_end(&comparison->old, old_address) - old_address;
 	uint64_t new_size = program_item_end(&comparison->new, new_address) - new_address;
 	uint64_t size = old_size < new_size ? old_size : new_size, done = 0;
+	bool text = false;
 	const char *old_text = text_at(comparison->old.image, old_address), *new_text = text_at(comparison->new.image, new_address);
 
 	if (access) {
@@ -202,19 +265,27 @@ static enum difference compare_items(struct comparison *comparison, uint64_t old
 		if (access > a->span.end - old_address || access > b->span.end - new_address)
 			return DIFFERENT_CONSTANT;
 	} else if (old_text && new_text && strcmp(old_text, new_text) == 0) {
-		/* The linker shares the tails of strings, so a boundary may lie inside of one. What follows belongs to the same
-		 * item (a table of fixed-size texts) only if as many zeros follow; else the zeros are padding. */
+		/* The linker shares the tails of strings, so a boundary may lie inside of one. */
 		done = strlen(old_text) + 1;
-		if (zeros_behind(comparison->old.image, old_address + done) != zeros_behind(comparison->new.image, new_address + done))
+		text = true;
+		if (done > TEXT_SURE && same_behind_padding(comparison, old_address + done, new_address + done, old_address + old_size, new_address + new_size))
 			return SAME;
 	} else if (is_empty_text(comparison->old.image, old_address) && is_empty_text(comparison->new.image, new_address)) {
 		return SAME;
 	}
+	/* What one build has more must be padding: a table may have grown. */
+	if (!access && !text && old_size != new_size &&
+	    (behind_zeros(comparison->old.image, old_address + size) < old_address + old_size ||
+	     behind_zeros(comparison->new.image, new_address + size) < new_address + new_size))
+		return old_text && new_text ? DIFFERENT_STRING : DIFFERENT_CONSTANT;
 	if (done >= size)
 		return SAME;
 
 	enum difference difference = compare_content(comparison, old_address, new_address, done, size);
 
+	if (difference && !access && same_text_table(comparison, old_address, section_bytes(comparison->old.image, old_address), new_address,
+						     section_bytes(comparison->new.image, new_address), size))
+		return SAME;
 	return difference && old_text && new_text && !done ? DIFFERENT_STRING : difference;
 }
 
@@ -238,14 +309,33 @@ static enum difference compare_slots(struct comparison *comparison, uint64_t old
 {
 	const struct data_ref *x = program_data_ref(&comparison->old, old_target), *y = program_data_ref(&comparison->new, new_target);
 
+	/* Without relocations, what the file has there is what it is. */
 	if (!x || !y)
-		return x || y ? DIFFERENT_CALLEE : SAME;
+		return !x && !y && compare_items(comparison, old_target, new_target, 8) == SAME ? SAME : DIFFERENT_CALLEE;
 	return pointers_compare(comparison, x, y) ? DIFFERENT_CALLEE : SAME;
 }
 
 static bool section_is_unwind(const struct section *section)
 {
 	return section && strncmp(section->name, ".eh_frame", 9) == 0;
+}
+
+/* Where a section ends in a gap in one build, another may begin in the other. Both inside of the gap to the next one. */
+static bool same_section_end(const struct comparison *comparison, uint64_t old_target, uint64_t new_target)
+{
+	const struct image *old = comparison->old.image, *new = comparison->new.image;
+
+	if (image_section(old, old_target) && image_section(new, new_target))
+		return false;
+	for (size_t i = 0; i < old->sections.count; i++) {
+		const struct section *section = &old->sections.item[i];
+		const struct section *other = section->span.end <= old_target && old_target - section->span.end < PADDING_MAX
+						      ? image_section_named(new, section->name) : NULL;
+
+		if (other && other->span.end <= new_target && new_target - other->span.end < PADDING_MAX)
+			return true;
+	}
+	return false;
 }
 
 enum difference references_compare(struct comparison *comparison, uint64_t old_target, uint64_t new_target, uint8_t kind, uint8_t access)
@@ -259,8 +349,10 @@ enum difference references_compare(struct comparison *comparison, uint64_t old_t
 	if (section_is_unwind(a) && section_is_unwind(b))
 		return SAME;
 
+	if (same_section_end(comparison, old_target, new_target))
+		return SAME;
 	if (!a || !b) {
-		/* The ends of sections, the ELF header, null of a weak symbol: compared by place. */
+		/* The ELF header, null of a weak symbol: compared by place. */
 		if (variable_in_new(comparison, old_target, &mapped))
 			return mapped == new_target ? SAME : DIFFERENT_VARIABLE;
 		return a == b && old_target - comparison->old.image->span.start == new_target - comparison->new.image->span.start

@@ -48,8 +48,9 @@ static void unmark_called(struct program *program)
 		if (program->functions.item[range->function].startup)
 			continue;
 		for (uint32_t k = 0; k < range->ref_count; k++) {
-			uint64_t target = program->refs.item[range->first_ref + k].target;
-			uint32_t callee = program_function(program, target);
+			const struct code_ref *ref = &program->refs.item[range->first_ref + k];
+			uint64_t target = ref->target;
+			uint32_t callee = ref->insn_kind == INSN_CALL ? program_function(program, target) : NO_FUNCTION;
 
 			if (callee != NO_FUNCTION && program->functions.item[callee].entry == target)
 				program->functions.item[callee].startup = false;
