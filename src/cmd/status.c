@@ -24,6 +24,7 @@ static const char usage[] =
 	"  prepared    written, but nothing leads there: a stent that works on it now, or that was killed.\n"
 	"  installing  the same, between the versions: every call leads to the old code, or every one to the\n"
 	"  reverting   new. 'stent revert', or the next 'stent apply', puts these three right.\n"
+	"  lost        the program has unmapped the library that was patched\n"
 	"\n"
 	"Exit codes: 0 done (also when there is no patch); 1 there is no such process, or no permission;\n"
 	"2 the process can't have patches: it is of another machine, of the kernel, or stent itself.\n";
@@ -59,8 +60,8 @@ static void print_ledger(const struct ledger *ledger)
 	char id[2 * BUILD_ID_MAX + 5], moment[64];
 
 	format_time(ledger->applied, moment, sizeof(moment));
-	printf("%s: %s%s\n", ledger->name, ledger_state_name(ledger->state),
-	       ledger->state == LEDGER_REVERTED ? ", memory kept" : "");
+	printf("%s: %s%s\n", ledger->name, ledger_condition(ledger),
+	       ledger->state == LEDGER_REVERTED || ledger->lost ? ", memory kept" : "");
 	if (*ledger->description)
 		printf("  %s\n", ledger->description);
 	printf("  image      %s, build-id %s\n", ledger->image, build_id_text(&ledger->old_id, id));
@@ -89,7 +90,7 @@ static json_t *ledger_object(const struct ledger *ledger)
 	char id[2 * BUILD_ID_MAX + 5];
 
 	json_object_set_new(object, "name", json_string(ledger->name));
-	json_object_set_new(object, "state", json_string(ledger_state_name(ledger->state)));
+	json_object_set_new(object, "state", json_string(ledger_condition(ledger)));
 	json_object_set_new(object, "description", json_string(ledger->description));
 	json_object_set_new(object, "image", json_string(ledger->image));
 	json_object_set_new(object, "old_build_id", json_string(build_id_text(&ledger->old_id, id)));

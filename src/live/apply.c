@@ -79,6 +79,8 @@ static enum status settle_ledgers(struct survey *survey, const struct patch *pat
 
 		if (ledger->bias != image->bias || !build_id_equal(&ledger->old_id, &patch->old_id))
 			continue;
+		if (ledger->lost)	/* what it was in has gone; its memory stays */
+			continue;
 		if (ledger->state == LEDGER_ACTIVE && ledger->digest == digest)
 			return error_add(error, STATUS_NOTHING, "process %d (%s): patch %s is applied already",
 					 process->pid, process->comm, ledger->name);

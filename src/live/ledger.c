@@ -245,6 +245,7 @@ void ledger_copy(const struct ledger *from, struct ledger *to)
 	if (!ledger_decode(bytes, size, to, &why))
 		abort();	/* our own bytes, a moment old */
 	free(bytes);
+	to->lost = from->lost;
 }
 
 const char *ledger_state_name(enum ledger_state state)
@@ -262,6 +263,11 @@ const char *ledger_state_name(enum ledger_state state)
 		return "reverted";
 	}
 	return "?";
+}
+
+const char *ledger_condition(const struct ledger *ledger)
+{
+	return ledger->lost ? "lost" : ledger_state_name(ledger->state);
 }
 
 size_t ledger_redirected(const struct ledger *ledger)

@@ -55,6 +55,8 @@ struct ledger_part {
 
 struct ledger {
 	enum ledger_state state;
+	bool lost;		/* found in a process that has unmapped the image since, or mapped it anew: nothing leads to
+				 * the new code any more, whatever the state says. Not part of the bytes. */
 	char *name, *description, *tool, *image, *old_version, *new_version;
 	uint64_t digest;	/* of the patch's contents */
 	uint64_t applied;	/* seconds since 1970 */
@@ -77,6 +79,9 @@ struct ledger {
 #define LEDGER_SIZE_MAX (16u << 20)
 
 const char *ledger_state_name(enum ledger_state state);
+
+/* The state, or "lost". */
+const char *ledger_condition(const struct ledger *ledger);
 size_t ledger_redirected(const struct ledger *ledger);
 
 /* Bytes of a ledger, padded to whole pages; free() it. */
@@ -102,7 +107,8 @@ struct ledgers {
 	size_t count, room;
 };
 
-/* All ledgers in a process. Damaged ones are left out, and *damaged counts them. Free with ledgers_free(). */
+/* All ledgers in a process, lost ones marked. Damaged ones are left out, and *damaged counts them. Free with
+ * ledgers_free(). */
 void ledgers_read(const struct process *process, const struct maps *maps, struct ledgers *ledgers, size_t *damaged);
 void ledgers_free(struct ledgers *ledgers);
 

@@ -33,14 +33,34 @@ static bool executable(const struct maps *maps, uint64_t start, uint64_t size)
 	return mapping && mapping->execute && !mapping->shared && inside(mapping->range, start, size);
 }
 
-static bool check_function(const struct ledger *ledger, const struct maps *maps, const struct ledger_function *function)
+static bool check_function(const struct ledger *ledger, const struct ledger_function *function)
 {
 	if (!function->redirected)
 		return true;
-	return function->size && executable(maps, function->site, function->size) &&
+	return function->size && function->site <= UINT64_MAX - function->size &&
 	       !range_holds(ledger->region, function->site) && range_holds(ledger->code, function->stub) &&
 	       range_holds(ledger->code, function->copy) &&
 	       in_part(ledger, function->new_entry, 1, SEGMENT_READ | SEGMENT_EXECUTE);
+}
+
+/*
+ * True when a patch in force has lost its functions: the image was unmapped (dlclose), or an untouched copy of it is in its
+ * place. One entry that is still redirected is enough to say no.
+ */
+static bool is_lost(const struct process *process, const struct maps *maps, const struct ledger *ledger)
+{
+	if (ledger->state != LEDGER_ACTIVE)
+		return false;
+	for (size_t i = 0; i < ledger->functions.count; i++) {
+		const struct ledger_function *function = &ledger->functions.item[i];
+		uint8_t bytes[ARCH_ENTRY_MAX];
+
+		if (function->redirected && executable(maps, function->site, function->size) &&
+		    process_read(process, function->site, bytes, function->size) &&
+		    memcmp(bytes, function->original, function->size) != 0)
+			return false;
+	}
+	return true;
 }
 
 static bool check_ledger(const struct ledger *ledger, const struct maps *maps, uint64_t address)
@@ -71,7 +91,7 @@ static bool check_ledger(const struct ledger *ledger, const struct maps *maps, u
 	    !range_inside(ledger->code, (struct range){ ledger->switches, ledger->switches }))
 		return false;
 	for (size_t i = 0; i < ledger->functions.count; i++)
-		if (!check_function(ledger, maps, &ledger->functions.item[i]))
+		if (!check_function(ledger, &ledger->functions.item[i]))
 			return false;
 	return true;
 }
@@ -105,6 +125,7 @@ void ledgers_read(const struct process *process, const struct maps *maps, struct
 		bytes = memory_zeroed(size, 1);
 		if (process_read(process, mapping->range.start, bytes, size) &&
 		    ledger_decode(bytes, size, &ledger, &why) && check_ledger(&ledger, maps, mapping->range.start)) {
+			ledger.lost = is_lost(process, maps, &ledger);
 			*array_add(ledgers) = ledger;
 		} else {
 			ledger_free(&ledger);

@@ -13,7 +13,7 @@ static enum status not_there(const struct survey *survey, const char *name, stru
 	refuse(error, "process %d (%s) holds no patch named %s", process->pid, process->comm, name);
 	for (size_t i = 0; i < survey->ledgers.count; i++)
 		refuse(error, "process %d (%s) holds patch %s (%s)", process->pid, process->comm,
-		       survey->ledgers.item[i].name, ledger_state_name(survey->ledgers.item[i].state));
+		       survey->ledgers.item[i].name, ledger_condition(&survey->ledgers.item[i]));
 	if (survey->damaged)
 		refuse(error, "process %d (%s) holds the ledger of a patch that can't be read", process->pid,
 		       process->comm);
@@ -28,7 +28,7 @@ static const struct ledger *find_ledger(const struct survey *survey, const char 
 	for (size_t i = 0; i < survey->ledgers.count; i++) {
 		const struct ledger *ledger = &survey->ledgers.item[i];
 
-		if (!strcmp(ledger->name, name) && (!found || found->state == LEDGER_REVERTED))
+		if (!strcmp(ledger->name, name) && (!found || found->lost || found->state == LEDGER_REVERTED))
 			found = ledger;
 	}
 	return found;
@@ -44,6 +44,9 @@ static enum status revert_ledger(struct survey *survey, const struct ledger *fou
 	if (found->state == LEDGER_REVERTED)
 		return error_add(error, STATUS_NOTHING, "process %d (%s): patch %s is reverted already", process->pid,
 				 process->comm, found->name);
+	if (found->lost)
+		return error_add(error, STATUS_NOTHING, "process %d (%s): patch %s is gone, together with the mapping of %s "
+				 "that it was in", process->pid, process->comm, found->name, found->image);
 	/* Nothing ever led to a region that was only prepared. */
 	if (found->state == LEDGER_PREPARED)
 		return install_remove(survey, found->region, error);

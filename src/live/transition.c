@@ -11,10 +11,10 @@
  */
 #include "live/transition.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "live/blockers.h"
 #include "live/digest.h"
 #include "live/stacks.h"
 #include "live/versions.h"
@@ -31,13 +31,6 @@
 #define FOLLOW_FIRST 10u	/* milliseconds that threads in the way are followed, doubled each time up to */
 #define FOLLOW_LONGEST 80u
 
-/* Where a thread in the way sleeps, to see without a stop whether it has moved. */
-struct sleeper {
-	pid_t tid;
-	bool asleep;
-	uint64_t switches, stack, pc;
-};
-
 struct transition {
 	struct survey *survey;
 	struct ledger *ledger;
@@ -46,8 +39,7 @@ struct transition {
 	struct stack_check check;
 	struct threads threads;
 	struct remote_leftovers leftovers;	/* stubs of killed patchers, to be removed when all stands still */
-	ARRAY(struct live_blocker) blockers;	/* of the last try */
-	ARRAY(struct sleeper) sleepers;		/* the blockers a while after it */
+	struct blockers blockers;		/* of the last try */
 };
 
 static void prepare_check(struct transition *transition)
@@ -76,19 +68,6 @@ static void prepare_check(struct transition *transition)
 	stack_check_ready(check);
 }
 
-static void add_blocker(struct transition *transition, pid_t tid, const char *text)
-{
-	struct live_blocker *blocker = array_add(&transition->blockers);
-	struct task task;
-
-	*blocker = (struct live_blocker){ .tid = tid, .times = 1 };
-	snprintf(blocker->text, sizeof(blocker->text), "%s", text);
-	if (process_task(transition->survey->process, tid, &task))
-		memcpy(blocker->comm, task.comm, sizeof(blocker->comm));
-	else
-		process_comm_of(tid, blocker->comm);
-}
-
 /* Threads that would not stop. */
 static void note_running(struct transition *transition)
 {
@@ -101,9 +80,9 @@ static void note_running(struct transition *transition)
 		if (thread->state != THREAD_RUNNING)
 			continue;
 		if (process_task_call(process, thread->tid, &call) && call.blocked && registers_call_spawns(call.number))
-			add_blocker(transition, thread->tid, "waits for a child that runs in the same memory (vfork)");
+			blockers_add(&transition->blockers, process, thread->tid, "waits for a child that runs in the same memory (vfork)");
 		else
-			add_blocker(transition, thread->tid, "does not stop");
+			blockers_add(&transition->blockers, process, thread->tid, "does not stop");
 	}
 }
 
@@ -126,7 +105,7 @@ static bool check_threads(struct transition *transition, const struct stack_chec
 		transition->report->threads++;
 		transition->report->walked += result.walked;
 		if (result.verdict != STACK_FREE)
-			add_blocker(transition, thread->tid, result.text);
+			blockers_add(&transition->blockers, transition->survey->process, thread->tid, result.text);
 	}
 	return free_all;
 }
@@ -182,24 +161,6 @@ static enum status try_switch(struct transition *transition, struct error *error
 	return status;
 }
 
-/* For the report: how often each thread was in the way, and of what last. */
-static void count_blockers(struct transition *transition)
-{
-	for (size_t i = 0; i < transition->blockers.count; i++) {
-		const struct live_blocker *blocker = &transition->blockers.item[i];
-		struct live_blocker *known = NULL;
-
-		for (size_t j = 0; j < transition->report->blockers.count && !known; j++)
-			if (transition->report->blockers.item[j].tid == blocker->tid &&
-			    !strcmp(transition->report->blockers.item[j].text, blocker->text))
-				known = &transition->report->blockers.item[j];
-		if (known)
-			known->times++;
-		else
-			*array_add(&transition->report->blockers) = *blocker;
-	}
-}
-
 static void count_pause(struct live_report *report, uint64_t pause)
 {
 	report->paused += pause;
@@ -212,7 +173,7 @@ static enum status stop_and_switch(struct transition *transition, unsigned int m
 {
 	enum status status;
 
-	transition->blockers.count = 0;
+	blockers_clear(&transition->blockers);
 	transition->report->threads = transition->report->walked = 0;
 	transition->report->tries++;
 	status = threads_stop(transition->survey->process, milliseconds, &transition->threads, error);
@@ -228,10 +189,7 @@ static bool is_blocker(void *context, const struct thread *thread)
 {
 	const struct transition *transition = context;
 
-	for (size_t i = 0; i < transition->blockers.count; i++)
-		if (transition->blockers.item[i].tid == thread->tid)
-			return true;
-	return false;
+	return blockers_hold(&transition->blockers, thread->tid);
 }
 
 static bool is_free(void *context, const struct thread *thread)
@@ -254,20 +212,20 @@ static enum status try_once(struct transition *transition, unsigned int millisec
 	pid_t other = sharing_process(process);
 	enum status status;
 
-	transition->blockers.count = 0;
+	blockers_clear(&transition->blockers);
 	if (other) {
-		add_blocker(transition, other, "another process, which runs in the same memory");
+		blockers_add(&transition->blockers, process, other, "another process, which runs in the same memory");
 		return STATUS_NOTHING;
 	}
 	status = stop_and_switch(transition, milliseconds, error);
 	if (status == STATUS_NOTHING) {
-		count_blockers(transition);
+		blockers_count(&transition->blockers, transition->report);
 		count_pause(transition->report, threads_release_but(process, &transition->threads, is_blocker, transition));
 		if (!threads_follow(process, &transition->threads, follow, is_free, transition))
 			return STATUS_NOTHING;
 		status = stop_and_switch(transition, milliseconds, error);
 		if (status == STATUS_NOTHING)
-			count_blockers(transition);
+			blockers_count(&transition->blockers, transition->report);
 	}
 	count_pause(transition->report, threads_release(process, &transition->threads));
 	return status;
@@ -319,43 +277,6 @@ static unsigned int smaller(unsigned int one, unsigned int other)
 	return one < other ? one : other;
 }
 
-static struct sleeper look_at(const struct process *process, pid_t tid)
-{
-	struct sleeper sleeper = { .tid = tid };
-	struct task_call call;
-	struct task task;
-
-	if (process_task(process, tid, &task) && process_task_call(process, tid, &call)) {
-		sleeper.asleep = call.blocked;
-		sleeper.switches = task.switches;
-		sleeper.stack = call.stack;
-		sleeper.pc = call.pc;
-	}
-	return sleeper;
-}
-
-/* True when a thread that was in the way has slept all the time since the last look: another try would be futile. */
-static bool still_asleep(struct transition *transition)
-{
-	bool still = false;
-
-	for (size_t i = 0; i < transition->blockers.count; i++) {
-		struct sleeper now = look_at(transition->survey->process, transition->blockers.item[i].tid);
-
-		if (i == transition->sleepers.count)
-			*array_add(&transition->sleepers) = (struct sleeper){ 0 };
-
-		struct sleeper *then = &transition->sleepers.item[i];
-
-		if (now.asleep && then->asleep && now.tid == then->tid && now.switches == then->switches &&
-		    now.stack == then->stack && now.pc == then->pc)
-			still = true;
-		*then = now;
-	}
-	transition->sleepers.count = transition->blockers.count;
-	return still;
-}
-
 /* Some jitter, so that the tries don't fall in step with something that the program does regularly. */
 static unsigned int with_jitter(unsigned int milliseconds)
 {
@@ -372,7 +293,7 @@ static void wait_for_change(struct transition *transition, unsigned int wait, un
 
 	if (end > deadline)
 		end = deadline;
-	transition->sleepers.count = 0;
+	blockers_awaken(&transition->blockers);
 	/* The first look, after a part of the time, is what the others are compared with. */
 	for (unsigned int looks = 0;; looks++) {
 		uint64_t now = clock_now();
@@ -381,7 +302,7 @@ static void wait_for_change(struct transition *transition, unsigned int wait, un
 		if (!left)
 			return;
 		threads_idle(transition->survey->process, &transition->threads, smaller(with_jitter(wait / 2), left));
-		if (!still_asleep(transition) && looks)
+		if (!blockers_asleep(&transition->blockers, transition->survey->process) && looks)
 			return;
 	}
 }
@@ -419,8 +340,7 @@ enum status transition_run(struct survey *survey, struct ledger *ledger, enum di
 	remote_leftovers(survey->process, &survey->maps, &survey->images, &transition.leftovers);
 	status = try_until(&transition, options, error);
 	array_free(&transition.leftovers);
-	array_free(&transition.blockers);
-	array_free(&transition.sleepers);
+	blockers_free(&transition.blockers);
 	threads_free(&transition.threads);
 	stack_check_free(&transition.check);
 	return status;
