@@ -118,8 +118,9 @@ enum effect_kind {
 	EFFECT_EXCHANGE, /* target and source */
 	EFFECT_ADDRESS,	/* target = address */
 	EFFECT_SUM,	/* target = source + index */
-	EFFECT_TABLE,	/* target = sign-extended word of `size` bytes at source + offset + index * size; both
-			 * registers may be absent. An indirect jump through memory is one with no target. */
+	EFFECT_TABLE,	/* target = sign-extended word of `size` bytes at source + offset + index * size, or without
+			 * a source at address + index * size; the index may be absent too. An indirect jump
+			 * through memory is one with no target. */
 	EFFECT_COMPARE,	/* source is compared with offset */
 };
 
@@ -131,7 +132,7 @@ struct insn_effect {
 	uint8_t size;
 	int32_t offset;
 	uint32_t writes;	/* bit n: DWARF register n */
-	uint64_t address;	/* of a direct branch's target; EFFECT_ADDRESS: the value */
+	uint64_t address;	/* of a direct branch's target; EFFECT_ADDRESS: the value; EFFECT_TABLE: the place */
 };
 
 struct arch {
@@ -198,6 +199,10 @@ struct arch {
 
 	/* Do the bytes begin with the code that a signal handler returns to (a call of rt_sigreturn)? */
 	bool (*is_signal_return)(const uint8_t *code, size_t size);
+
+	/* Registers that carry the first integer arguments, in their order, as bits of insn.clobbers (psABI figure 3.4). */
+	uint8_t argument_count;
+	uint8_t argument[8];
 
 	/* Registers that a call need not preserve, as a mask like insn.clobbers (psABI figure 3.4). */
 	uint64_t call_clobbers;

@@ -33,7 +33,10 @@ struct comparison {
 	bool *alike;		/* per old function: same bytes as its counterpart but for references */
 	bool *changed;		/* per old function that has a counterpart: not alike, or a reference differs */
 	struct vote_map data;	/* data addresses, from functions that are not changed, and pointers in data */
-	struct memo constants;	/* answers of constants_equal() */
+	struct memo constants;	/* answers of constants_compare() */
+	size_t displaced;	/* functions with changed displacements of memory operands */
+	char *first_displaced;	/* the first of them, with the change */
+	char *thread_local_moved;	/* a function whose thread-local variables lie elsewhere, or NULL */
 };
 
 /* The references of a function and of its counterpart that is alike, one after the other. Starts zeroed. */

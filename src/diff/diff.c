@@ -123,6 +123,8 @@ static void comparison_free(struct comparison *comparison)
 	program_free(&comparison->new);
 	votes_clear(&comparison->data);
 	memo_free(&comparison->constants);
+	free(comparison->first_displaced);
+	free(comparison->thread_local_moved);
 	free(comparison->new_of);
 	free(comparison->old_of);
 	free(comparison->alike);

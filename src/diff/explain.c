@@ -29,6 +29,7 @@ struct explanation {
 	bool found[CHANGE_COUNT];
 	char *detail[CHANGE_COUNT];	/* of the first finding of each kind */
 	uint64_t entry;
+	bool thread_local_moved;
 };
 
 static void find_change(struct explanation *explanation, enum change change, char *detail)
@@ -68,37 +69,38 @@ static char *quoted(const char *text)
 	return copy;
 }
 
-/* "src/mux_h2.c:6597" and "src/mux_h2.c:6603" in otherwise equal texts: numbers behind ".c:" and the like. */
+/* Does [start, end) end like the name of a source file? */
+static bool is_source_name(const char *start, const char *end)
+{
+	static const char *const endings[] = { ".c", ".h", ".cc", ".hh", ".cpp", ".hpp", ".cxx", ".hxx", ".C", ".H", ".y", ".l", ".inc" };
+
+	for (size_t i = 0; i < sizeof(endings) / sizeof(*endings); i++) {
+		size_t length = strlen(endings[i]);
+
+		if ((size_t)(end - start) > length && memcmp(end - length, endings[i], length) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* "at src/mux_h2.c:6597" and "at src/mux_h2.c:6603": texts that differ only in numbers behind the name of a source file. */
 static bool differ_in_lines_only(const char *a, const char *b)
 {
-	bool behind_file = false;
+	const char *start = a;
+	bool found = false;
 
 	while (*a || *b) {
-		bool digit_a = *a >= '0' && *a <= '9', digit_b = *b >= '0' && *b <= '9';
-
-		if (behind_file && digit_a && digit_b) {
-			a += strspn(a, "0123456789");
-			b += strspn(b, "0123456789");
-			behind_file = false;
+		if (*a == ':' && *b == ':' && is_source_name(start, a) && a[1] >= '0' && a[1] <= '9' && b[1] >= '0' && b[1] <= '9') {
+			a += 1 + strspn(a + 1, "0123456789");
+			b += 1 + strspn(b + 1, "0123456789");
+			found = true;
 			continue;
 		}
 		if (*a != *b)
 			return false;
-		behind_file = *a == ':' && a[-1] != ':' && (a[-1] == 'c' || a[-1] == 'h' || a[-1] == 'p' || a[-1] == 'C');
 		a++, b++;
 	}
-	return true;
-}
-
-static bool is_source_name(const char *text)
-{
-	static const char *const endings[] = { ".c", ".h", ".cc", ".hh", ".cpp", ".hpp", ".cxx", ".C", ".y", ".l", ".inc" };
-	const char *dot = strrchr(text, '.');
-
-	for (size_t i = 0; dot && i < sizeof(endings) / sizeof(*endings); i++)
-		if (strcmp(dot, endings[i]) == 0)
-			return !strpbrk(text, " \n%");
-	return false;
+	return found;
 }
 
 static bool loads_source_name(const struct explanation *explanation, const struct step *step)
@@ -107,33 +109,54 @@ static bool loads_source_name(const struct explanation *explanation, const struc
 		const char *text = step->ref[i].kind == REF_ADDRESS || step->ref[i].kind == REF_ABSOLUTE
 					   ? text_at(explanation->comparison->old.image, step->ref[i].target) : NULL;
 
-		if (text && is_source_name(text))
+		if (text && is_source_name(text, text + strlen(text)) && !strpbrk(text, " \n%"))
 			return true;
 	}
 	return false;
 }
 
+/* The argument that the instruction sets and that nothing changes any more up to the call at `call`; -1 when there is none. */
+static int sets_argument(const struct explanation *explanation, size_t at, size_t call)
+{
+	const struct arch *arch = explanation->comparison->old.image->arch;
+	const struct step *steps = explanation->old.item;
+
+	for (int argument = 0; argument < arch->argument_count; argument++) {
+		uint64_t bit = UINT64_C(1) << arch->argument[argument];
+		bool last = true;
+
+		if (steps[at].insn.clobbers != bit)
+			continue;
+		for (size_t i = at + 1; i < call; i++)
+			last = last && !(steps[i].insn.clobbers & bit);
+		return last ? argument : -1;
+	}
+	return -1;
+}
+
 /*
- * An immediate is a line number when the same straight run of code also loads the name of a source file, up to
- * and with the call that both are arguments of.
+ * An immediate is a line number when it is set as an argument of a call, in a straight run of code that sets the argument before it
+ * to the name of a source file (assert, logging, allocators: always file, then line).
  */
 static bool is_line_number(const struct explanation *explanation, size_t at, uint64_t old_value, uint64_t new_value)
 {
 	const struct steps *steps = &explanation->old;
-	size_t first = at, last = at;
-	bool named = false;
+	size_t first = at, call = at;
+	int argument;
 
 	if (!old_value || old_value > 200000 || !new_value || new_value > 200000)
 		return false;
 	while (first > 0 && (steps->item[first - 1].insn.kind == INSN_OTHER || steps->item[first - 1].insn.kind == INSN_NOP))
 		first--;
-	while (last < steps->count && (steps->item[last].insn.kind == INSN_OTHER || steps->item[last].insn.kind == INSN_NOP))
-		last++;
-	if (last == steps->count || (steps->item[last].insn.kind != INSN_CALL && steps->item[last].insn.kind != INSN_CALL_INDIRECT))
+	while (call < steps->count && (steps->item[call].insn.kind == INSN_OTHER || steps->item[call].insn.kind == INSN_NOP))
+		call++;
+	if (call == steps->count || (steps->item[call].insn.kind != INSN_CALL && steps->item[call].insn.kind != INSN_CALL_INDIRECT))
 		return false;
-	for (size_t i = first; i < last; i++)
-		named = named || loads_source_name(explanation, &steps->item[i]);
-	return named;
+	argument = sets_argument(explanation, at, call);
+	for (size_t i = first; argument > 0 && i < call; i++)
+		if (loads_source_name(explanation, &steps->item[i]) && sets_argument(explanation, i, call) == argument - 1)
+			return true;
+	return false;
 }
 
 static uint64_t number_at(const struct step *step, struct insn_number number)
@@ -210,6 +233,7 @@ static void compare_numbers(struct explanation *explanation, size_t at, const st
 	}
 	if (old_place == new_place)
 		return;
+	explanation->thread_local_moved = explanation->thread_local_moved || x->insn.thread_local_access;
 	find_change(explanation, x->insn.on_stack || x->insn.thread_local_access ? CHANGE_CODE : CHANGE_DISPLACEMENT,
 		    text_format("displacement 0x%lx became 0x%lx at +0x%lx", (unsigned long)old_place, (unsigned long)new_place, offset));
 }
@@ -240,10 +264,14 @@ static bool same_form(const struct step *x, const struct step *y)
 	return memcmp(a, b, x->insn.length) == 0;
 }
 
-static void compare_part(struct explanation *explanation)
+static void compare_part(struct explanation *explanation, const struct code_range *a, const struct code_range *b)
 {
 	const struct steps *old = &explanation->old, *new = &explanation->new;
 
+	if (!a->decoded || !b->decoded) {
+		find_change(explanation, CHANGE_CODE, text_format("data among its instructions differs"));
+		return;
+	}
 	if (old->count != new->count) {
 		find_change(explanation, CHANGE_CODE, text_format("%zu instructions became %zu", old->count, new->count));
 		return;
@@ -262,6 +290,13 @@ static void compare_part(struct explanation *explanation)
 	}
 }
 
+/* For the check of structures' layouts. */
+static void note_displaced(struct comparison *comparison, const char *name, const char *detail)
+{
+	if (!comparison->displaced++)
+		comparison->first_displaced = text_format("%s: %s", name, detail ? detail : "");
+}
+
 void change_explain(struct comparison *comparison, uint32_t old_function, struct patch_function *out)
 {
 	const struct function *f = &comparison->old.functions.item[old_function];
@@ -277,9 +312,12 @@ void change_explain(struct comparison *comparison, uint32_t old_function, struct
 	comparison->alike[old_function] = true;
 	memo_free(&comparison->constants);
 	for (size_t i = 0; i < f->parts.count && f->parts.count == g->parts.count; i++) {
-		decode_part(&comparison->old, &comparison->old.ranges.item[f->parts.item[i]], &explanation.old);
-		decode_part(&comparison->new, &comparison->new.ranges.item[g->parts.item[i]], &explanation.new);
-		compare_part(&explanation);
+		const struct code_range *a = &comparison->old.ranges.item[f->parts.item[i]];
+		const struct code_range *b = &comparison->new.ranges.item[g->parts.item[i]];
+
+		decode_part(&comparison->old, a, &explanation.old);
+		decode_part(&comparison->new, b, &explanation.new);
+		compare_part(&explanation, a, b);
 		explanation.old.count = explanation.new.count = 0;
 	}
 	comparison->alike[old_function] = alike;
@@ -288,10 +326,14 @@ void change_explain(struct comparison *comparison, uint32_t old_function, struct
 	array_free(&explanation.new);
 
 	/* The first kind in the order of the enum; line numbers count only where there is nothing else. */
-	out->change = CHANGE_LINE;
+	out->change = explanation.found[CHANGE_LINE] ? CHANGE_LINE : CHANGE_CODE;
 	for (int change = CHANGE_COUNT - 1; change >= 0; change--)
 		if (explanation.found[change] && change != CHANGE_LINE)
 			out->change = (enum change)change;
+	if (explanation.found[CHANGE_DISPLACEMENT])
+		note_displaced(comparison, out->name, explanation.detail[CHANGE_DISPLACEMENT]);
+	if (explanation.thread_local_moved && !comparison->thread_local_moved)
+		comparison->thread_local_moved = text_copy(out->name);
 	for (int change = 0; change < CHANGE_COUNT; change++)
 		if (change == (int)out->change)
 			out->detail = explanation.detail[change];

@@ -112,29 +112,23 @@ static void check_new_code(struct slicing *slicing, uint32_t new)
 /* Structures that live in the process keep their layout. */
 static void check_layout(struct slicing *slicing)
 {
-	const struct patch *patch = slicing->patch;
-	const struct patch_function *first = NULL;
-	size_t count = 0;
+	const struct comparison *comparison = slicing->comparison;
+	size_t count = comparison->displaced;
 
-	for (size_t i = 0; i < patch->functions.count; i++) {
-		const struct patch_function *function = &patch->functions.item[i];
-
-		if (function->change != CHANGE_DISPLACEMENT)
-			continue;
-		first = first ? first : function;
-		count++;
-	}
-	if (!first || slicing->comparison->options->allow_layout)
+	if (!count || comparison->options->allow_layout)
 		return;
 	slicing->status = refuse(slicing->error,
-		"%s: a structure's layout moved: %zu function%s differ%s only in the displacements of memory operands (%s: %s); objects that live in the process have the old layout (--allow-layout overrules)",
-		patch->image, count, count == 1 ? "" : "s", count == 1 ? "s" : "", first->name, first->detail ? first->detail : "");
+		"%s: a structure's layout moved: in %zu function%s with otherwise the same instructions displacements of memory operands differ (%s); objects that live in the process have the old layout (--allow-layout overrules)",
+		slicing->patch->image, count, count == 1 ? "" : "s", comparison->first_displaced);
 }
 
 static void check_thread_locals(struct slicing *slicing)
 {
 	const struct image *old = slicing->comparison->old.image, *new = slicing->comparison->new.image;
 
+	if (slicing->comparison->thread_local_moved)
+		slicing->status = refuse(slicing->error, "%s: its thread-local variables moved (%s), and running threads have them where they were",
+					 old->name, slicing->comparison->thread_local_moved);
 	if (old->tls.end - old->tls.start != new->tls.end - new->tls.start || old->tls_align != new->tls_align)
 		slicing->status = refuse(slicing->error, "%s: its thread-local storage changed from %lu to %lu bytes, and running threads have the old one",
 					 old->name, (unsigned long)(old->tls.end - old->tls.start), (unsigned long)(new->tls.end - new->tls.start));

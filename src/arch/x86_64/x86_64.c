@@ -21,6 +21,9 @@ const struct arch arch_x86_64 = {
 	.effect = x86_64_effect,
 	.is_signal_return = x86_64_is_signal_return,
 	.ends_with_call = x86_64_ends_with_call,
+	/* rdi, rsi, rdx, rcx, r8, r9 */
+	.argument_count = 6,
+	.argument = { 7, 6, 2, 1, 8, 9 },
 	/* All but rbx, rsp, rbp and r12 to r15. */
 	.call_clobbers = ~(UINT64_C(1) << 3 | UINT64_C(1) << 4 | UINT64_C(1) << 5 | UINT64_C(0xf) << 12),
 	.relocation = x86_64_relocation,
