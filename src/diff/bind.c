@@ -235,7 +235,7 @@ static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t addres
 		cannot_bind(slicing, from, address, "a constant table with pointers that is new, changed or moved");
 		return true;
 	}
-	if (!variable_in_old(slicing->comparison, address, old_address))
+	if (!variable_binding(slicing->comparison, address, old_address))
 		cannot_bind(slicing, from, address, "a variable that is new, or whose place in the running image is not certain");
 	return true;
 }

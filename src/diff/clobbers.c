@@ -45,7 +45,7 @@ static void follow(struct reach *reach, const struct code_range *range)
 		target = known ? program_function(reach->program, insn.ref[0].target) : NO_FUNCTION;
 		if (target != NO_FUNCTION)
 			reach_function(reach, target);
-		else if (leaves || (insn.kind == INSN_JUMP_INDIRECT && insn.ref[0].kind == REF_LOAD))
+		else if (leaves || insn.kind == INSN_JUMP_INDIRECT)
 			reach->clobbers |= arch->call_clobbers;
 	}
 }
@@ -71,6 +71,21 @@ static uint64_t clobbers_of(const struct program *program, uint32_t function)
 	return reach.clobbers;
 }
 
+/* Why start-up code that stays may not go on calling the function, or NULL. */
+static const char *callee_objection(const struct comparison *comparison, uint32_t callee)
+{
+	uint32_t new = comparison->new_of[callee];
+
+	if (new == NO_FUNCTION)
+		return "which has no counterpart in the new build, so a fix of it would be missed";
+	/* Arguments are the same for certain only if some code calls it that is the same in both builds. */
+	if (comparison->changed[callee] && !comparison->alike[callee] && !comparison->called[callee])
+		return "which changed too and is called by nothing else that could show that it still takes the same arguments";
+	if (clobbers_of(&comparison->new, new) & ~clobbers_of(&comparison->old, callee))
+		return "whose new code writes registers that the old code left alone";
+	return NULL;
+}
+
 static enum status check_callees(struct comparison *comparison, const struct patch_function *caller, struct error *error)
 {
 	const struct program *old = &comparison->old;
@@ -82,20 +97,25 @@ static enum status check_callees(struct comparison *comparison, const struct pat
 
 		for (uint32_t i = 0; i < range->ref_count; i++) {
 			const struct code_ref *ref = &old->refs.item[range->first_ref + i];
-			uint32_t callee = ref->kind == REF_BRANCH ? program_function(old, ref->target) : NO_FUNCTION;
+			uint32_t callee = program_function(old, ref->target);
+			const char *why = callee != NO_FUNCTION && old->functions.item[callee].entry == ref->target &&
+					  !old->functions.item[callee].startup ? callee_objection(comparison, callee) : NULL;
 			char *name;
 
-			if (callee == NO_FUNCTION || !comparison->changed[callee])
-				continue;
-			if (!(clobbers_of(&comparison->new, comparison->new_of[callee]) & ~clobbers_of(old, callee)))
+			if (!why)
 				continue;
 			name = program_function_name(old, callee);
-			status = refuse(error, "%s changed, runs at start-up only and stays; it calls %s, whose new code writes registers that the old code left alone",
-					caller->name, name);
+			status = refuse(error, "%s changed, runs at start-up only and stays; it goes on using %s, %s", caller->name, name, why);
 			free(name);
 		}
 	}
 	return status;
+}
+
+/* The same code but for what it prints or reads: whatever it expects of its callees, it expects of the new ones too. */
+static bool expects_the_same(enum change change)
+{
+	return change == CHANGE_LINE || change == CHANGE_STRING || change == CHANGE_DATA;
 }
 
 enum status startup_callees_check(struct comparison *comparison, const struct patch *patch, struct error *error)
@@ -103,7 +123,7 @@ enum status startup_callees_check(struct comparison *comparison, const struct pa
 	enum status status = STATUS_OK;
 
 	for (size_t i = 0; i < patch->functions.count && !status; i++)
-		if (patch->functions.item[i].action == ACTION_STARTUP && patch->functions.item[i].change != CHANGE_LINE)
+		if (patch->functions.item[i].action == ACTION_STARTUP && !expects_the_same(patch->functions.item[i].change))
 			status = check_callees(comparison, &patch->functions.item[i], error);
 	return status;
 }

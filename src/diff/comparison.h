@@ -33,6 +33,9 @@ struct comparison {
 	bool *alike;		/* per old function: same bytes as its counterpart but for references */
 	bool *changed;		/* per old function that has a counterpart: not alike, or a reference differs */
 	struct vote_map data;	/* data addresses, from functions that are not changed, and pointers in data */
+	struct vote_map aligned;	/* data addresses, from lined-up instructions of changed functions: may confirm, or
+					 * contradict, what lies between known addresses; never more */
+	bool *called;		/* per old function: code that is the same in both builds calls it or points to it */
 	struct memo constants;	/* answers of constants_compare() */
 	size_t displaced;	/* functions with changed displacements of memory operands */
 	char *first_displaced;	/* the first of them, with the change */
@@ -55,6 +58,9 @@ void match_functions(struct comparison *comparison);
 /* match.c: collect the data votes anew from the functions that are not changed. */
 void match_data(struct comparison *comparison);
 
+/* match.c: after changes_find(): aligned and called. */
+void match_evidence(struct comparison *comparison);
+
 /* votes.c */
 void votes_add(struct vote_map *map, uint64_t from, uint64_t to);
 void votes_count(struct vote_map *map);	/* after the last votes_add(): merge, and find winners */
@@ -66,6 +72,10 @@ const struct vote *votes_reverse(const struct vote_map *map, uint64_t to);
  * sides moved by the same distance. False when neither holds. */
 bool variable_in_new(const struct comparison *comparison, uint64_t old_address, uint64_t *new_address);
 bool variable_in_old(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address);
+
+/* variables.c: the place of a variable in the running image, for a binding: an exact vote, or a place between two known ones that
+ * the changed functions' own instructions confirm, or that is inside of the same item as a known one. */
+bool variable_binding(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address);
 
 /* Why two references are not the same. */
 enum difference { SAME, DIFFERENT_CALLEE, DIFFERENT_STRING, DIFFERENT_CONSTANT, DIFFERENT_VARIABLE };

@@ -103,11 +103,13 @@ static enum status compare(struct comparison *comparison, struct patch *patch, s
 	comparison->old_of = memory_zeroed(comparison->new.functions.count, sizeof(uint32_t));
 	comparison->alike = memory_zeroed(comparison->old.functions.count, sizeof(bool));
 	comparison->changed = memory_zeroed(comparison->old.functions.count, sizeof(bool));
+	comparison->called = memory_zeroed(comparison->old.functions.count, sizeof(bool));
 	match_functions(comparison);
 	status = check_related(comparison, error);
 	if (status)
 		return status;
 	changes_find(comparison);
+	match_evidence(comparison);
 	/* All reasons are wanted, so no check hides another. */
 	data = changes_check_data(comparison, patch, error);
 	status = slice_build(comparison, patch, error);
@@ -122,6 +124,7 @@ static void comparison_free(struct comparison *comparison)
 	program_free(&comparison->old);
 	program_free(&comparison->new);
 	votes_clear(&comparison->data);
+	votes_clear(&comparison->aligned);
 	memo_free(&comparison->constants);
 	free(comparison->first_displaced);
 	free(comparison->thread_local_moved);
@@ -129,6 +132,7 @@ static void comparison_free(struct comparison *comparison)
 	free(comparison->old_of);
 	free(comparison->alike);
 	free(comparison->changed);
+	free(comparison->called);
 }
 
 enum status diff_images(const char *old_path, const char *new_path, const struct diff_options *options,

@@ -411,3 +411,39 @@ void match_data(struct comparison *comparison)
 	votes_count(&comparison->data);
 	memo_free(&comparison->constants);
 }
+
+static void vote_aligned_data(void *context, const struct code_ref *old, const struct code_ref *new)
+{
+	struct comparison *comparison = context;
+
+	if (in_data(&comparison->old, old->target) && in_data(&comparison->new, new->target))
+		votes_add(&comparison->aligned, old->target, new->target);
+}
+
+static void mark_called(struct comparison *comparison, uint64_t target)
+{
+	uint32_t function = function_at_entry(&comparison->old, target);
+
+	if (function != NO_FUNCTION)
+		comparison->called[function] = true;
+}
+
+void match_evidence(struct comparison *comparison)
+{
+	const struct program *old = &comparison->old;
+
+	votes_clear(&comparison->aligned);
+	for (uint32_t f = 0; f < old->functions.count; f++) {
+		struct ref_pair pair = { 0 };
+
+		if (comparison->changed[f])
+			align_references(old, f, &comparison->new, comparison->new_of[f], vote_aligned_data, comparison);
+		while (comparison->alike[f] && !comparison->changed[f] && ref_pair_next(comparison, f, &pair))
+			mark_called(comparison, pair.old->target);
+		if (old->functions.item[f].exported)
+			comparison->called[f] = true;
+	}
+	for (size_t i = 0; i < old->data_refs.count; i++)
+		mark_called(comparison, old->data_refs.item[i].target);
+	votes_count(&comparison->aligned);
+}

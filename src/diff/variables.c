@@ -5,6 +5,9 @@
  * (or the ends of the section) that moved by the same distance. Between two that moved by different
  * distances something grew or was put in: what lies there is never guessed.
  */
+#include <elf.h>
+#include <string.h>
+
 #include "base/search.h"
 #include "diff/comparison.h"
 
@@ -59,4 +62,71 @@ bool variable_in_old(const struct comparison *comparison, uint64_t new_address, 
 {
 	return translate(&comparison->new, &comparison->old, comparison->data.reverse.item, comparison->data.reverse.count,
 			 new_address, old_address);
+}
+
+/* All that lined-up instructions say about the address: 1 yes, -1 no, 0 nothing. */
+static int aligned_say(const struct comparison *comparison, uint64_t old_address, uint64_t new_address)
+{
+	int answer = 0;
+
+	for (size_t i = 0; i < comparison->aligned.votes.count; i++) {
+		const struct vote *vote = &comparison->aligned.votes.item[i];
+
+		if ((vote->from == old_address) != (vote->to == new_address))
+			return -1;
+		if (vote->from == old_address)
+			answer = 1;
+	}
+	return answer;
+}
+
+/* Does the item that holds the address begin at a known place, or before one, with nothing beginning in between? */
+static bool inside_known_item(const struct comparison *comparison, uint64_t old_address, uint64_t new_address)
+{
+	const struct vote_map *data = &comparison->data;
+	size_t index = array_search(&data->reverse, from, new_address);
+	uint64_t from, to;
+
+	if (!index)
+		return false;
+	from = data->reverse.item[index - 1].to;
+	to = data->reverse.item[index - 1].from;
+	return old_address - from == new_address - to && program_item_start(&comparison->old, old_address) <= from &&
+	       program_item_start(&comparison->new, new_address) <= to;
+}
+
+static const struct symbol *object_at(const struct image *image, uint64_t address)
+{
+	for (size_t i = 0; i < image->symbols.count; i++) {
+		const struct symbol *symbol = &image->symbols.item[i];
+
+		if (symbol->defined && symbol->type == STT_OBJECT && address >= symbol->value && address - symbol->value < symbol->size)
+			return symbol;
+	}
+	return NULL;
+}
+
+/* Where there are names, they must agree. */
+static bool names_agree(const struct comparison *comparison, uint64_t old_address, uint64_t new_address)
+{
+	const struct symbol *a = object_at(comparison->old.image, old_address), *b = object_at(comparison->new.image, new_address);
+
+	return !a || !b || strcmp(a->name, b->name) == 0;
+}
+
+bool variable_binding(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address)
+{
+	const struct symbol *a, *b;
+	int said;
+
+	if (!variable_in_old(comparison, new_address, old_address) || !names_agree(comparison, *old_address, new_address))
+		return false;
+	if (votes_reverse(&comparison->data, new_address))
+		return true;
+	said = aligned_say(comparison, *old_address, new_address);
+	if (said)
+		return said > 0;
+	a = object_at(comparison->old.image, *old_address);
+	b = object_at(comparison->new.image, new_address);
+	return (a && b) || inside_known_item(comparison, *old_address, new_address);
 }
