@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 
-enum { DWARF_RAX = 0, DWARF_RBP = 6, DWARF_RSP = 7 };
+enum { DWARF_RAX = 0, DWARF_RCX = 2, DWARF_RBP = 6, DWARF_RSP = 7 };
 
 /* x86-64 psABI, figure 3.36, by hardware number: rax rcx rdx rbx rsp rbp rsi rdi r8 ... */
 static const uint8_t dwarf_number[16] = { 0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15 };
@@ -67,6 +67,12 @@ static void set_memory(struct insn_effect *out, enum effect_kind kind, uint8_t *
 	out->index = general_register(memory->mem.index);
 	out->offset = (int32_t)memory->mem.disp.value;
 	out->size = memory->size / 8 > UINT8_MAX ? 0 : (uint8_t)(memory->size / 8);
+}
+
+static void set_table(struct insn_effect *out, const ZydisDecodedOperand *memory)
+{
+	set_memory(out, EFFECT_TABLE, &out->source, memory);
+	out->address = (uint64_t)memory->mem.disp.value;
 }
 
 static void move(struct insn_effect *out, uint8_t target, uint8_t source, int64_t offset)
@@ -141,7 +147,7 @@ static bool collect_mov(const ZydisDecodedOperand *to, const ZydisDecodedOperand
 		if (is_plain_memory(from, false))
 			set_memory(out, EFFECT_LOAD, &out->source, from);
 		else if (is_plain_memory(from, true))
-			set_memory(out, EFFECT_TABLE, &out->source, from);
+			set_table(out, from);
 		else
 			out->kind = EFFECT_LOAD;
 		out->target = wide_register(to);
@@ -261,10 +267,18 @@ static bool collect_form(const ZydisDecodedInstruction *insn, const ZydisDecoded
 	case ZYDIS_MNEMONIC_MOV:
 		return collect_mov(&operand[0], &operand[1], out);
 	case ZYDIS_MNEMONIC_MOVSXD:
-		if (!is_wide(&operand[0]) || !is_plain_memory(&operand[1], true))
+		if (!is_wide(&operand[0]))
 			return false;
-		set_memory(out, EFFECT_TABLE, &out->source, &operand[1]);
 		out->target = wide_register(&operand[0]);
+		if (operand[1].type == ZYDIS_OPERAND_TYPE_MEMORY && operand[1].mem.base == ZYDIS_REGISTER_RIP) {
+			out->kind = EFFECT_TABLE;
+			out->size = operand[1].size / 8;
+			out->address = address + insn->length + (uint64_t)operand[1].mem.disp.value;
+			return true;
+		}
+		if (!is_plain_memory(&operand[1], true))
+			return false;
+		set_table(out, &operand[1]);
 		return true;
 	case ZYDIS_MNEMONIC_LEA:
 		return collect_lea(insn, operand, address, out);
@@ -290,7 +304,7 @@ static void collect_indirect_jump(const ZydisDecodedOperand *operand, struct ins
 	if (is_wide(operand)) {
 		out->source = wide_register(operand);
 	} else if (is_plain_memory(operand, false) || is_plain_memory(operand, true)) {
-		set_memory(out, EFFECT_TABLE, &out->source, operand);
+		set_table(out, operand);
 	}
 }
 
@@ -310,6 +324,9 @@ bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct in
 		out->insn = (uint8_t)x86_64_classify(&insn, NULL);
 		if (insn.raw.imm[0].is_relative)
 			out->address = address + insn.length + insn.raw.imm[0].value.u;
+		if (insn.mnemonic == ZYDIS_MNEMONIC_LOOP || insn.mnemonic == ZYDIS_MNEMONIC_LOOPE ||
+		    insn.mnemonic == ZYDIS_MNEMONIC_LOOPNE)
+			out->writes = 1u << DWARF_RCX;
 		return true;
 	}
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&x86_64_decoder, &context, &insn, operand, insn.operand_count)))

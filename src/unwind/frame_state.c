@@ -1,0 +1,282 @@
+#include "unwind/frame_state.h"
+
+#define WORD 8
+
+static const struct value unknown = { .kind = VALUE_UNKNOWN };
+static const struct value computed = { .kind = VALUE_COMPUTED };
+
+static bool value_equal(struct value one, struct value other)
+{
+	return one.kind == other.kind && one.number == other.number && one.offset == other.offset;
+}
+
+static void set_register(struct frame_state *state, unsigned int number, struct value value)
+{
+	if (number >= FRAME_REGISTERS)
+		return;
+	state->reg[number] = value;
+	state->written |= UINT32_C(1) << number;
+}
+
+/* Stack addresses and constants move along; all else becomes a value of the function's own. */
+static struct value value_moved(struct value value, int32_t offset)
+{
+	if (offset == 0)
+		return value;
+	if (value.kind == VALUE_UNKNOWN)
+		return unknown;
+	if ((value.kind != VALUE_STACK && value.kind != VALUE_CONSTANT) ||
+	    __builtin_add_overflow(value.offset, offset, &value.offset))
+		return value.kind == VALUE_STACK ? unknown : computed;
+	return value;
+}
+
+struct value frame_state_load(const struct frame_state *state, uint32_t base, int32_t offset)
+{
+	for (unsigned int i = 0; i < state->slots; i++)
+		if (state->slot[i].base == base && state->slot[i].offset == offset)
+			return state->slot[i].value;
+	return unknown;
+}
+
+/*
+ * `size` bytes get a value. A store through a pointer that is not known to point into the frame is taken
+ * not to hit the registers that the function saved: a program that overwrites those has no stack to walk.
+ */
+static void store(struct frame_state *state, uint32_t base, int32_t offset, int32_t size, struct value value)
+{
+	bool matters = size == WORD && (value.kind == VALUE_CALLER || value.kind == VALUE_STACK || value.kind == VALUE_CONSTANT);
+
+	for (unsigned int i = 0; i < state->slots; i++) {
+		struct frame_slot *slot = &state->slot[i];
+
+		if (slot->base != base || (int64_t)slot->offset + WORD <= offset || slot->offset >= (int64_t)offset + size)
+			continue;
+		state->written |= FRAME_SLOTS_WRITTEN;
+		*slot = state->slot[--state->slots];
+		i--;
+	}
+	if (!matters)
+		return;
+	if (state->slots == FRAME_SLOTS) {
+		state->lossy = true;
+		return;
+	}
+	state->slot[state->slots++] = (struct frame_slot){ base, offset, value };
+	state->written |= FRAME_SLOTS_WRITTEN;
+}
+
+static void move_stack_pointer(struct frame_state *state, int32_t distance)
+{
+	set_register(state, REGISTER_STACK_POINTER, value_moved(state->reg[REGISTER_STACK_POINTER], distance));
+}
+
+static void push(struct frame_state *state, int32_t size, struct value value)
+{
+	struct value *sp = &state->reg[REGISTER_STACK_POINTER];
+
+	move_stack_pointer(state, -size);
+	if (sp->kind == VALUE_STACK)
+		store(state, sp->number, sp->offset, size, value);
+}
+
+static struct value pop(struct frame_state *state, int32_t size)
+{
+	struct value sp = state->reg[REGISTER_STACK_POINTER], value = unknown;
+
+	if (size == WORD && sp.kind == VALUE_STACK)
+		value = frame_state_load(state, sp.number, sp.offset);
+	move_stack_pointer(state, size);
+	return value;
+}
+
+void frame_state_push(struct frame_state *state)
+{
+	push(state, WORD, computed);
+}
+
+void frame_state_enter(struct frame_state *state)
+{
+	*state = (struct frame_state){ .slots = 1, .written = UINT32_MAX };
+	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
+		state->reg[i] = (struct value){ .kind = VALUE_CALLER, .number = (uint8_t)i };
+	state->reg[REGISTER_STACK_POINTER] = (struct value){ .kind = VALUE_STACK, .number = BASE_CFA, .offset = -WORD };
+	state->slot[0] = (struct frame_slot){
+		.base = BASE_CFA, .offset = -WORD,
+		.value = { .kind = VALUE_CALLER, .number = REGISTER_RETURN_ADDRESS },
+	};
+}
+
+static struct value load(const struct frame_state *state, const struct insn_effect *effect)
+{
+	struct value base;
+	int32_t offset;
+
+	if (effect->source >= FRAME_REGISTERS)
+		return unknown;
+	base = state->reg[effect->source];
+	if (base.kind != VALUE_STACK || __builtin_add_overflow(base.offset, effect->offset, &offset))
+		return unknown;
+	return frame_state_load(state, base.number, offset);
+}
+
+static void store_at(struct frame_state *state, const struct insn_effect *effect, struct value value)
+{
+	struct value base = effect->target < FRAME_REGISTERS ? state->reg[effect->target] : unknown;
+	/* Of an access whose size is not known (the state of the vector registers, at the least). */
+	int32_t offset, size = effect->size ? effect->size : 512;
+
+	if (base.kind == VALUE_STACK && !__builtin_add_overflow(base.offset, effect->offset, &offset))
+		store(state, base.number, offset, size, value);
+}
+
+static struct value constant(uint64_t address, uint64_t origin)
+{
+	uint64_t offset = address - origin;
+
+	return offset > INT32_MAX ? computed : (struct value){ .kind = VALUE_CONSTANT, .offset = (int32_t)offset };
+}
+
+/* A word of a table that begins at a constant: an absolute address, or what must be added to the table's. */
+struct value frame_state_table(const struct frame_state *state, const struct insn_effect *effect, uint64_t origin)
+{
+	struct value table = effect->source < FRAME_REGISTERS ? value_moved(state->reg[effect->source], effect->offset) :
+								constant(effect->address, origin);
+
+	if (table.kind != VALUE_CONSTANT || (effect->size != 4 && effect->size != WORD))
+		return unknown;
+	table.kind = effect->size == WORD ? VALUE_TARGET : VALUE_ENTRY;
+	table.number = effect->size;
+	return table;
+}
+
+static struct value sum(struct value one, struct value other)
+{
+	if (other.kind == VALUE_ENTRY) {
+		struct value swap = one;
+
+		one = other;
+		other = swap;
+	}
+	if (one.kind == VALUE_ENTRY && other.kind == VALUE_CONSTANT && one.offset == other.offset)
+		return (struct value){ .kind = VALUE_TARGET, .number = one.number, .offset = one.offset };
+	/* The stack pointer plus a variable amount is still on the stack. */
+	return one.kind == VALUE_STACK || other.kind == VALUE_STACK || one.kind == VALUE_UNKNOWN ||
+	       other.kind == VALUE_UNKNOWN ? unknown : computed;
+}
+
+static void align(struct frame_state *state, const struct insn_effect *effect, uint8_t number)
+{
+	struct value value = effect->target < FRAME_REGISTERS ? state->reg[effect->target] : unknown;
+
+	if (value.kind == VALUE_STACK)
+		value = (struct value){ .kind = VALUE_STACK, .number = number };
+	else if (value.kind != VALUE_UNKNOWN)
+		value = computed;
+	set_register(state, effect->target, value);
+}
+
+void frame_state_apply(struct frame_state *state, const struct insn_effect *effect, uint64_t origin, uint8_t align_number)
+{
+	struct value first, second;
+
+	for (uint32_t rest = effect->writes; rest; rest &= rest - 1) {
+		unsigned int number = (unsigned int)__builtin_ctz(rest);
+
+		/* A stack pointer that was computed may still point into the frame. */
+		set_register(state, number, number == REGISTER_STACK_POINTER ? unknown : computed);
+	}
+	first = effect->source < FRAME_REGISTERS ? state->reg[effect->source] : computed;
+	switch (effect->kind) {
+	case EFFECT_PUSH:
+		push(state, effect->size, first);
+		break;
+	case EFFECT_POP:
+		first = pop(state, effect->size);
+		set_register(state, effect->target, first);
+		break;
+	case EFFECT_LEAVE:
+		set_register(state, REGISTER_STACK_POINTER, state->reg[REGISTER_FRAME_POINTER]);
+		if (state->reg[REGISTER_STACK_POINTER].kind != VALUE_STACK)
+			set_register(state, REGISTER_STACK_POINTER, unknown);
+		first = pop(state, WORD);
+		set_register(state, REGISTER_FRAME_POINTER, first);
+		break;
+	case EFFECT_MOVE:
+		set_register(state, effect->target, value_moved(first, effect->offset));
+		break;
+	case EFFECT_ALIGN:
+		align(state, effect, align_number);
+		break;
+	case EFFECT_LOAD:
+		set_register(state, effect->target, load(state, effect));
+		break;
+	case EFFECT_STORE:
+		store_at(state, effect, first);
+		break;
+	case EFFECT_SPOIL:
+		store_at(state, effect, computed);
+		break;
+	case EFFECT_EXCHANGE:
+		second = state->reg[effect->target];
+		set_register(state, effect->target, first);
+		set_register(state, effect->source, second);
+		break;
+	case EFFECT_ADDRESS:
+		set_register(state, effect->target, constant(effect->address, origin));
+		break;
+	case EFFECT_SUM:
+		second = state->reg[effect->index];
+		set_register(state, effect->target, sum(first, second));
+		break;
+	case EFFECT_TABLE:
+		set_register(state, effect->target, frame_state_table(state, effect, origin));
+		break;
+	case EFFECT_NONE:
+	case EFFECT_COMPARE:
+		break;
+	}
+}
+
+/* rax rdx rcx, rsi rdi, r8 to r11 (psABI figure 3.4). */
+#define CALL_LOSES 0x0f37u
+
+void frame_state_call(struct frame_state *state)
+{
+	struct value sp = state->reg[REGISTER_STACK_POINTER];
+
+	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
+		if (CALL_LOSES & 1u << i)
+			set_register(state, i, computed);
+	if (sp.kind != VALUE_STACK)
+		return;
+	for (unsigned int i = 0; i < state->slots; i++)
+		if (state->slot[i].base == sp.number && state->slot[i].offset < sp.offset) {
+			state->slot[i--] = state->slot[--state->slots];
+			state->written |= FRAME_SLOTS_WRITTEN;
+		}
+}
+
+bool frame_state_merge(struct frame_state *state, const struct frame_state *other)
+{
+	bool less = other->lossy && !state->lossy;
+
+	state->lossy = state->lossy || other->lossy;
+	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
+		if (!value_equal(state->reg[i], other->reg[i]) && state->reg[i].kind != VALUE_UNKNOWN) {
+			state->reg[i] = unknown;
+			less = true;
+		}
+	for (unsigned int i = 0; i < state->slots; i++) {
+		const struct frame_slot *slot = &state->slot[i];
+
+		if (value_equal(slot->value, frame_state_load(other, slot->base, slot->offset)))
+			continue;
+		state->slot[i--] = state->slot[--state->slots];
+		less = state->lossy = true;
+	}
+	/* What only the other one knew is lost as well. */
+	if (!state->lossy && state->slots < other->slots)
+		less = state->lossy = true;
+	return less;
+}

@@ -1,0 +1,97 @@
+/*
+ * frame_state.h: what is known of the registers and the stack at one instruction (objtool: struct cfi_state).
+ */
+#ifndef STENT_UNWIND_FRAME_STATE_H
+#define STENT_UNWIND_FRAME_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arch/arch.h"
+#include "unwind/rows.h"
+#include "unwind/stack.h"
+
+enum value_kind {
+	VALUE_UNKNOWN,		/* nothing is known: it may be anything, a caller's value too */
+	VALUE_COMPUTED,		/* the function's own value, none of the below */
+	VALUE_CALLER,		/* the caller's value of register `number`; 16: the return address */
+	VALUE_STACK,		/* address on the stack: base `number` + offset */
+	VALUE_CONSTANT,		/* address of the image: its start + offset */
+	VALUE_ENTRY,		/* word of `number` bytes out of the jump table at the image's start + offset */
+	VALUE_TARGET,		/* the address that such a word of `number` bytes stands for */
+};
+
+/* Bases of VALUE_STACK: the CFA, and one for each place where the stack pointer is aligned, which is an
+ * unknown distance below the CFA. */
+#define BASE_CFA 0
+
+struct value {
+	uint8_t kind, number;
+	int32_t offset;
+};
+
+#define FRAME_REGISTERS 16
+#define FRAME_SLOTS 20
+
+/* A word of the stack with a value that matters. */
+struct frame_slot {
+	uint32_t base;
+	int32_t offset;
+	struct value value;
+};
+
+struct frame_state {
+	struct value reg[FRAME_REGISTERS];
+	struct frame_slot slot[FRAME_SLOTS];	/* in no order, no two at one place */
+	uint8_t slots;
+	bool lossy;		/* slots were given up for lack of room or because paths differ */
+	uint32_t written;	/* registers changed since it was last cleared, and FRAME_SLOTS_WRITTEN */
+};
+
+#define FRAME_SLOTS_WRITTEN (UINT32_C(1) << 31)
+
+/* A function's entry, behind the call. */
+void frame_state_enter(struct frame_state *state);
+
+/*
+ * Execute one instruction that is no branch. `origin`: the image's start, which constants are counted
+ * from. `align`: the number that stands for this instruction, 1 to 255, should it align the stack pointer.
+ */
+void frame_state_apply(struct frame_state *state, const struct insn_effect *effect, uint64_t origin, uint8_t align);
+
+/* What a callee leaves, that returns: registers that it need not preserve have other values, and so has
+ * the stack below the stack pointer. */
+void frame_state_call(struct frame_state *state);
+
+/* The push of a return address, seen from the code that goes on behind it. */
+void frame_state_push(struct frame_state *state);
+
+/* Keep what both know. True when that is less than `state` knew. */
+bool frame_state_merge(struct frame_state *state, const struct frame_state *other);
+
+/* The word at base + offset; VALUE_UNKNOWN when nothing is known of it. */
+struct value frame_state_load(const struct frame_state *state, uint32_t base, int32_t offset);
+
+/* What a load from a table gives: VALUE_ENTRY, VALUE_TARGET, or nothing that is known. */
+struct value frame_state_table(const struct frame_state *state, const struct insn_effect *effect, uint64_t origin);
+
+/* A row's claim, compared with the state. */
+enum claim_verdict { CLAIM_HOLDS, CLAIM_UNVERIFIABLE, CLAIM_CONTRADICTED };
+
+struct claim_result {
+	enum claim_verdict verdict;
+	enum row_reason reason;	/* CLAIM_UNVERIFIABLE */
+	uint8_t subject;	/* CLAIM_CONTRADICTED: register 0-15, 16 return address, SUBJECT_CFA */
+};
+
+#define SUBJECT_CFA 17
+
+/* ROW_NONE, ROW_UNRELIABLE, ROW_END and ROW_SIGNAL claim nothing that a state could contradict. */
+struct claim_result claim_check(const struct frame_state *state, const struct row *row, uint64_t address);
+
+/* What a contradicted claim says, and what is so, as text. */
+struct contradiction;
+void claim_describe(const struct frame_state *state, const struct row *row, uint64_t address, uint8_t subject,
+		    struct contradiction *out);
+
+#endif

@@ -1,0 +1,343 @@
+/* path.c: follow the instructions of a group along every path. */
+#include <stdlib.h>
+
+#include "unwind/validating.h"
+
+static struct unit *group_leader(struct validating *all)
+{
+	return &all->units.item[all->group.parts.item[0].unit];
+}
+
+static void record(struct validating *all, uint32_t insn, uint64_t from, const struct frame_state *state,
+		   uint8_t subject, bool tainted)
+{
+	struct code_insn *at = &all->group.insns.item[insn];
+	struct contradiction *found;
+
+	at->contradicted = true;
+	if (tainted)
+		return;
+	found = array_add(&all->group.found);
+	*found = (struct contradiction){ .address = group_address(all, insn), .from = from };
+	found->fde = all->units.item[all->group.parts.item[at->part].unit].code.start;
+	claim_describe(state, group_row(all, insn), found->address, subject, found);
+}
+
+/* Compare. False when the path ends here, because there is no such edge. */
+static bool check(struct validating *all, uint32_t insn, uint64_t from, const struct frame_state *state, enum edge edge,
+		  bool *tainted, enum row_reason *reason)
+{
+	const struct row *row = group_row(all, insn);
+	struct claim_result result = claim_check(state, row, group_address(all, insn));
+
+	*reason = REASON_NONE;
+	switch (result.verdict) {
+	case CLAIM_HOLDS:
+		/* Rows that claim nothing do not make a wrong frame right. */
+		*tainted = *tainted && row->kind != ROW_REGISTER && row->kind != ROW_INDIRECT && row->kind != ROW_STUB;
+		return true;
+	case CLAIM_UNVERIFIABLE:
+		*reason = *tainted ? REASON_BEHIND : result.reason;
+		return true;
+	case CLAIM_CONTRADICTED:
+		break;
+	}
+	switch (edge) {
+	case EDGE_CERTAIN:
+		record(all, insn, from, state, result.subject, *tainted);
+		*tainted = true;
+		return true;
+	case EDGE_CALLED:
+		group_leader(all)->recheck = true;
+		return false;
+	case EDGE_POSSIBLE:
+		all->group.insns.item[insn].reason = REASON_UNCERTAIN_PATH;
+		return false;
+	case EDGE_UNLIKELY:
+		break;
+	}
+	return false;
+}
+
+/* Keep what all paths to a place have in common. True if that is news. */
+static bool merge_state(struct group *group, uint32_t *index, const struct frame_state *state)
+{
+	if (*index != NOTHING)
+		return frame_state_merge(&group->states.item[*index], state);
+	*index = (uint32_t)group->states.count;
+	*array_add(&group->states) = *state;
+	return true;
+}
+
+static void arrive_at(struct validating *all, uint32_t insn, uint64_t from, const struct frame_state *state,
+		      enum edge edge, bool tainted)
+{
+	struct group *group = &all->group;
+	struct code_insn *at = &group->insns.item[insn];
+	enum row_reason reason;
+
+	if (!check(all, insn, from, state, edge, &tainted, &reason))
+		return;
+	if (!at->leader) {
+		at->leader = true;
+		group->again = group->again || at->reached;
+	}
+	if (!merge_state(group, &at->state[tainted], state) || at->queued[tainted])
+		return;
+	at->queued[tainted] = true;
+	*array_add(&group->work) = (struct work){ insn, tainted };
+}
+
+/* A jump to the entry of a function outside of the group that finds the frame of a call: a tail call. */
+static bool is_tail_call(struct validating *all, uint32_t unit_index, uint64_t address, const struct frame_state *state,
+			 enum edge edge)
+{
+	const struct unit *unit = &all->units.item[unit_index];
+	struct claim_result result;
+
+	/* Stubs are entered by calls and tail calls only. */
+	if (unit->stubs)
+		return true;
+	if (!unit->function)
+		return false;
+	if (address != unit->code.start)
+		return edge == EDGE_POSSIBLE || edge == EDGE_UNLIKELY;
+	result = claim_check(state, &all->rows->item[unit->row], address);
+	if (result.verdict == CLAIM_CONTRADICTED && edge == EDGE_CERTAIN)
+		return false;
+	if (result.verdict == CLAIM_HOLDS) {
+		struct unit *leader = group_leader(all);
+
+		*array_add(&all->tails) = (struct tail_call){ unit_index, leader->tail };
+		leader->tail = (uint32_t)all->tails.count - 1;
+	}
+	return true;
+}
+
+void paths_arrive(struct validating *all, uint64_t address, uint64_t from, const struct frame_state *state,
+		  enum edge edge, bool tainted)
+{
+	uint32_t insn;
+
+	if (!group_part(all, address)) {
+		uint32_t unit = validating_unit(all, address);
+
+		if (unit == NOTHING || is_tail_call(all, unit, address, state, edge))
+			return;
+	}
+	insn = group_insn(all, address);
+	if (insn != NOTHING)
+		arrive_at(all, insn, from, state, edge, tainted);
+}
+
+/* A call into the middle of an FDE: of a subroutine there, or only to push the address behind it. */
+static void enter_inside(struct validating *all, uint64_t target, uint64_t from, const struct frame_state *state)
+{
+	uint32_t unit = validating_unit(all, target), insn;
+	struct frame_state fresh, pushed = *state;
+
+	if (unit == NOTHING || target == all->units.item[unit].code.start || all->units.item[unit].stubs)
+		return;
+	insn = group_insn(all, target);
+	if (insn == NOTHING)
+		return;
+	frame_state_enter(&fresh);
+	frame_state_push(&pushed);
+	if (claim_check(&fresh, group_row(all, insn), target).verdict == CLAIM_CONTRADICTED &&
+	    claim_check(&pushed, group_row(all, insn), target).verdict == CLAIM_HOLDS)
+		arrive_at(all, insn, from, &pushed, EDGE_CERTAIN, false);
+	else
+		arrive_at(all, insn, from, &fresh, EDGE_CERTAIN, false);
+}
+
+/* Returns the kind of the edge to the instruction behind the call. */
+static enum edge follow_call(struct validating *all, uint32_t insn, struct frame_state *state, bool tainted)
+{
+	const struct code_insn at = all->group.insns.item[insn];
+	uint64_t address = group_address(all, insn), pad;
+
+	if (at.effect.insn == INSN_CALL && at.effect.address == address + at.effect.length) {
+		frame_state_push(state);
+		return EDGE_CERTAIN;
+	}
+	if (at.effect.insn == INSN_CALL)
+		enter_inside(all, at.effect.address, address, state);
+	frame_state_call(state);
+	pad = landing_pad_find(&all->group.parts.item[at.part].pads, address);
+	if (pad)
+		paths_arrive(all, pad, address, state, EDGE_POSSIBLE, tainted);
+	return callee_edge(all, &at.effect);
+}
+
+/* As a caller expects it: nothing on the stack but the return address, and all registers as they were. */
+static bool is_entry_frame(const struct frame_state *state)
+{
+	struct row entry = { .kind = ROW_REGISTER, .base = REGISTER_STACK_POINTER, .offset = 8, .return_at = -1 };
+
+	memset(entry.saved, ROW_SAME, sizeof(entry.saved));
+	return claim_check(state, &entry, 0).verdict == CLAIM_HOLDS;
+}
+
+static struct junction *find_junction(struct group *group, struct value table)
+{
+	for (size_t i = 0; i < group->junctions.count; i++) {
+		struct junction *junction = &group->junctions.item[i];
+
+		if (junction->table.kind == table.kind && junction->table.offset == table.offset)
+			return junction;
+	}
+	*array_add(&group->junctions) = (struct junction){ table, { NOTHING, NOTHING } };
+	return &group->junctions.item[group->junctions.count - 1];
+}
+
+static void follow_indirect_jump(struct validating *all, uint32_t insn, const struct frame_state *state, bool tainted)
+{
+	const struct insn_effect *effect = &all->group.insns.item[insn].effect;
+	struct value table = jump_find_table(all, insn, state);
+	struct jump_targets targets = { 0 };
+	uint64_t address = group_address(all, insn);
+	struct junction *junction;
+
+	/* Through one fixed word: the global offset table, out of the function. */
+	if (effect->kind == EFFECT_NONE && effect->source == NO_REGISTER)
+		return;
+	/* A tail call through a register looks like a jump to a label, except for the frame. */
+	if (table.kind != VALUE_TARGET && is_entry_frame(state))
+		return;
+	junction = find_junction(&all->group, table);
+	if (!merge_state(&all->group, &junction->state[tainted], state))
+		return;
+
+	jump_find_targets(all, insn, table, &targets);
+	if (!targets.count && !is_entry_frame(state))
+		all->group.spoiled = REASON_INDIRECT_JUMP;
+	for (size_t i = 0; i < targets.count; i++)
+		paths_arrive(all, targets.item[i], address, state, i < targets.likely ? EDGE_POSSIBLE : EDGE_UNLIKELY, tainted);
+	array_free(&targets);
+}
+
+/* The number that stands for the place where the stack is aligned. */
+static uint8_t align_number(struct validating *all, const struct insn_effect *effect, uint64_t address)
+{
+	struct group *group = &all->group;
+
+	if (effect->kind != EFFECT_ALIGN)
+		return 0;
+	for (size_t i = 0; i < group->aligned.count; i++)
+		if (group->aligned.item[i] == address)
+			return (uint8_t)(i + 1);
+	if (group->aligned.count == UINT8_MAX) {
+		group->spoiled = REASON_TOO_LARGE;
+		return UINT8_MAX;
+	}
+	*array_add(&group->aligned) = address;
+	return (uint8_t)group->aligned.count;
+}
+
+/* Execute. False when control does not go on to the next instruction; else *edge is how sure that is. */
+static bool execute(struct validating *all, uint32_t insn, struct frame_state *state, bool tainted, enum edge *edge)
+{
+	const struct insn_effect effect = all->group.insns.item[insn].effect;
+	uint64_t address = group_address(all, insn);
+
+	/* What pads the code behind a call that does not return is not reached either. */
+	if (effect.insn == INSN_NOP)
+		return true;
+	*edge = EDGE_CERTAIN;
+	switch (effect.insn) {
+	case INSN_RETURN:
+		group_leader(all)->has_return = true;
+		return false;
+	case INSN_STOP:
+		return false;
+	case INSN_JUMP:
+		paths_arrive(all, effect.address, address, state, EDGE_CERTAIN, tainted);
+		return false;
+	case INSN_JUMP_INDIRECT:
+		follow_indirect_jump(all, insn, state, tainted);
+		return false;
+	case INSN_JUMP_CONDITIONAL:
+		frame_state_apply(state, &effect, all->image->span.start, 0);
+		paths_arrive(all, effect.address, address, state, EDGE_CERTAIN, tainted);
+		return true;
+	case INSN_CALL:
+	case INSN_CALL_INDIRECT:
+		*edge = follow_call(all, insn, state, tainted);
+		return true;
+	default:
+		frame_state_apply(state, &effect, all->image->span.start, align_number(all, &effect, address));
+		return true;
+	}
+}
+
+/* Control leaves what was decoded, and not by a jump. */
+static void fall_off(struct validating *all, uint64_t next, uint64_t from, const struct frame_state *state, enum edge edge,
+		     bool tainted)
+{
+	if (edge == EDGE_CALLED)
+		return;
+	if (group_part(all, next) == group_part(all, from))
+		all->group.spoiled = REASON_UNDECODED;
+	else
+		paths_arrive(all, next, from, state, EDGE_UNLIKELY, tainted);
+}
+
+#define REGISTERS_THAT_ROWS_NEED ((uint32_t)(1u << 3 | 1u << 6 | 1u << 7 | 0xfu << 12) | FRAME_SLOTS_WRITTEN)
+
+/* From a leader to the next one, or to where the path ends. */
+static void walk(struct validating *all, uint32_t insn, bool tainted)
+{
+	struct group *group = &all->group;
+	struct frame_state state = group->states.item[group->insns.item[insn].state[tainted]];
+	enum row_reason reason = REASON_NONE;
+	enum edge edge = EDGE_CERTAIN;
+	uint64_t from = group_address(all, insn), address = from;
+	uint32_t row = NOTHING;
+
+	for (bool first = true;; first = false) {
+		struct code_insn *at = &group->insns.item[insn];
+		uint32_t next = insn + 1;
+
+		if (at->leader && !first) {
+			arrive_at(all, insn, from, &state, edge, tainted);
+			return;
+		}
+		if (at->row != row || (state.written & (REGISTERS_THAT_ROWS_NEED | 1u << group_row(all, insn)->base))) {
+			if (!check(all, insn, from, &state, edge, &tainted, &reason))
+				return;
+			state.written = 0;
+			row = at->row;
+		} else if (tainted) {
+			at->contradicted = at->contradicted || group->insns.item[insn - 1].contradicted;
+		}
+		at->reached = true;
+		if (reason && !at->reason)
+			at->reason = (uint8_t)reason;
+
+		from = address;
+		address += at->effect.length;
+		if (!execute(all, insn, &state, tainted, &edge))
+			return;
+		/* The arrays may have moved. */
+		at = &group->insns.item[insn];
+		if (next == group->insns.count || group->insns.item[next].part != at->part || group_address(all, next) != address)
+			next = group_next(all, insn, address);
+		if (next == NOTHING) {
+			fall_off(all, address, from, &state, edge, tainted);
+			return;
+		}
+		insn = next;
+	}
+}
+
+void paths_follow(struct validating *all)
+{
+	struct group *group = &all->group;
+
+	while (group->work.count && group->spoiled != REASON_TOO_LARGE) {
+		struct work work = group->work.item[--group->work.count];
+
+		group->insns.item[work.insn].queued[work.tainted] = false;
+		walk(all, work.insn, work.tainted);
+	}
+}

@@ -1,0 +1,477 @@
+#include "unwind/validate.h"
+
+#include <elf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/search.h"
+#include "unwind/validating.h"
+
+#define RESTARTS_MAX 16
+
+static int compare_addresses(const void *one, const void *other)
+{
+	uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+
+	return (a > b) - (a < b);
+}
+
+static bool has_entry_row(const struct row *row)
+{
+	bool claims = row->kind == ROW_REGISTER && row->base == REGISTER_STACK_POINTER && row->offset == 8 &&
+		      row->return_at == -1 && !(row->flags & (ROW_RETURN_IN_REGISTER | ROW_SAVED_AT_FRAME));
+
+	for (unsigned int i = 0; i < ROW_SAVED && claims; i++)
+		claims = row->saved[i] == ROW_SAME || row->saved[i] == ROW_LOST;
+	return claims || row->kind == ROW_END || row->kind == ROW_SIGNAL;
+}
+
+static bool in_stubs(const struct image *image, uint64_t address)
+{
+	const struct section *section = image_section(image, address);
+
+	return section && !strncmp(section->name, ".plt", 4);
+}
+
+/* Nothing but nops from the address to the next row? gcc begins a cold part with one, so that no address in it is the end
+ * of the part before, and claims a function's entry for it. */
+static bool is_only_padding(const struct image *image, uint64_t start, uint64_t end)
+{
+	const uint8_t *code = image_bytes(image, start, end - start);
+	struct insn_effect effect;
+
+	for (uint64_t at = start; at < end; at += effect.length)
+		if (!code || !image->arch->effect(code + (at - start), end - at, at, &effect) || effect.insn != INSN_NOP)
+			return false;
+	return true;
+}
+
+/* Is this a function that is called, or a part of one that only jumps lead to? */
+static bool begins_function(const struct validating *all, const struct unit *unit)
+{
+	const struct row *row = &all->rows->item[unit->row];
+
+	if (!has_entry_row(row))
+		return false;
+	return unit->rows == 1 || has_entry_row(row + 1) || !is_only_padding(all->image, unit->code.start, row_end(all->rows, row));
+}
+
+/* The FDEs that have rows of their own, in the rows' order. */
+static void find_units(struct validating *all)
+{
+	const struct rows *rows = all->rows;
+
+	for (uint32_t i = 0; i + 1 < rows->count; i++) {
+		struct unit *unit;
+		uint64_t start = rows->text.start + rows->item[i].start;
+
+		if (!(rows->item[i].flags & ROW_STARTS_FDE))
+			continue;
+		unit = array_add(&all->units);
+		*unit = (struct unit){ .row = i, .rows = 1, .tail = NOTHING, .leader = (uint32_t)all->units.count - 1 };
+		while (rows->item[i + 1].kind != ROW_NONE && !(rows->item[i + 1].flags & ROW_STARTS_FDE) &&
+		       rows->item[i + 1].reason != REASON_DISPUTED) {
+			i++;
+			unit->rows++;
+		}
+		unit->code = (struct range){ start, rows->text.start + rows->item[i + 1].start };
+		unit->function = begins_function(all, unit);
+		unit->stubs = in_stubs(all->image, start);
+	}
+}
+
+static void find_landing_areas(struct validating *all)
+{
+	size_t offset = 0;
+	struct eh_fde fde;
+	const char *why;
+
+	while (eh_frame_next(&all->image->eh_frame, &offset, &fde, &why)) {
+		uint32_t unit = fde.lsda ? validating_unit(all, fde.code.start) : NOTHING;
+
+		if (unit != NOTHING && all->units.item[unit].code.start == fde.code.start)
+			all->units.item[unit].lsda = fde.lsda;
+	}
+}
+
+static bool is_inside(const struct validating *all, uint64_t address)
+{
+	uint32_t unit = validating_unit(all, address);
+
+	return unit != NOTHING && all->units.item[unit].code.start != address;
+}
+
+static void find_labels(struct validating *all)
+{
+	const struct image *image = all->image;
+
+	for (size_t i = 0; i < image->relocations.count; i++) {
+		const struct relocation *relocation = &image->relocations.item[i];
+		uint64_t target = (uint64_t)relocation->addend;
+
+		if (image->arch->relocation(relocation->type) == RELOC_RELATIVE && is_inside(all, target))
+			*array_add(&all->labels) = target;
+	}
+	for (size_t i = 0; i < image->sections.count && image->fixed_address; i++) {
+		const struct section *section = &image->sections.item[i];
+
+		if (section->execute || !section->data)
+			continue;
+		for (uint64_t at = (section->span.start + 7) & ~UINT64_C(7); at + 8 <= section->span.end; at += 8) {
+			uint64_t target = load64(section->data + (at - section->span.start));
+
+			if (is_inside(all, target))
+				*array_add(&all->labels) = target;
+		}
+	}
+	if (all->labels.count)
+		qsort(all->labels.item, all->labels.count, sizeof(uint64_t), compare_addresses);
+}
+
+static void find_entries(struct validating *all)
+{
+	const struct image *image = all->image;
+
+	for (size_t i = 0; i < image->symbols.count; i++) {
+		const struct symbol *symbol = &image->symbols.item[i];
+
+		if (symbol->defined && symbol->type == STT_FUNC && is_inside(all, symbol->value))
+			*array_add(&all->entries) = symbol->value;
+	}
+	if (all->entries.count)
+		qsort(all->entries.item, all->entries.count, sizeof(uint64_t), compare_addresses);
+}
+
+/* Enter a part wherever a call may: at its start, where it has a symbol, and at every stub. */
+static void enter_part(struct validating *all, size_t index)
+{
+	const struct part part = all->group.parts.item[index];
+	const struct unit unit = all->units.item[part.unit];
+	struct frame_state fresh;
+	size_t entry;
+
+	frame_state_enter(&fresh);
+	if (unit.function && part.insns)
+		paths_arrive(all, unit.code.start, unit.code.start, &fresh, EDGE_CERTAIN, false);
+	entry = all->entries.count ? search_address(all->entries.item, all->entries.count, sizeof(uint64_t), unit.code.start) : 0;
+	for (; entry < all->entries.count && all->entries.item[entry] < unit.code.end; entry++)
+		paths_arrive(all, all->entries.item[entry], all->entries.item[entry], &fresh, EDGE_UNLIKELY, false);
+	for (uint32_t i = part.first_insn + 1; unit.stubs && i < part.first_insn + part.insns; i++) {
+		uint8_t before = all->group.insns.item[i - 1].effect.insn;
+
+		if (before == INSN_JUMP || before == INSN_JUMP_INDIRECT || before == INSN_NOP)
+			paths_arrive(all, group_address(all, i), group_address(all, i), &fresh, EDGE_UNLIKELY, false);
+	}
+}
+
+static void follow_group(struct validating *all)
+{
+	struct group *group = &all->group;
+	size_t entered = 0;
+
+	do {
+		for (; entered < group->parts.count; entered++)
+			enter_part(all, entered);
+		paths_follow(all);
+	} while (entered < group->parts.count);
+}
+
+static bool is_padding(const struct insn_effect *effect)
+{
+	bool moves_to_itself = effect->kind == EFFECT_MOVE && effect->target == effect->source && effect->offset == 0;
+
+	return effect->insn == INSN_NOP || effect->insn == INSN_STOP || moves_to_itself;
+}
+
+static void set_verdict(struct row *row, enum row_verdict verdict, enum row_reason reason)
+{
+	row->verdict = (uint8_t)verdict;
+	row->reason = (uint8_t)reason;
+}
+
+/* Rows whose claim is not about a frame. */
+static bool judge_special(const struct validating *all, const struct unit *unit, struct row *row)
+{
+	uint64_t start = all->rows->text.start + row->start, size = unit->code.end - start;
+	const uint8_t *code = image_bytes(all->image, start, size);
+
+	switch (row->kind) {
+	case ROW_UNRELIABLE:
+		row->verdict = ROW_UNVERIFIABLE;
+		return true;
+	case ROW_SIGNAL:
+		/* The FDE begins one byte before the code, for unwinders that look up the address before a
+		 * return address (glibc, sysdeps/unix/sysv/linux/x86_64/libc_sigaction.c). */
+		if (code && size > 1 && all->image->arch->is_signal_return(code + 1, size - 1))
+			set_verdict(row, ROW_EXACT, REASON_NONE);
+		else
+			set_verdict(row, ROW_UNVERIFIABLE, REASON_SIGNAL_CODE);
+		return true;
+	case ROW_END:
+		if (range_holds(unit->code, all->image->entry) || row != &all->rows->item[unit->row])
+			return false;
+		set_verdict(row, ROW_UNVERIFIABLE, REASON_ENTRY);
+		return true;
+	default:
+		return false;
+	}
+}
+
+struct tally {
+	bool contradicted, reached, missed, gap;
+	uint8_t reason;
+};
+
+static void judge_row(struct validating *all, const struct unit *unit, struct row *row, const struct tally *tally)
+{
+	if (judge_special(all, unit, row))
+		return;
+	if (tally->contradicted)
+		set_verdict(row, ROW_CONTRADICTED, REASON_NONE);
+	else if (all->group.spoiled)
+		set_verdict(row, ROW_UNVERIFIABLE, all->group.spoiled);
+	else if (tally->reason)
+		set_verdict(row, ROW_UNVERIFIABLE, tally->reason);
+	else if (tally->gap)
+		set_verdict(row, ROW_UNVERIFIABLE, REASON_UNDECODED);
+	else if (tally->missed || !tally->reached)
+		set_verdict(row, ROW_UNVERIFIABLE, REASON_NOT_REACHED);
+	else
+		set_verdict(row, ROW_EXACT, REASON_NONE);
+}
+
+static void judge_part(struct validating *all, const struct part *part)
+{
+	const struct unit *unit = &all->units.item[part->unit];
+	const struct code_insn *insn = all->group.insns.item + part->first_insn;
+	const struct code_insn *end = insn + part->insns;
+	uint32_t at = 0;
+
+	for (uint32_t i = unit->row; i < unit->row + unit->rows; i++) {
+		struct tally tally = { 0 };
+
+		for (; insn < end && insn->row == i; insn++) {
+			tally.contradicted = tally.contradicted || insn->contradicted;
+			tally.reached = tally.reached || insn->reached;
+			tally.missed = tally.missed || (!insn->reached && !is_padding(&insn->effect));
+			tally.gap = tally.gap || insn->at != at;
+			if (!tally.reason)
+				tally.reason = insn->reason;
+			at = insn->at + insn->effect.length;
+		}
+		if (i + 1 == unit->row + unit->rows && at != unit->code.end - unit->code.start)
+			tally.gap = true;
+		judge_row(all, unit, &all->rows->item[i], &tally);
+	}
+}
+
+/* What is known of an instruction behind a prefix holds for the whole. */
+static void merge_overlapping(struct group *group)
+{
+	for (size_t i = 0; i < group->insns.count; i++) {
+		const struct code_insn *insn = &group->insns.item[i];
+		struct code_insn *host;
+
+		if (insn->host == NOTHING)
+			continue;
+		host = &group->insns.item[insn->host];
+		host->contradicted = host->contradicted || insn->contradicted;
+		host->reached = host->reached || insn->reached;
+		if (!host->reason)
+			host->reason = insn->reason;
+	}
+}
+
+/* A unit that could not even be decoded. */
+static void give_up(struct validating *all, struct unit *unit)
+{
+	for (uint32_t i = 0; i < unit->rows; i++)
+		if (!judge_special(all, unit, &all->rows->item[unit->row + i]))
+			set_verdict(&all->rows->item[unit->row + i], ROW_UNVERIFIABLE, REASON_TOO_LARGE);
+	unit->done = true;
+}
+
+static void validate_group(struct validating *all, uint32_t first)
+{
+	struct group *group = &all->group;
+	unsigned int restarts = 0;
+
+	group_clear(group);
+	all->units.item[first].tail = NOTHING;
+	group_add(all, first);
+	if (!group->parts.count) {
+		give_up(all, &all->units.item[first]);
+		return;
+	}
+	follow_group(all);
+	while (group->again && !group->spoiled) {
+		if (++restarts == RESTARTS_MAX) {
+			group->spoiled = REASON_TOO_LARGE;
+			break;
+		}
+		group_restart(group);
+		follow_group(all);
+	}
+	merge_overlapping(group);
+	callees_note(all);
+	for (size_t i = 0; i < group->parts.count; i++) {
+		struct unit *unit = &all->units.item[group->parts.item[i].unit];
+
+		unit->leader = first;
+		unit->done = true;
+		judge_part(all, &group->parts.item[i]);
+	}
+	for (size_t i = 0; i < group->found.count; i++)
+		*array_add(&all->found) = group->found.item[i];
+}
+
+/*
+ * Functions first: they bring in the parts that their jumps lead to. What is left over then nothing is known to lead to.
+ * At last those where a path ended behind a call that did not seem to return, now that it is known which do.
+ */
+static void validate_all(struct validating *all)
+{
+	for (uint32_t i = 0; i < all->units.count; i++)
+		if (all->units.item[i].function && !all->units.item[i].done)
+			validate_group(all, i);
+	for (uint32_t i = 0; i < all->units.count; i++)
+		if (!all->units.item[i].done)
+			validate_group(all, i);
+	callees_find_returning(all);
+	all->second = true;
+	for (uint32_t i = 0; i < all->units.count; i++)
+		if (all->units.item[i].recheck)
+			validate_group(all, i);
+}
+
+static int compare_found(const void *one, const void *other)
+{
+	const struct contradiction *a = one, *b = other;
+
+	if (a->address != b->address)
+		return a->address < b->address ? -1 : 1;
+	return (a->from > b->from) - (a->from < b->from);
+}
+
+/* One of each address: groups may have been looked at twice, and paths have much in common. */
+static void take_found(struct validating *all, struct validation *out)
+{
+	if (all->found.count)
+		qsort(all->found.item, all->found.count, sizeof(*all->found.item), compare_found);
+	for (size_t i = 0; i < all->found.count; i++)
+		if (!i || all->found.item[i].address != all->found.item[i - 1].address)
+			*array_add(&out->contradictions) = all->found.item[i];
+	array_free(&all->found);
+}
+
+static void count_rows(const struct validating *all, struct validation *out)
+{
+	const struct rows *rows = all->rows;
+
+	for (size_t i = 0; i < all->units.count; i++) {
+		const struct unit *unit = &all->units.item[i];
+		size_t exact = 0, contradicted = 0;
+
+		for (uint32_t row = unit->row; row < unit->row + unit->rows; row++) {
+			exact += rows->item[row].verdict == ROW_EXACT;
+			contradicted += rows->item[row].verdict == ROW_CONTRADICTED;
+		}
+		out->fdes_exact += exact == unit->rows;
+		out->fdes_contradicted += contradicted != 0;
+	}
+	out->fdes = rows->fdes;
+	for (uint32_t i = 0; i < rows->count; i++) {
+		struct row *row = &rows->item[i];
+
+		if (row->kind == ROW_NONE)
+			continue;
+		if (row->verdict == ROW_UNCHECKED)
+			row->verdict = ROW_UNVERIFIABLE;	/* disputed */
+		out->rows++;
+		out->exact += row->verdict == ROW_EXACT;
+		out->contradicted += row->verdict == ROW_CONTRADICTED;
+		if (row->verdict == ROW_UNVERIFIABLE) {
+			out->unverifiable++;
+			out->reasons[row->reason]++;
+		}
+	}
+}
+
+/* Bytes of a gap that are neither nops, traps nor zero. */
+static uint64_t count_code(const struct arch *arch, const uint8_t *code, uint64_t size)
+{
+	uint64_t count = 0;
+
+	for (uint64_t at = 0; at < size;) {
+		struct insn_effect effect = { .length = 1 };
+
+		if (code[at] == arch->trap || code[at] == 0) {
+			at++;
+			continue;
+		}
+		if (!arch->effect(code + at, size - at, at, &effect))
+			effect.length = 1;
+		if (effect.insn != INSN_NOP)
+			count += effect.length;
+		at += effect.length;
+	}
+	return count;
+}
+
+static void count_text(const struct validating *all, struct validation *out)
+{
+	const struct rows *rows = all->rows;
+
+	for (size_t i = 0; i < all->image->sections.count; i++) {
+		const struct section *section = &all->image->sections.item[i];
+		uint64_t at = section->span.start;
+
+		if (!section->execute || !section->data || !strncmp(section->name, ".plt", 4))
+			continue;
+		out->text += section->span.end - section->span.start;
+		for (const struct row *row = rows_find(rows, at); row && at < section->span.end; row++) {
+			uint64_t end = row == &rows->item[rows->count - 1] ? section->span.end : row_end(rows, row);
+
+			if (end > section->span.end)
+				end = section->span.end;
+			if (row->kind == ROW_NONE && end > at)
+				out->uncovered += count_code(all->image->arch, section->data + (at - section->span.start), end - at);
+			at = end;
+		}
+	}
+}
+
+void validate_image(const struct image *image, struct rows *rows, struct validation *validation)
+{
+	struct validating all = { .image = image, .rows = rows };
+
+	*validation = (struct validation){ 0 };
+	find_units(&all);
+	find_landing_areas(&all);
+	find_labels(&all);
+	find_entries(&all);
+	validate_all(&all);
+	take_found(&all, validation);
+	count_rows(&all, validation);
+	count_text(&all, validation);
+
+	group_clear(&all.group);
+	array_free(&all.group.parts);
+	array_free(&all.group.insns);
+	array_free(&all.group.map);
+	array_free(&all.group.states);
+	array_free(&all.group.work);
+	array_free(&all.group.junctions);
+	array_free(&all.group.found);
+	array_free(&all.group.aligned);
+	free(all.callees.item);
+	array_free(&all.units);
+	array_free(&all.tails);
+	array_free(&all.labels);
+	array_free(&all.entries);
+}
+
+void validation_free(struct validation *validation)
+{
+	array_free(&validation->contradictions);
+}

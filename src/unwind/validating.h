@@ -1,0 +1,159 @@
+/*
+ * validating.h: what the files of the validator share.
+ *
+ * FDEs are looked at in groups: a function, and the parts of it that its jumps lead to. Within a group
+ * the work goes from leader to leader: instructions that something other than the one before them leads
+ * to. For each of those the state is kept that all paths to it have in common.
+ *
+ * A path whose state contradicts a row is followed on, apart from the others, as a *tainted* path: what it
+ * reaches with the wrong frame is not to be trusted, and must not blur what is known of the good paths.
+ */
+#ifndef STENT_UNWIND_VALIDATING_H
+#define STENT_UNWIND_VALIDATING_H
+
+#include "unwind/frame_state.h"
+#include "unwind/landing.h"
+#include "unwind/validate.h"
+
+#define NOTHING UINT32_MAX
+
+/* One FDE. */
+struct unit {
+	struct range code;
+	uint64_t lsda;
+	uint32_t row, rows;	/* its rows: first one and count */
+	uint32_t leader;	/* first unit of its group, which has the members from `recheck` on for all of it */
+	bool function;		/* its first row is that of a function's entry */
+	bool stubs;		/* in a section of stubs for imports: every jump is followed by an entry */
+	bool done;
+	bool recheck;		/* a path ended behind a call, because the frame did not fit */
+	bool has_return;	/* a return instruction was reached in its group */
+	uint32_t tail;		/* first of its tail calls in validating->tails, or NOTHING */
+	bool returns;		/* it has a return instruction, or a tail call of a function that returns */
+};
+
+/* A function that somewhere is called with straight code behind the call. */
+struct callee {
+	uint64_t target;
+	uint64_t site;		/* of one such call */
+	bool twice;		/* there is another one */
+};
+
+struct callees {
+	struct callee *item;	/* hash table; target 0: free */
+	size_t count, room;
+};
+
+struct tail_call {
+	uint32_t unit;		/* that is called */
+	uint32_t next;
+};
+
+/* An instruction of the group. */
+struct code_insn {
+	struct insn_effect effect;
+	uint32_t part;		/* index in group->parts */
+	uint32_t at;		/* from the start of the unit's code */
+	uint32_t row;
+	uint32_t state[2];	/* of a leader: index in group->states, for good paths and for tainted ones */
+	uint32_t host;		/* the instruction that this one is a part of (behind a lock prefix), or NOTHING */
+	bool leader, reached, contradicted;
+	bool queued[2];
+	uint8_t reason;		/* enum row_reason: why it is unverifiable */
+};
+
+struct part {
+	uint32_t unit;
+	uint32_t first_insn, insns;
+	uint32_t map;		/* where group->map has its bytes: index of the instruction that begins there, plus 1 */
+	struct landing_pads pads;
+};
+
+/* An indirect jump's targets. All jumps with the same ones go through one of these, so that a state is
+ * compared with each target only if it adds something. */
+struct junction {
+	struct value table;	/* VALUE_TARGET, or VALUE_UNKNOWN for the labels of computed gotos */
+	uint32_t state[2];	/* as of a leader */
+};
+
+struct work {
+	uint32_t insn;
+	bool tainted;
+};
+
+struct group {
+	ARRAY(struct part) parts;
+	ARRAY(struct code_insn) insns;
+	ARRAY(uint32_t) map;
+	ARRAY(struct frame_state) states;
+	ARRAY(struct work) work;
+	ARRAY(struct junction) junctions;
+	ARRAY(struct contradiction) found;
+	ARRAY(uint64_t) aligned;	/* addresses of instructions that align the stack pointer */
+	enum row_reason spoiled;	/* why nothing in the group can be verified */
+	bool again;		/* a leader was found too late: do it again, with the leaders known by now */
+};
+
+struct validating {
+	const struct image *image;
+	struct rows *rows;
+	ARRAY(struct unit) units;	/* by address */
+	ARRAY(struct tail_call) tails;
+	ARRAY(uint64_t) labels;		/* sorted: addresses inside of units that data points to */
+	ARRAY(uint64_t) entries;	/* sorted: addresses inside of units that have a function symbol */
+	struct callees callees;
+	bool second;		/* all units were looked at once: callees, and which units return, are known */
+	struct group group;
+	ARRAY(struct contradiction) found;
+};
+
+/* How sure it is that control takes an edge. */
+enum edge {
+	EDGE_CERTAIN,
+	EDGE_CALLED,	/* behind a call that may never return: if the frame does not fit, it does not */
+	EDGE_POSSIBLE,	/* perhaps no edge at all: where the frame does not fit, the target is unverifiable */
+	EDGE_UNLIKELY,	/* where the frame does not fit, there is no edge */
+};
+
+/* Unit that holds the address, or NOTHING. */
+uint32_t validating_unit(const struct validating *all, uint64_t address);
+
+/* group.c: the instruction that begins at the address, which may bring another unit into the group; NOTHING when there is none. */
+uint32_t group_insn(struct validating *all, uint64_t address);
+/* The one that begins at the address, which is in the same part as `insn`, or NOTHING. */
+uint32_t group_next(const struct validating *all, uint32_t insn, uint64_t address);
+uint64_t group_address(const struct validating *all, uint32_t insn);
+const struct row *group_row(const struct validating *all, uint32_t insn);
+/* Part of the group that holds the address, or NULL. */
+const struct part *group_part(const struct validating *all, uint64_t address);
+/* Add a unit, with the instructions decoded and its direct leaders marked. */
+void group_add(struct validating *all, uint32_t unit);
+void group_clear(struct group *group);
+/* Forget all but the instructions and leaders. */
+void group_restart(struct group *group);
+
+/* path.c: follow all paths from the queued leaders. */
+void paths_follow(struct validating *all);
+/* A path leads to the address with this state. `from`: the instruction before it. */
+void paths_arrive(struct validating *all, uint64_t address, uint64_t from, const struct frame_state *state,
+		  enum edge edge, bool tainted);
+
+/* callee.c: note the calls in the group that have straight code behind them. */
+void callees_note(struct validating *all);
+/* Set `returns` of all units. */
+void callees_find_returning(struct validating *all);
+/* How sure it is that the call returns. */
+enum edge callee_edge(struct validating *all, const struct insn_effect *call);
+
+/* jump_table.c: the table that the jump's target comes from, or VALUE_UNKNOWN. */
+struct value jump_find_table(const struct validating *all, uint32_t insn, const struct frame_state *state);
+
+/* Where the indirect jump may lead, by its table; by the labels of the group without one, or if it leads nowhere. */
+struct jump_targets {
+	uint64_t *item;
+	size_t count, room;
+	size_t likely;		/* so many, the first ones, are EDGE_POSSIBLE, the others EDGE_UNLIKELY */
+};
+void jump_find_targets(struct validating *all, uint32_t insn, struct value table, struct jump_targets *targets);
+
+#endif
