@@ -44,8 +44,9 @@ SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-san
 asan:
 	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS='$(SANITIZE)' unit
 
-# Live tests: tests/live/*.sh, and test_*.c, which are linked with libstent and cmocka. All other *.c
-# there are victims: programs of one file that know nothing of stent.
+# Live tests: scripts, and test_*.c, which are linked with libstent and cmocka. All other *.c there are
+# victims: programs of one file that know nothing of stent. A script without #! is part of others.
+SCRIPTS  = $(shell grep -l '^\#!/' tests/$(1)/*.sh)
 SPIES   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/live/test_*.c))
 VICTIMS := $(filter-out $(SPIES),$(patsubst %.c,$(BUILD)/%,$(wildcard tests/live/*.c)))
 live-programs: $(SPIES) $(VICTIMS)
@@ -53,14 +54,14 @@ $(SPIES): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libstent.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka -pthread
 $(VICTIMS): $(BUILD)/%: %.c
 	@mkdir -p $(@D)
-	$(COMPILE) $(LDFLAGS) -Wl,--build-id -pthread -o $@ $<
+	$(COMPILE) -Wno-unknown-attributes $(LDFLAGS) -Wl,--build-id -pthread -o $@ $<	# clang has no noipa
 
 # The recursive calls begin once everything that they need is installed.
 check:
 	@scripts/deps build check
 	+@$(MAKE) --no-print-directory all unit asan live-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
-	@BUILD=$(BUILD) tests/run $(wildcard tests/static/*.sh) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
-		$(SPIES) $(wildcard tests/live/*.sh) $(wildcard tests/real/*.sh)
+	@BUILD=$(BUILD) tests/run $(call SCRIPTS,static) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
+		$(SPIES) $(call SCRIPTS,live) $(call SCRIPTS,real)
 
 demo:
 	@scripts/deps build

@@ -83,7 +83,7 @@ struct patch_binding {
 
 struct patch {
 	char *name;		/* letters, digits and "._+:~@-" only, 1 to 200 of them */
-	char *description;
+	char *description;	/* may be "", or NULL for that */
 	char *tool;		/* name and version of the program that wrote it */
 	char *image;		/* soname, or file name without its folder */
 	char *old_version, *new_version;	/* as given by the user or derived; may be "" */
@@ -91,7 +91,7 @@ struct patch {
 	bool fixed_address;	/* the old image is linked at a fixed address (ET_EXEC) */
 	struct build_id old_id, new_id;
 	struct range old_span, new_span;	/* first to last address of the images' PT_LOADs, page aligned */
-	struct range eh_frame;	/* the slice's unwind tables, in a readable segment; may be empty */
+	struct range eh_frame;	/* the slice's unwind tables, inside one segment; {0, 0} when there are none */
 	ARRAY(struct patch_function) functions;	/* sorted by new_entry; ACTION_STARTUP and NOISE included */
 	ARRAY(struct patch_segment) segments;
 	ARRAY(struct patch_binding) bindings;	/* sorted by where, fields not overlapping */
