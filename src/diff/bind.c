@@ -112,6 +112,22 @@ static void bind_inside(struct slicing *slicing, const struct code_ref *ref, uin
 	}
 }
 
+/* A function of this image that the new code reaches by way of a stub or slot that the old image does not have. */
+static void bind_own(struct slicing *slicing, const struct code_ref *ref, uint64_t entry)
+{
+	const struct comparison *comparison = slicing->comparison;
+	uint32_t target = program_function(&comparison->new, entry), f = comparison->old_of[target];
+
+	if (comparison->new.functions.item[target].entry != entry || ref->size < 4) {
+		cannot_bind(slicing, ref->insn, entry, "the middle of a function");
+	} else if (f != NO_FUNCTION) {
+		bind_field(slicing, ref, ANCHOR_OLD, comparison->old.functions.item[f].entry);
+	} else {
+		slicing_include(slicing, target);
+		bind_field(slicing, ref, ANCHOR_SLICE, entry);
+	}
+}
+
 static void bind_code(struct slicing *slicing, const struct code_ref *ref, uint32_t self)
 {
 	const struct program *new = &slicing->comparison->new;
@@ -130,6 +146,9 @@ static void bind_code(struct slicing *slicing, const struct code_ref *ref, uint3
 		bind_inside(slicing, ref, target);
 	} else if ((slot = program_stub(new, ref->target)) && (stub = old_stub(slicing, ref->target))) {
 		bind_field(slicing, ref, ANCHOR_OLD, stub);
+	} else if (slot && slot->value && program_function(new, slot->value) != NO_FUNCTION) {
+		/* A function of the new build itself, called by way of its interface. */
+		bind_own(slicing, ref, slot->value);
 	} else if (slot && slot->symbol) {
 		slicing->status = refuse(slicing->error, "%s: the new code calls %s, which the running image does not import",
 					 new->image->name, slot->symbol);
@@ -172,7 +191,7 @@ static void bind_slot(struct slicing *slicing, const struct code_ref *ref)
 
 	if (slot) {
 		bind_field(slicing, ref, ANCHOR_OLD, slot);
-	} else if (wanted && wanted->kind == RELOC_RELATIVE) {
+	} else if (wanted && wanted->target && (wanted->kind == RELOC_RELATIVE || wanted->kind == RELOC_SLOT)) {
 		/* A pointer to something of this image: the slice can have a slot of its own. */
 		copy_section(slicing, ref->target);
 		bind_pointer(slicing, wanted);
@@ -184,6 +203,21 @@ static void bind_slot(struct slicing *slicing, const struct code_ref *ref)
 	} else {
 		cannot_bind(slicing, ref->insn, ref->target, "a slot of the global offset table that the running image does not have");
 	}
+}
+
+/* Labels of an included function (computed goto): a table that must be the slice's own. */
+static bool holds_labels(const struct slicing *slicing, uint64_t address)
+{
+	const struct program *program = &slicing->comparison->new;
+	uint64_t end = program_item_end(program, address);
+
+	for (size_t i = program_data_ref_index(program, address); i < program->data_refs.count && program->data_refs.item[i].where < end; i++) {
+		uint32_t function = program_function(program, program->data_refs.item[i].target);
+
+		if (function != NO_FUNCTION && slicing->included[function] && program->functions.item[function].entry != program->data_refs.item[i].target)
+			return true;
+	}
+	return false;
 }
 
 /* Pointers to items, that is: those of a jump table lead into the middle of a function. */
@@ -199,6 +233,14 @@ static bool holds_pointers(const struct program *program, uint64_t address)
 			return true;
 	}
 	return false;
+}
+
+/* May the address be the end of a table of pointers? Then it goes where the table goes. */
+static bool ends_pointers(const struct program *program, uint64_t address)
+{
+	const struct section *section = image_section(program->image, address);
+
+	return address > section->span.start && holds_pointers(program, program_item_start(program, address - 1));
 }
 
 /*
@@ -218,6 +260,41 @@ static bool bind_identity(struct slicing *slicing, uint64_t address, uint64_t *o
 	return variable_in_old(comparison, address - 1, &before) && before == *old_address - 1;
 }
 
+/*
+ * A text's address may be an identity as well (a default that is compared before it is freed). Where code that is the same in both builds,
+ * or lined-up code of changed functions, refers to the text, its place in the process is used. Not behind a table, whose end it may be.
+ */
+static bool bind_text(const struct slicing *slicing, uint64_t address, uint64_t *old_address)
+{
+	const struct comparison *comparison = slicing->comparison;
+	const struct program *new = &comparison->new;
+	const struct vote *vote = votes_reverse(&comparison->data, address);
+	const char *text = text_at(new->image, address), *old_text;
+
+	if (!vote)
+		vote = votes_reverse(&comparison->aligned, address);
+	if (!vote || !text || !text_at(new->image, program_item_start(new, address - 1)))
+		return false;
+	old_text = text_at(comparison->old.image, vote->to);
+	*old_address = vote->to;
+	return old_text && strcmp(old_text, text) == 0;
+}
+
+/* The slice gets its own copy of the item, with its pointers bound. */
+static void copy_item(struct slicing *slicing, uint64_t address)
+{
+	const struct program *new = &slicing->comparison->new;
+	uint64_t end = program_item_end(new, address);
+
+	for (size_t i = 0; i < slicing->items.count; i++)
+		if (slicing->items.item[i] == address)
+			return;
+	*array_add(&slicing->items) = address;
+	copy_section(slicing, address);
+	for (size_t i = program_data_ref_index(new, address); i < new->data_refs.count && new->data_refs.item[i].where < end; i++)
+		bind_pointer(slicing, &new->data_refs.item[i]);
+}
+
 /* An address of data. Returns false when it is the slice's own; else anchor and target. */
 static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t address, uint64_t *old_address)
 {
@@ -225,7 +302,13 @@ static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t addres
 	const struct section *section = image_section(new->image, address);
 
 	*old_address = 0;
-	if (section && section_is_constant(section) && !section->relro && !holds_pointers(new, address)) {
+	if (section && section_is_constant(section) && holds_labels(slicing, address)) {
+		copy_item(slicing, address);
+		return false;
+	}
+	if (section && section_is_constant(section) && bind_text(slicing, address, old_address))
+		return true;
+	if (section && section_is_constant(section) && !section->relro && !holds_pointers(new, address) && !ends_pointers(new, address)) {
 		copy_section(slicing, address);
 		return false;
 	}

@@ -146,12 +146,12 @@ static void check_language(struct slicing *slicing)
 		}
 }
 
-static const struct symbol *exported_object(const struct image *image, const char *name)
+static const struct symbol *exported_symbol(const struct image *image, const char *name, uint8_t type)
 {
 	for (size_t i = 0; i < image->symbols.count; i++) {
 		const struct symbol *symbol = &image->symbols.item[i];
 
-		if (symbol->dynamic && symbol->defined && symbol->type == STT_OBJECT && strcmp(symbol->name, name) == 0)
+		if (symbol->dynamic && symbol->defined && symbol->type == type && strcmp(symbol->name, name) == 0)
 			return symbol;
 	}
 	return NULL;
@@ -166,7 +166,7 @@ static void note_exported_constants(struct slicing *slicing)
 	for (size_t i = 0; i < old->symbols.count; i++) {
 		const struct symbol *symbol = &old->symbols.item[i];
 		bool exported = symbol->dynamic && symbol->defined && symbol->type == STT_OBJECT;
-		const struct symbol *other = exported ? exported_object(new, symbol->name) : NULL;
+		const struct symbol *other = exported ? exported_symbol(new, symbol->name, STT_OBJECT) : NULL;
 		const struct section *a = image_section(old, symbol->value), *b = other ? image_section(new, other->value) : NULL;
 
 		if (a && b && section_is_constant(a) && section_is_constant(b) && constants_compare(comparison, symbol->value, other->value))
@@ -199,6 +199,45 @@ static int compare_functions(const void *one, const void *other)
 	if (a->new_entry != b->new_entry)
 		return a->new_entry < b->new_entry ? -1 : 1;
 	return (a->old_entry > b->old_entry) - (a->old_entry < b->old_entry);
+}
+
+/* Labels of a changed function in variables: the process holds those of the old code. */
+static void check_labels(struct slicing *slicing)
+{
+	const struct program *old = &slicing->comparison->old;
+
+	for (size_t i = 0; i < old->data_refs.count; i++) {
+		const struct data_ref *ref = &old->data_refs.item[i];
+		const struct section *section = image_section(old->image, ref->where);
+		uint32_t function = program_function(old, ref->target);
+
+		if (function == NO_FUNCTION || !slicing->comparison->changed[function] || old->functions.item[function].startup || !section ||
+		    section_is_constant(section) || section_is_slots(section) || program_range(old, ref->target)->span.start == ref->target)
+			continue;
+		slicing->status = refuse(slicing->error, "%s: the variable at 0x%lx points into the middle of a function that changed, at 0x%lx",
+					 old->image->name, (unsigned long)ref->where, (unsigned long)ref->target);
+	}
+}
+
+/* Two names of the interface that were one function must not have become two: only one of them could be redirected. */
+static void check_aliases(struct slicing *slicing)
+{
+	const struct comparison *comparison = slicing->comparison;
+	const struct image *old = comparison->old.image, *new = comparison->new.image;
+
+	for (size_t i = 0; i < old->symbols.count; i++) {
+		const struct symbol *symbol = &old->symbols.item[i], *other;
+		uint32_t f = symbol->dynamic && symbol->defined && symbol->type == STT_FUNC ? program_function(&comparison->old, symbol->value) : NO_FUNCTION;
+		uint32_t g;
+
+		if (f == NO_FUNCTION || comparison->old.functions.item[f].entry != symbol->value ||
+		    !(other = exported_symbol(new, symbol->name, STT_FUNC)))
+			continue;
+		g = program_function(&comparison->new, other->value);
+		if (g != NO_FUNCTION && comparison->new.functions.item[g].entry == other->value && comparison->new_of[f] != g)
+			slicing->status = refuse(slicing->error, "%s: %s was another name of a function whose other name now leads elsewhere",
+						 old->name, symbol->name);
+	}
 }
 
 static void collect(struct slicing *slicing)
@@ -234,17 +273,20 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 	size_t active = 0;
 
 	collect(&slicing);
+	check_aliases(&slicing);
 	for (size_t i = 0; i < patch->functions.count; i++)
 		active += patch->functions.item[i].action == ACTION_REDIRECT;
 	if (active) {
 		check_language(&slicing);
 		check_thread_locals(&slicing);
+		check_labels(&slicing);
 		note_removed(&slicing);
 		note_exported_constants(&slicing);
 	}
 	if (!slicing.status)
 		slicing.status = active ? segments_build(&slicing) : STATUS_NOTHING;
 	array_free(&slicing.work);
+	array_free(&slicing.items);
 	array_free(&slicing.forwarders);
 	array_free(&slicing.stubs);
 	free(slicing.included);

@@ -18,6 +18,7 @@ struct slicing {
 	bool *included;			/* per new function: its code is in the slice */
 	ARRAY(uint32_t) work;		/* included functions whose references are not bound yet */
 	bool *copied;			/* per new section: the slice has it */
+	ARRAY(uint64_t) items;		/* constants that the slice has its own copy of, with their pointers bound */
 	ARRAY(struct forwarder) forwarders;
 	ARRAY(uint64_t) stubs;		/* addresses of the old image's stubs */
 };
