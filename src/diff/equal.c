@@ -68,9 +68,10 @@ static bool same_text(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+/* A reference without a version takes any. */
 static bool same_symbol(const char *a, const char *version_a, const char *b, const char *version_b)
 {
-	return same_text(a, b) && same_text(version_a, version_b);
+	return same_text(a, b) && (!version_a || !version_b || strcmp(version_a, version_b) == 0);
 }
 
 /* Stubs lead to the same if their slots get the address of the same symbol, of matched functions, or of what matched
