@@ -48,9 +48,6 @@ struct unwind_table *unwind_table_build(const struct eh_frame *section)
 			continue;
 		*array_add(&table->entries) = (struct entry){ .code = fde.code, .offset = fde.offset };
 	}
-	/* The readable part of a damaged section proves nothing: what claims the same code may be lost. */
-	if (table->damage)
-		array_free(&table->entries);
 	if (table->entries.count > 1) {
 		qsort(table->entries.item, table->entries.count, sizeof(*table->entries.item), compare_entries);
 		mark_disputed(table->entries.item, table->entries.count);
@@ -71,6 +68,7 @@ const char *unwind_table_find(const struct unwind_table *table, uint64_t address
 	size_t low = 0, high = table->entries.count;
 	const struct entry *entry;
 
+	/* The readable part of a damaged section proves nothing: what claims the same code may be lost. */
 	if (table->damage)
 		return table->damage;
 	while (low < high) {

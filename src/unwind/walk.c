@@ -27,8 +27,8 @@ struct walk {
 /* End the walk without proof. */
 static bool give_up(struct walk *walk, const struct unwind_module *module, const char *why)
 {
-	snprintf(walk->trace->reason, sizeof(walk->trace->reason), "0x%" PRIx64 " in %s: %s", walk->pc,
-		 module ? module->name : "no known code", why);
+	snprintf(walk->trace->reason, sizeof(walk->trace->reason), "0x%" PRIx64 "%s%s: %s", walk->pc,
+		 module ? " in " : "", module ? module->name : "", why);
 	return false;
 }
 
