@@ -39,13 +39,13 @@ static bool holds_constructors(const struct section *section)
 	       strcmp(section->name, ".ctors") == 0;
 }
 
-/* What other code calls as well (a constructor that is also a function) runs again. */
+/* What code other than _start calls as well (a constructor that is also a function) runs again. */
 static void unmark_called(struct program *program)
 {
 	for (uint32_t i = 0; i < program->ranges.count; i++) {
 		const struct code_range *range = &program->ranges.item[i];
 
-		if (program->functions.item[range->function].startup)
+		if (range->function == program_function(program, program->image->entry))
 			continue;
 		for (uint32_t k = 0; k < range->ref_count; k++) {
 			const struct code_ref *ref = &program->refs.item[range->first_ref + k];
@@ -56,6 +56,10 @@ static void unmark_called(struct program *program)
 				program->functions.item[callee].startup = false;
 		}
 	}
+	/* What a library exports may be called from outside at any time. */
+	for (size_t i = 0; i < program->functions.count; i++)
+		if (program->image->library && program->functions.item[i].exported)
+			program->functions.item[i].startup = false;
 }
 
 void functions_find_startup(struct program *program)
