@@ -14,6 +14,7 @@ static const struct command {
 } commands[] = {
 	{ "diff", cmd_diff, "compare two builds of a program or library and write a patch" },
 	{ "show", cmd_show, "say what a patch changes, per function, and why" },
+	{ "check", cmd_check, "compare a program's unwind data with its instructions" },
 	{ "apply", cmd_apply, "put a patch into a running process" },
 	{ "status", cmd_status, "list the patches that are in a process" },
 	{ "revert", cmd_revert, "take a patch out of a running process" },

@@ -128,6 +128,7 @@ struct insn_effect {
 	uint8_t length;
 	uint8_t insn;		/* enum insn_kind. An indirect jump through a register has it as `source`. */
 	uint8_t kind;		/* enum effect_kind */
+	bool faults;		/* it accesses memory that can't be there: control hardly gets past it */
 	uint8_t target, source, index;
 	uint8_t size;
 	int32_t offset;

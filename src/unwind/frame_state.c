@@ -45,7 +45,7 @@ struct value frame_state_load(const struct frame_state *state, uint32_t base, in
  */
 static void store(struct frame_state *state, uint32_t base, int32_t offset, int32_t size, struct value value)
 {
-	bool matters = size == WORD && (value.kind == VALUE_CALLER || value.kind == VALUE_STACK || value.kind == VALUE_CONSTANT);
+	bool matters = size == WORD && value.kind != VALUE_UNKNOWN && value.kind != VALUE_COMPUTED;
 
 	for (unsigned int i = 0; i < state->slots; i++) {
 		struct frame_slot *slot = &state->slot[i];
@@ -140,9 +140,17 @@ static struct value constant(uint64_t address, uint64_t origin)
 /* A word of a table that begins at a constant: an absolute address, or what must be added to the table's. */
 struct value frame_state_table(const struct frame_state *state, const struct insn_effect *effect, uint64_t origin)
 {
-	struct value table = effect->source < FRAME_REGISTERS ? value_moved(state->reg[effect->source], effect->offset) :
-								constant(effect->address, origin);
+	struct value table = constant(effect->address, origin), other = unknown;
 
+	if (effect->source < FRAME_REGISTERS) {
+		table = state->reg[effect->source];
+		/* Without optimisation the table's address may be in either register. */
+		if (effect->index < FRAME_REGISTERS)
+			other = state->reg[effect->index];
+		if (table.kind != VALUE_CONSTANT && other.kind == VALUE_CONSTANT)
+			table = other;
+		table = value_moved(table, effect->offset);
+	}
 	if (table.kind != VALUE_CONSTANT || (effect->size != 4 && effect->size != WORD))
 		return unknown;
 	table.kind = effect->size == WORD ? VALUE_TARGET : VALUE_ENTRY;
@@ -247,7 +255,7 @@ void frame_state_call(struct frame_state *state)
 
 	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
 		if (CALL_LOSES & 1u << i)
-			set_register(state, i, computed);
+			set_register(state, i, unknown);
 	if (sp.kind != VALUE_STACK)
 		return;
 	for (unsigned int i = 0; i < state->slots; i++)

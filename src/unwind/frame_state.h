@@ -59,8 +59,8 @@ void frame_state_enter(struct frame_state *state);
  */
 void frame_state_apply(struct frame_state *state, const struct insn_effect *effect, uint64_t origin, uint8_t align);
 
-/* What a callee leaves, that returns: registers that it need not preserve have other values, and so has
- * the stack below the stack pointer. */
+/* What a callee leaves, that returns: nothing is known of registers that it need not preserve, which a local function may
+ * have left alone, nor of the stack below the stack pointer. */
 void frame_state_call(struct frame_state *state);
 
 /* The push of a return address, seen from the code that goes on behind it. */

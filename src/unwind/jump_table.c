@@ -14,16 +14,20 @@
 #define ENTRIES_MAX 8192
 #define COMPARE_DISTANCE 24	/* instructions before the jump in which its comparison is looked for */
 
-/* An instruction of the group, or of a part of a function that only jumps lead to? */
+/* Does an instruction of the function begin there? A part that only jumps lead to is taken into the group to know. */
 static bool is_target(struct validating *all, uint64_t address)
 {
 	const struct part *part = group_part(all, address);
 	uint32_t unit;
 
-	if (part)
-		return all->group.map.item[part->map + (uint32_t)(address - all->units.item[part->unit].code.start)] != 0;
-	unit = validating_unit(all, address);
-	return unit != NOTHING && !all->units.item[unit].function && !all->units.item[unit].stubs;
+	if (!part) {
+		unit = validating_unit(all, address);
+		if (unit == NOTHING || all->units.item[unit].function || all->units.item[unit].stubs)
+			return false;
+		group_add(all, unit);
+		part = group_part(all, address);
+	}
+	return part && all->group.map.item[part->map + (uint32_t)(address - all->units.item[part->unit].code.start)] != 0;
 }
 
 static bool read_entry(const struct validating *all, struct value table, uint64_t place, uint64_t start, uint64_t *target)
@@ -111,22 +115,76 @@ static void find_labels(struct validating *all, struct jump_targets *targets)
 	targets->likely = targets->count;
 }
 
+#define LOAD_DISTANCE 8	/* instructions before the jump in which it loads its target */
+
+/* The instruction before the jump that loads from a table what it then jumps to, or NOTHING. */
+static uint32_t find_load(const struct validating *all, uint32_t jump)
+{
+	const struct insn_effect *effect = &all->group.insns.item[jump].effect;
+	uint32_t first = all->group.parts.item[all->group.insns.item[jump].part].first_insn;
+
+	if (effect->kind == EFFECT_TABLE)
+		return jump;
+	for (uint32_t i = jump, distance = 0; i > first && distance < LOAD_DISTANCE; distance++) {
+		const struct insn_effect *before = &all->group.insns.item[--i].effect;
+
+		if (before->kind == EFFECT_TABLE && before->target < FRAME_REGISTERS && before->source < FRAME_REGISTERS)
+			return i;
+	}
+	return NOTHING;
+}
+
+/*
+ * The table's register has different values on the paths to here, as far as those are known: behind a call that never
+ * returns, which looks as if it went on here, or behind one of a local function that is known to leave the register alone.
+ * It is one of the tables whose address the function puts into that register.
+ */
+static void read_tables_of_register(struct validating *all, uint32_t jump, uint32_t load, struct jump_targets *targets)
+{
+	const struct insn_effect table_load = all->group.insns.item[load].effect;
+
+	for (size_t i = 0; i < all->group.insns.count; i++) {
+		const struct insn_effect *effect = &all->group.insns.item[i].effect;
+		struct frame_state state;
+		struct value table;
+
+		if (effect->kind != EFFECT_ADDRESS || effect->target != table_load.source)
+			continue;
+		frame_state_enter(&state);
+		frame_state_apply(&state, effect, all->image->span.start, 0);
+		table = frame_state_table(&state, &table_load, all->image->span.start);
+		if (table.kind == VALUE_UNKNOWN)
+			continue;
+		table.kind = VALUE_TARGET;
+		read_table(all, jump, table, targets);
+	}
+}
+
 struct value jump_find_table(const struct validating *all, uint32_t insn, const struct frame_state *state)
 {
 	const struct insn_effect *effect = &all->group.insns.item[insn].effect;
 	struct value value = { .kind = VALUE_UNKNOWN };
+	uint32_t load;
 
-	if (effect->kind == EFFECT_TABLE)
+	if (effect->kind == EFFECT_TABLE && effect->index == NO_REGISTER && effect->source < FRAME_REGISTERS &&
+	    state->reg[effect->source].kind == VALUE_STACK)
+		value = frame_state_load(state, state->reg[effect->source].number, state->reg[effect->source].offset + effect->offset);
+	else if (effect->kind == EFFECT_TABLE)
 		value = frame_state_table(state, effect, all->image->span.start);
 	else if (effect->source < FRAME_REGISTERS)
 		value = state->reg[effect->source];
-	return value.kind == VALUE_TARGET ? value : (struct value){ .kind = VALUE_UNKNOWN };
+	if (value.kind == VALUE_TARGET)
+		return value;
+	load = find_load(all, insn);
+	return (struct value){ .kind = VALUE_UNKNOWN, .number = load != NOTHING, .offset = load == NOTHING ? 0 : (int32_t)load };
 }
 
 void jump_find_targets(struct validating *all, uint32_t insn, struct value table, struct jump_targets *targets)
 {
 	if (table.kind == VALUE_TARGET)
 		read_table(all, insn, table, targets);
+	else if (table.number)
+		read_tables_of_register(all, insn, (uint32_t)table.offset, targets);
 	if (!targets->count)
 		find_labels(all, targets);
 }

@@ -183,7 +183,8 @@ static struct junction *find_junction(struct group *group, struct value table)
 	for (size_t i = 0; i < group->junctions.count; i++) {
 		struct junction *junction = &group->junctions.item[i];
 
-		if (junction->table.kind == table.kind && junction->table.offset == table.offset)
+		if (junction->table.kind == table.kind && junction->table.number == table.number &&
+		    junction->table.offset == table.offset)
 			return junction;
 	}
 	*array_add(&group->junctions) = (struct junction){ table, { NOTHING, NOTHING } };
@@ -266,6 +267,8 @@ static bool execute(struct validating *all, uint32_t insn, struct frame_state *s
 		return true;
 	default:
 		frame_state_apply(state, &effect, all->image->span.start, align_number(all, &effect, address));
+		if (effect.faults)
+			*edge = EDGE_UNLIKELY;
 		return true;
 	}
 }

@@ -72,7 +72,8 @@ struct part {
 /* An indirect jump's targets. All jumps with the same ones go through one of these, so that a state is
  * compared with each target only if it adds something. */
 struct junction {
-	struct value table;	/* VALUE_TARGET, or VALUE_UNKNOWN for the labels of computed gotos */
+	struct value table;	/* VALUE_TARGET; or VALUE_UNKNOWN, with `number` 1 when `offset` is the instruction that
+				 * loads from some table, and 0 for the labels of computed gotos */
 	uint32_t state[2];	/* as of a leader */
 };
 
@@ -145,7 +146,7 @@ void callees_find_returning(struct validating *all);
 /* How sure it is that the call returns. */
 enum edge callee_edge(struct validating *all, const struct insn_effect *call);
 
-/* jump_table.c: the table that the jump's target comes from, or VALUE_UNKNOWN. */
+/* jump_table.c: the table that the jump's target comes from, as in struct junction. */
 struct value jump_find_table(const struct validating *all, uint32_t insn, const struct frame_state *state);
 
 /* Where the indirect jump may lead, by its table; by the labels of the group without one, or if it leads nowhere. */

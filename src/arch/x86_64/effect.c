@@ -153,6 +153,14 @@ static bool collect_mov(const ZydisDecodedOperand *to, const ZydisDecodedOperand
 		out->target = wide_register(to);
 		return true;
 	}
+	/* Half of a jump table's load without optimisation; cltq extends it. */
+	if (to->type == ZYDIS_OPERAND_TYPE_REGISTER && to->size == 32 && from->type == ZYDIS_OPERAND_TYPE_MEMORY &&
+	    from->mem.base >= ZYDIS_REGISTER_RAX && from->mem.base <= ZYDIS_REGISTER_R15 &&
+	    from->mem.index >= ZYDIS_REGISTER_RAX && from->mem.index <= ZYDIS_REGISTER_R15 && from->mem.disp.value == 0) {
+		set_table(out, from);
+		out->target = general_register(to->reg.value);
+		return true;
+	}
 	if (is_plain_memory(to, false) && is_wide(from)) {
 		set_memory(out, EFFECT_STORE, &out->target, to);
 		out->source = wide_register(from);
@@ -246,14 +254,14 @@ static bool collect_form(const ZydisDecodedInstruction *insn, const ZydisDecoded
 	case ZYDIS_MNEMONIC_PUSHFQ:
 	case ZYDIS_MNEMONIC_PUSHF:
 		out->kind = EFFECT_PUSH;
-		out->size = insn->operand_width / 8;
+		out->size = (uint8_t)(insn->operand_width / 8);
 		out->source = insn->mnemonic == ZYDIS_MNEMONIC_PUSH ? wide_register(&operand[0]) : NO_REGISTER;
 		return true;
 	case ZYDIS_MNEMONIC_POP:
 	case ZYDIS_MNEMONIC_POPFQ:
 	case ZYDIS_MNEMONIC_POPF:
 		out->kind = EFFECT_POP;
-		out->size = insn->operand_width / 8;
+		out->size = (uint8_t)(insn->operand_width / 8);
 		if (insn->mnemonic != ZYDIS_MNEMONIC_POP || operand[0].type != ZYDIS_OPERAND_TYPE_REGISTER)
 			return true;
 		out->target = wide_register(&operand[0]);
@@ -262,7 +270,7 @@ static bool collect_form(const ZydisDecodedInstruction *insn, const ZydisDecoded
 		return true;
 	case ZYDIS_MNEMONIC_LEAVE:
 		out->kind = EFFECT_LEAVE;
-		out->size = insn->operand_width / 8;
+		out->size = (uint8_t)(insn->operand_width / 8);
 		return out->size == 8;
 	case ZYDIS_MNEMONIC_MOV:
 		return collect_mov(&operand[0], &operand[1], out);
@@ -272,13 +280,16 @@ static bool collect_form(const ZydisDecodedInstruction *insn, const ZydisDecoded
 		out->target = wide_register(&operand[0]);
 		if (operand[1].type == ZYDIS_OPERAND_TYPE_MEMORY && operand[1].mem.base == ZYDIS_REGISTER_RIP) {
 			out->kind = EFFECT_TABLE;
-			out->size = operand[1].size / 8;
+			out->size = (uint8_t)(operand[1].size / 8);
 			out->address = address + insn->length + (uint64_t)operand[1].mem.disp.value;
 			return true;
 		}
 		if (!is_plain_memory(&operand[1], true))
 			return false;
 		set_table(out, &operand[1]);
+		return true;
+	case ZYDIS_MNEMONIC_CDQE:
+		move(out, DWARF_RAX, DWARF_RAX, 0);
 		return true;
 	case ZYDIS_MNEMONIC_LEA:
 		return collect_lea(insn, operand, address, out);
@@ -308,6 +319,22 @@ static void collect_indirect_jump(const ZydisDecodedOperand *operand, struct ins
 	}
 }
 
+/* Access to an absolute address in the first page, where nothing can be mapped (vm.mmap_min_addr): how programs crash on
+ * purpose, and what gcc makes of a null pointer. The code behind it belongs to something else. */
+static bool is_fault(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
+{
+	for (unsigned int i = 0; i < insn->operand_count; i++) {
+		const ZydisDecodedOperandMem *memory = &operand[i].mem;
+
+		if (operand[i].type == ZYDIS_OPERAND_TYPE_MEMORY && memory->type == ZYDIS_MEMOP_TYPE_MEM &&
+		    memory->base == ZYDIS_REGISTER_NONE && memory->index == ZYDIS_REGISTER_NONE &&
+		    memory->segment != ZYDIS_REGISTER_FS && memory->segment != ZYDIS_REGISTER_GS && memory->disp.value >= 0 &&
+		    memory->disp.value < 4096)
+			return true;
+	}
+	return false;
+}
+
 bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out)
 {
 	ZydisDecodedInstruction insn;
@@ -332,6 +359,7 @@ bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct in
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&x86_64_decoder, &context, &insn, operand, insn.operand_count)))
 		return false;
 	out->insn = (uint8_t)x86_64_classify(&insn, operand);
+	out->faults = out->insn == INSN_OTHER && is_fault(&insn, operand);
 	switch (out->insn) {
 	case INSN_JUMP_INDIRECT:
 		collect_indirect_jump(&operand[0], out);
