@@ -11,6 +11,17 @@
 
 #define SECTION_MAX (256u << 20)	/* bytes of one .eh_frame; the largest browsers have 30 MB */
 
+static void note_restorers(struct survey *survey, const struct eh_frame *section)
+{
+	size_t offset = 0;
+	struct eh_fde fde;
+	const char *why;
+
+	while (eh_frame_next(section, &offset, &fde, &why))
+		if (fde.cie.signal_frame)
+			*array_add(&survey->restorers) = fde.code;
+}
+
 static const struct unwind_table *read_table(struct survey *survey, uint64_t start, uint64_t end)
 {
 	struct survey_table *table;
@@ -24,6 +35,7 @@ static const struct unwind_table *read_table(struct survey *survey, uint64_t sta
 		free(bytes);
 		return NULL;
 	}
+	note_restorers(survey, &(struct eh_frame){ .data = bytes, .size = size, .address = start });
 	table = array_add(&survey->tables);
 	table->bytes = bytes;
 	table->table = unwind_table_build(&(struct eh_frame){ .data = bytes, .size = size, .address = start });

@@ -66,6 +66,8 @@ static const char *find_stack(const struct stack_check *check, const struct maps
 	if (!(first && mapping_special(mapping, "[stack]")) &&
 	    (first || mapping_special(mapping, "[heap]") || !range_holds(mapping->range, control) || control < pointer))
 		return "it runs on a stack that is not known to be its own (a signal stack or a coroutine?)";
+	if (pointer % sizeof(uint64_t))
+		return "its stack pointer is not aligned";
 	if (mapping->range.end - pointer > STACK_MAX)
 		return "its stack is too large";
 	*stack = (struct range){ (pointer - REGISTERS_RED_ZONE) & ~7ul, mapping->range.end };
@@ -118,6 +120,23 @@ static void walk(const struct stack_check *check, const struct thread *thread, s
 	unwind_trace_free(&trace);
 }
 
+/*
+ * Is a signal being handled? The handler may run on a signal stack that lies inside of the thread's own (an array in a frame):
+ * the interrupted frames are then below the stack pointer, where no scan looks. The walk finds that the chain does not rise.
+ */
+static bool in_handler(const struct stack_check *check, const struct reader *reader)
+{
+	const uint64_t *words = (const uint64_t *)reader->bytes;
+	size_t count = (reader->stack.end - reader->stack.start) / sizeof(uint64_t);
+	struct scan_set restorers;
+	size_t found;
+
+	scan_set_build(&restorers, check->survey->restorers.item, check->survey->restorers.count);
+	found = scan_words(&restorers, words, count);
+	scan_set_free(&restorers);
+	return found < count;
+}
+
 /* True when no register and no word of the stack can lead into the code that is being left. */
 static bool scan(const struct stack_check *check, const struct thread *thread, const struct reader *reader)
 {
@@ -157,7 +176,7 @@ void stack_check_thread(const struct stack_check *check, const struct maps *maps
 	reader.bytes = bytes;
 	if (why)
 		snprintf(result->text, sizeof(result->text), "%s", why);
-	else if (scan(check, thread, &reader))
+	else if (scan(check, thread, &reader) && !in_handler(check, &reader))
 		result->verdict = STACK_FREE;
 	else
 		walk(check, thread, &reader, result);

@@ -23,6 +23,7 @@ void survey_free(struct survey *survey)
 		free(survey->tables.item[i].bytes);
 	}
 	array_free(&survey->tables);
+	array_free(&survey->restorers);
 	array_free(&survey->modules);
 	ledgers_free(&survey->ledgers);
 	images_free(&survey->images);

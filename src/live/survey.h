@@ -26,6 +26,7 @@ struct survey {
 	struct ledgers ledgers;
 	size_t damaged;		/* ledgers that can't be read */
 	ARRAY(struct survey_table) tables;
+	ARRAY(struct range) restorers;	/* code that signal handlers return to */
 	ARRAY(struct unwind_module) modules;	/* sorted; empty before survey_unwind() */
 };
 

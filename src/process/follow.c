@@ -7,7 +7,6 @@
  * killed the thread just goes on). Signals are handed on as they come. The other threads of the process run, and one that is held
  * may have a lock that they need: hence the bound, which the caller keeps small.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
@@ -15,33 +14,56 @@
 
 #include "process/threads.h"
 
-static bool is_held(struct thread *thread, bool (*arrived)(void *context, const struct thread *thread), void *context)
+/* How far following has come. */
+struct progress {
+	bool *held;		/* of each thread */
+	size_t waiting;		/* not held yet */
+	bool moved;		/* any had stopped since the last pass */
+	bool forbidden;		/* the process is stopped by a signal: none may run */
+};
+
+static bool is_held(const struct thread *thread, bool (*arrived)(void *context, const struct thread *thread), void *context)
 {
 	return thread->state != THREAD_STOPPED || (thread->in_call_stop && arrived(context, thread));
 }
 
-/* One pass over all threads. Returns how many are not held yet; *moved says whether any had stopped. */
-static size_t follow_each(const struct process *process, struct threads *threads, bool *held, bool *moved,
-			  bool (*arrived)(void *context, const struct thread *thread), void *context)
+static void follow_each(const struct process *process, struct threads *threads, struct progress *progress,
+			bool (*arrived)(void *context, const struct thread *thread), void *context)
 {
-	size_t waiting = 0;
-
-	*moved = false;
-	for (size_t i = 0; i < threads->count; i++) {
+	progress->waiting = 0;
+	progress->moved = false;
+	for (size_t i = 0; i < threads->count && !progress->forbidden; i++) {
 		struct thread *thread = &threads->item[i];
 
-		if (held[i])
+		if (progress->held[i])
 			continue;
 		if (thread_wait(process, thread, 0)) {
-			*moved = true;
-			held[i] = is_held(thread, arrived, context);
-			if (held[i])
+			progress->moved = true;
+			progress->held[i] = is_held(thread, arrived, context);
+			if (progress->held[i])
 				continue;
+			progress->forbidden = thread->state == THREAD_STOPPED && thread->group_stop;
+			if (progress->forbidden)
+				return;
+			thread_settle(process, thread);
 			thread_resume(thread, PTRACE_SYSCALL);
 		}
-		waiting++;
+		progress->waiting++;
 	}
-	return waiting;
+}
+
+/*
+ * A stop at a system call is not the place to give up a thread that has been asked to stop: the call may just have failed with
+ * EINTR for that, and only the stop that was asked for is where this can be put right (thread.c).
+ */
+static bool wait_for_plain_stop(const struct process *process, struct thread *thread)
+{
+	while (thread_wait(process, thread, 100)) {
+		if (thread->state != THREAD_STOPPED || !thread->in_call_stop)
+			return true;
+		thread_resume(thread, PTRACE_CONT);
+	}
+	return false;
 }
 
 static void let_go(const struct process *process, struct threads *threads)
@@ -49,9 +71,13 @@ static void let_go(const struct process *process, struct threads *threads)
 	for (size_t i = 0; i < threads->count; i++)
 		if (threads->item[i].state == THREAD_RUNNING)
 			thread_interrupt(&threads->item[i]);
-	for (size_t i = 0; i < threads->count; i++)
-		if (thread_wait(process, &threads->item[i], 100))
-			thread_release(process, &threads->item[i]);
+	for (size_t i = 0; i < threads->count; i++) {
+		struct thread *thread = &threads->item[i];
+
+		/* One that is held has not been asked to stop, and goes on from where it is. */
+		if (thread->state == THREAD_STOPPED || wait_for_plain_stop(process, thread))
+			thread_release(process, thread);
+	}
 }
 
 bool threads_follow(const struct process *process, struct threads *threads, unsigned int milliseconds,
@@ -59,21 +85,22 @@ bool threads_follow(const struct process *process, struct threads *threads, unsi
 {
 	uint64_t end = clock_now() + (uint64_t)milliseconds * 1000000u;
 	const struct timespec nap = { 0, 1000000 };
-	bool *held = memory_zeroed(threads->count, sizeof(*held));
-	bool moved, done = false;
+	struct progress progress = { .held = memory_zeroed(threads->count, sizeof(bool)) };
+	bool done = false;
 	sigset_t child;
 
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	window_open();
-	while (!done && clock_now() < end) {
-		done = follow_each(process, threads, held, &moved, arrived, context) == 0;
-		if (!done && !moved)
+	while (!done && !progress.forbidden && clock_now() < end) {
+		follow_each(process, threads, &progress, arrived, context);
+		done = !progress.waiting && !progress.forbidden;
+		if (!done && !progress.moved)
 			sigtimedwait(&child, NULL, &nap);
 	}
 	if (!done)
 		let_go(process, threads);
 	window_close();
-	free(held);
+	free(progress.held);
 	return done;
 }

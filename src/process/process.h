@@ -34,7 +34,8 @@ enum process_use {
 
 /*
  * Open a process. STATUS_ERROR: there is none, it is exiting or a zombie, or the kernel does not permit it.
- * STATUS_REFUSED: stent itself, a kernel thread, a 32-bit program, or (for PROCESS_CHANGE) one that is traced.
+ * STATUS_REFUSED: stent itself, a kernel thread, a 32-bit program, or (for PROCESS_CHANGE) one that is traced
+ * or that another stent has open to change it.
  * Close with process_close() in any case.
  */
 enum status process_open(pid_t pid, enum process_use use, struct process *process, struct error *error) must_check;
@@ -52,7 +53,8 @@ struct task {
 	char state;		/* R, S, D, T, t, Z, X, ... */
 	uint32_t flags;		/* PF_* */
 	pid_t tracer;		/* 0: none */
-	uint64_t deliverable;	/* signals that are pending, for it or for all, and not blocked */
+	uint64_t deliverable;	/* signals that are pending, for it or for all, not blocked and not without effect */
+	uint64_t without_effect;	/* signals that are ignored, by the program or by default: bit signal - 1 */
 	bool seccomp;		/* a filter may refuse system calls */
 	bool shadow_stack;	/* returns are checked against a second stack */
 	uint64_t switches;	/* how often it was taken off a processor */

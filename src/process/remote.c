@@ -19,7 +19,8 @@
  *				the kernel restart a system call from the registers.
  *  7 put the slack back		the only thread that ever was in it has just got its own registers
  *  8 detach
- * A thread that is killed at any time makes our requests fail with ESRCH; the bytes of 2 are put back then, too.
+ * A thread that is killed at any time makes our requests fail with ESRCH; the bytes of 2 are put back then, too. They
+ * are not where the thread may still be in the stub (a call that does not come back in time: a frozen cgroup).
  */
 #include "process/remote.h"
 
@@ -334,7 +335,8 @@ static void leave_stub(struct remote *remote)
 		struct registers again = own;
 		struct task task;
 
-		if (!thread->signal && process_task(remote->process, thread->tid, &task) && !task.deliverable &&
+		if (process_task(remote->process, thread->tid, &task) && !task.deliverable &&
+		    (!thread->signal || task.without_effect & UINT64_C(1) << (thread->signal - 1)) &&
 		    process_read(remote->process, registers_pc(&own) - sizeof(code), code, sizeof(code)) &&
 		    registers_rewind(&again, code))
 			own = again;
@@ -343,13 +345,22 @@ static void leave_stub(struct remote *remote)
 		remote->entered = false;
 }
 
+/* Truly, and not only because a request failed. */
+static bool has_ended(const struct remote *remote)
+{
+	struct task task;
+
+	return !process_task(remote->process, remote->thread.tid, &task) || task_ended(&task);
+}
+
 void remote_end(struct remote *remote)
 {
 	struct thread *thread = &remote->thread;
 
 	if (thread->state == THREAD_STOPPED && remote->entered)
 		leave_stub(remote);
-	if (remote->stub)
+	/* A thread that may still be in the stub needs it to get out: it stays, and the next switch sweeps it. */
+	if (remote->stub && (!remote->entered || has_ended(remote)))
 		/* Fails only together with the process. */
 		(void)!process_write(remote->process, remote->stub, remote->before, remote_stub_size());
 	if (thread->state == THREAD_STOPPED)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,13 +65,21 @@ static const char *status_field(const char *status, const char *name)
 
 static void parse_status(const char *status, struct task *task)
 {
-	uint64_t pending, shared, blocked;
+	/* Ignored unless there is a handler (man 7 signal). */
+	static const int quiet[] = { SIGCHLD, SIGCONT, SIGURG, SIGWINCH };
+	uint64_t pending, shared, blocked, caught;
 	size_t length;
 
 	pending = strtoull(status_field(status, "\nSigPnd:"), NULL, 16);
 	shared = strtoull(status_field(status, "\nShdPnd:"), NULL, 16);
 	blocked = strtoull(status_field(status, "\nSigBlk:"), NULL, 16);
-	task->deliverable = (pending | shared) & ~blocked;
+	task->without_effect = strtoull(status_field(status, "\nSigIgn:"), NULL, 16);
+	caught = strtoull(status_field(status, "\nSigCgt:"), NULL, 16);
+	for (size_t i = 0; i < sizeof(quiet) / sizeof(*quiet); i++)
+		if (!(caught & UINT64_C(1) << (quiet[i] - 1)))
+			task->without_effect |= UINT64_C(1) << (quiet[i] - 1);
+	/* The kernel drops these at once, but queues them for a thread that is traced: the program would not have noticed. */
+	task->deliverable = (pending | shared) & ~blocked & ~task->without_effect;
 	task->tracer = (pid_t)strtol(status_field(status, "\nTracerPid:"), NULL, 10);
 	task->seccomp = strtol(status_field(status, "\nSeccomp:"), NULL, 10) != 0;
 	task->switches = strtoull(status_field(status, "\nvoluntary_ctxt_switches:"), NULL, 10) +

@@ -89,9 +89,11 @@ static void rewind_call(const struct process *process, struct thread *thread)
 	uint8_t code[REGISTERS_CALL_SIZE];
 	struct task task;
 
-	if (thread->signal || !registers_call_failed(&thread->registers))
+	if (!registers_call_failed(&thread->registers))
 		return;
 	if (!process_task(process, thread->tid, &task) || task.deliverable)
+		return;
+	if (thread->signal && !(task.without_effect & UINT64_C(1) << (thread->signal - 1)))
 		return;
 	if (!process_read(process, registers_pc(&thread->registers) - sizeof(code), code, sizeof(code)) ||
 	    !registers_rewind(&again, code))
@@ -106,6 +108,7 @@ static void note_stop(const struct process *process, struct thread *thread, int 
 
 	thread->state = THREAD_STOPPED;
 	thread->in_call_stop = !event && signal == (SIGTRAP | 0x80);
+	thread->group_stop = event && signal != SIGTRAP;
 	thread->signal = event || thread->in_call_stop ? 0 : signal;
 	thread->rewound = false;
 	thread->unreadable = -registers_read(thread->tid, &thread->registers);
@@ -156,15 +159,22 @@ void thread_resume(struct thread *thread, int request)
 	thread->signal = 0;
 }
 
-void thread_release(const struct process *process, struct thread *thread)
+void thread_settle(const struct process *process, struct thread *thread)
 {
 	struct task task;
 
+	/* A signal came while it was stopped: the program sees the EINTR that it gives. */
+	if (!thread->rewound || !process_task(process, thread->tid, &task) || !task.deliverable)
+		return;
+	thread->rewound = false;
+	/* Only one that has been killed refuses its own registers: then there is nothing to put right. */
+	(void)!registers_write(thread->tid, &thread->registers);
+}
+
+void thread_release(const struct process *process, struct thread *thread)
+{
 	if (thread->state == THREAD_STOPPED) {
-		/* A signal came while it was stopped: the program sees the EINTR that it gives. */
-		if (thread->rewound && process_task(process, thread->tid, &task) && task.deliverable &&
-		    registers_write(thread->tid, &thread->registers) < 0)
-			thread->state = THREAD_ENDED;	/* only one that has been killed refuses its own registers */
+		thread_settle(process, thread);
 		ptrace(PTRACE_DETACH, thread->tid, NULL, (void *)(long)thread->signal);
 	}
 	thread->state = THREAD_RELEASED;

@@ -30,6 +30,7 @@ struct thread {
 	int signal;		/* that it was about to receive when it stopped, 0: none. Given to it on release */
 	int unreadable;		/* errno of reading the registers, 0: none. ENOEXEC: 32-bit code */
 	bool in_call_stop;	/* stopped at a system call's entry or exit, as remote.c asked for */
+	bool group_stop;	/* stopped together with its process (SIGSTOP): must not run before SIGCONT */
 	bool rewound;		/* its registers were changed so that it enters its system call again */
 	struct registers registers;	/* as the program left them */
 };
@@ -43,6 +44,9 @@ enum status thread_seize(const struct process *process, pid_t tid, struct thread
 /* Ask it to stop; and wait for that, `milliseconds` at most. False: it is still running. */
 void thread_interrupt(struct thread *thread);
 bool thread_wait(const struct process *process, struct thread *thread, unsigned int milliseconds) must_check;
+
+/* Before a thread runs on: if a signal has come that makes its system call fail with EINTR, let it fail. */
+void thread_settle(const struct process *process, struct thread *thread);
 
 /* Resume a stopped thread that stays under control; `request` is PTRACE_CONT or PTRACE_SYSCALL. */
 void thread_resume(struct thread *thread, int request);
@@ -75,7 +79,7 @@ uint64_t threads_release_but(const struct process *process, struct threads *thre
 /*
  * Let the threads in the list run from one system call to the next, until arrived(context, thread) has been true of
  * each at a stop, where it is then held; `milliseconds` at most. True: all are stopped there, or have ended, and
- * threads_stop() can go on from that. False: all have been let go.
+ * threads_stop() can go on from that. False: all have been let go (also when the process is stopped by a signal).
  */
 bool threads_follow(const struct process *process, struct threads *threads, unsigned int milliseconds,
 		    bool (*arrived)(void *context, const struct thread *thread), void *context) must_check;
