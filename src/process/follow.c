@@ -54,14 +54,18 @@ static void follow_each(const struct process *process, struct threads *threads, 
 
 /*
  * A stop at a system call is not the place to give up a thread that has been asked to stop: the call may just have failed with
- * EINTR for that, and only the stop that was asked for is where this can be put right (thread.c).
+ * EINTR for that, and only the stop that was asked for is where this can be put right (thread.c). Every stop takes
+ * the request away (kernel/signal.c, ptrace_stop()), so it is made again.
  */
 static bool wait_for_plain_stop(const struct process *process, struct thread *thread)
 {
 	while (thread_wait(process, thread, 100)) {
 		if (thread->state != THREAD_STOPPED || !thread->in_call_stop)
 			return true;
-		thread_resume(thread, PTRACE_CONT);
+		/* Any stop clears the request for another one (kernel/signal.c, ptrace_stop): ask again. */
+		thread_interrupt(thread);
+		if (thread->state == THREAD_STOPPED)
+			thread_resume(thread, PTRACE_CONT);
 	}
 	return false;
 }
