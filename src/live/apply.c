@@ -158,6 +158,18 @@ static void describe_report(struct live_report *report, const struct ledger *led
 	report->added = ledger->functions.count - report->redirected;
 }
 
+/* Unmap a region that nothing has ever led to, unless it has been replaced by something else. */
+static enum status take_back(const struct survey *survey, const struct link *link, struct error *error)
+{
+	const struct link_part *part = &link->parts.item[0];
+	size_t size = part->range.end - part->range.start;
+	uint8_t *bytes = memory_zeroed(size, 1);
+	bool ours = process_read(survey->process, part->range.start, bytes, size) && !memcmp(bytes, part->bytes, size);
+
+	free(bytes);
+	return ours ? install_remove(survey, link->ledger.region, error) : STATUS_OK;
+}
+
 static enum status apply_to(struct survey *survey, const struct patch *patch, const struct mapped_image *image,
 			    const struct ledger *kept, const struct live_options *options, struct live_report *report,
 			    struct error *error)
@@ -172,8 +184,8 @@ static enum status apply_to(struct survey *survey, const struct patch *patch, co
 		survey_unwind(survey);
 		status = transition_run(survey, &link.ledger, TO_NEW, options, report, error);
 		/* Nothing has ever led to a new region unless the switch began. */
-		if (status != STATUS_OK && link.ledger.state == LEDGER_PREPARED && process_same_program(survey->process) &&
-		    install_remove(survey, link.ledger.region, error) != STATUS_OK)
+		if (status != STATUS_OK && link.ledger.state == LEDGER_PREPARED &&
+		    take_back(survey, &link, error) != STATUS_OK)
 			status = STATUS_ERROR;
 	}
 	link_free(&link);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -131,6 +132,12 @@ static enum status open_memory(struct process *process, enum process_use use, st
 	if (process->memory < 0)
 		return fail(error, "process %d (%s): can't open its memory: %s", process->pid, process->comm,
 			    strerror(errno));
+	/*
+	 * One patcher at a time: the file stays the same one as long as somebody has it open, and only who may change
+	 * the process can open it. The kernel gives the lock back when stent ends, however that happens.
+	 */
+	if (use == PROCESS_CHANGE && flock(process->memory, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		return refuse(error, "process %d (%s): another stent is at work on it", process->pid, process->comm);
 	return STATUS_OK;
 }
 

@@ -5,7 +5,7 @@
 # shellcheck source=tests/live/victims.sh
 . "$top/tests/live/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 40
+plan 41
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 mkdir "$scratch/other"
@@ -88,6 +88,12 @@ check "traced" refused 2 "is traced by tracer (pid $tracer)" apply victim
 check "status needs no stop" limit 10 "$stent" status -p "$victim"
 exec {tracer_in}>&-
 wait "$tracer"
+
+# Another stent: it has the file of the memory locked as long as it works.
+exec {lock}<>"/proc/$victim/task/$victim/mem"
+flock -n "$lock"
+check "another stent is at work" refused 2 "another stent is at work" apply victim
+exec {lock}>&-
 
 # Without rights.
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then

@@ -295,6 +295,7 @@ static void test_killed_patcher(void **state)
 				struct error error = { 0 };
 				uint64_t address;
 
+				prctl(PR_SET_PDEATHSIG, SIGKILL);
 				operations = 0;
 				deadly = k;
 				_exit(map_and_unmap(pid, &address, &error));
@@ -327,6 +328,7 @@ static void test_stub_left_behind(void **state)
 
 	(void)state;
 	if (patcher == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		operations = 0;
 		deadly = 7;	/* seize, interrupt, registers, rseq, registers, the stub's bytes, and not any further */
 		_exit(map_and_unmap(pid, &address, &error));
