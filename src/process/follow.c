@@ -62,7 +62,6 @@ static bool wait_for_plain_stop(const struct process *process, struct thread *th
 	while (thread_wait(process, thread, 100)) {
 		if (thread->state != THREAD_STOPPED || !thread->in_call_stop)
 			return true;
-		/* Any stop clears the request for another one (kernel/signal.c, ptrace_stop): ask again. */
 		thread_interrupt(thread);
 		if (thread->state == THREAD_STOPPED)
 			thread_resume(thread, PTRACE_CONT);

@@ -5,7 +5,7 @@
 # shellcheck source=tests/live/victims.sh
 . "$top/tests/live/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 79
+plan 85
 
 # 12 results
 cycle() {	# NAME THREAD...
@@ -35,7 +35,7 @@ cycle() {	# NAME THREAD...
 build_pair plain -O2 || exit 1
 cycle plain
 build_pair calls -O2 || exit 1
-cycle calls spin nanosleep nanosleep poll poll epoll epoll recv sigwait sigwait futex futex read spin epoll recv
+cycle calls spin nanosleep nanosleep poll poll epoll epoll recv sigwait sigwait futex futex read spin epoll recv signals
 build_pair fixed -no-pie -fno-pie || exit 1
 cycle fixed spin epoll
 if build_pair static -static -no-pie -fno-pie >"$scratch/output" 2>&1; then
@@ -68,6 +68,16 @@ check "without its first thread: status" is_in_state plain active
 check "without its first thread: revert" revert plain
 check "without its first thread: runs the old version" runs_version 1
 victim_stop
+
+# Children that run in the memory of the process: what they return to can't be seen.
+victim_start "$scratch/plain.1" vfork epoll
+verdict $? "vfork: starts"
+check "vfork: apply" apply plain
+check "vfork: runs the new version" runs_version 2
+check "vfork: revert" revert plain
+check "vfork: runs the old version" runs_version 1
+victim_stop
+verdict $? "vfork: ends by itself"
 
 # Memory that may be written must not become executable.
 if victim_start "$scratch/plain.1" hardened spin; then

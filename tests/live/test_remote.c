@@ -363,6 +363,7 @@ static void test_signals(void **state)
 	(void)state;
 	sender = fork();
 	if (sender == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (int i = 1; i <= 300; i++) {
 			kill(pid, SIGUSR1);
 			while (board->handled < i)

@@ -1,8 +1,8 @@
 /*
  * victim.c: the program that live tests patch. Built twice, the second time with -DVERSION=2.
  *
- *	victim [THREADS...]	one thread for each word: spin, nanosleep, poll, epoll, recv, sigwait, futex, read, parked,
- *				and parked_later, which waits for the line "park". These are none: "leaderless" ends the first thread and
+ *	victim [THREADS...]	one thread for each word: spin, nanosleep, poll, epoll, recv, sigwait, futex, read, signals,
+ *				vfork, parked, and parked_later, which waits for the line "park". These are none: "leaderless" ends the first thread and
  *				answers from another, "crowded" leaves no room for a patch, "hardened" forbids memory that is
  *				writable and then executable
  *
@@ -23,6 +23,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -152,6 +153,49 @@ static void *run_read(void *unused)
 	return unused;
 }
 
+static atomic_int handled;
+
+static void handle(int signal)
+{
+	(void)signal;
+	handled++;
+}
+
+/* Each signal is handled once. */
+static void *run_signals(void *unused)
+{
+	const struct sigaction action = { .sa_handler = handle };
+
+	sigaction(SIGUSR1, &action, NULL);
+	while (1) {
+		int before = handled;
+
+		pthread_kill(pthread_self(), SIGUSR1);
+		expect(handled == before + 1);
+		usleep(50);
+	}
+	return unused;
+}
+
+/* Most of the time there is a child that runs in the same memory. */
+static void *run_vfork(void *unused)
+{
+	const struct timespec nap = { 0, 40000000 };
+	int status;
+
+	while (1) {
+		pid_t child = vfork();
+
+		if (!child) {
+			nanosleep(&nap, NULL);
+			_exit(answer(0));
+		}
+		expect(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+		usleep(20000);
+	}
+	return unused;
+}
+
 static void *run_parked(void *unused)
 {
 	expect(park_inside(1) <= 4);
@@ -172,7 +216,7 @@ static const struct {
 } kinds[] = {
 	{ "spin", run_spin }, { "nanosleep", run_nanosleep }, { "poll", run_poll }, { "epoll", run_epoll },
 	{ "recv", run_recv }, { "sigwait", run_sigwait }, { "futex", run_futex }, { "read", run_read },
-	{ "parked", run_parked }, { "parked_later", run_parked_later },
+	{ "signals", run_signals }, { "vfork", run_vfork }, { "parked", run_parked }, { "parked_later", run_parked_later },
 };
 
 static void start_thread(const char *name)
