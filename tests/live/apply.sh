@@ -2,8 +2,8 @@
 # Apply and revert, in every kind of program and with threads in every kind of system call.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
-# shellcheck source=tests/live/victims.sh
-. "$top/tests/live/victims.sh"
+# shellcheck source=tests/victims.sh
+. "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
 plan 85
 

@@ -3,8 +3,8 @@
 # run on, in one version as a whole, and the next stent must bring it to where it should be.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
-# shellcheck source=tests/live/victims.sh
-. "$top/tests/live/victims.sh"
+# shellcheck source=tests/victims.sh
+. "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
 plan 8
 

@@ -3,8 +3,8 @@
 # thread and which function, and leaves nothing behind. When the thread has left, all goes well.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
-# shellcheck source=tests/live/victims.sh
-. "$top/tests/live/victims.sh"
+# shellcheck source=tests/victims.sh
+. "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
 plan 15
 

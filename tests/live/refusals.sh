@@ -2,8 +2,8 @@
 # Whatever can't be done is said clearly, ends with the right status, and leaves the process byte for byte as it was.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
-# shellcheck source=tests/live/victims.sh
-. "$top/tests/live/victims.sh"
+# shellcheck source=tests/victims.sh
+. "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
 plan 41
 
