@@ -2,15 +2,16 @@
  * victim.c: the program that live tests patch. Built twice, the second time with -DVERSION=2.
  *
  *	victim [THREADS...]	one thread for each word: spin, nanosleep, poll, epoll, recv, sigwait, futex, read, signals,
- *				vfork, parked, and parked_later, which waits for the line "park". These are none: "leaderless" ends the first thread and
+ *				vfork, churn, parked, and parked_later, which waits for the line "park". These are none: "leaderless" ends the first thread and
  *				answers from another, "crowded" leaves no room for a patch, "hardened" forbids memory that is
- *				writable and then executable
+ *				writable and then executable, "uring" has a thread of the kernel's
  *
  * It answers lines of standard input: "ask" with "VERSION SUM ERRORS", which answer() and the
  * others computed; so does "park", after a thread went into park_inside(), and "unpark", after it was told to
  * leave; end of input ends it. ERRORS counts system calls of the threads that ended as they never do when nobody interferes.
  */
 #include <errno.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -177,6 +178,31 @@ static void *run_signals(void *unused)
 	return unused;
 }
 
+static void *run_briefly(void *unused)
+{
+	expect(answer(1) <= 2);
+	return unused;
+}
+
+/* Threads and processes come and go. */
+static void *run_churn(void *unused)
+{
+	while (1) {
+		pthread_t threads[4];
+		int status;
+		pid_t child = fork();
+
+		if (!child)
+			_exit(answer(0));
+		for (int i = 0; i < 4; i++)
+			expect(pthread_create(&threads[i], NULL, run_briefly, NULL) == 0);
+		for (int i = 0; i < 4; i++)
+			expect(pthread_join(threads[i], NULL) == 0);
+		expect(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+	}
+	return unused;
+}
+
 /* Most of the time there is a child that runs in the same memory. */
 static void *run_vfork(void *unused)
 {
@@ -216,7 +242,7 @@ static const struct {
 } kinds[] = {
 	{ "spin", run_spin }, { "nanosleep", run_nanosleep }, { "poll", run_poll }, { "epoll", run_epoll },
 	{ "recv", run_recv }, { "sigwait", run_sigwait }, { "futex", run_futex }, { "read", run_read },
-	{ "signals", run_signals }, { "vfork", run_vfork }, { "parked", run_parked }, { "parked_later", run_parked_later },
+	{ "signals", run_signals }, { "vfork", run_vfork }, { "churn", run_churn }, { "parked", run_parked }, { "parked_later", run_parked_later },
 };
 
 static void start_thread(const char *name)
@@ -283,6 +309,12 @@ static void set_up(const char *word)
 		pthread_exit(NULL);
 	} else if (!strcmp(word, "crowded")) {
 		crowd();
+	} else if (!strcmp(word, "uring")) {
+		/* With a thread of the kernel's among those of the program, which polls for requests. */
+		struct io_uring_params params = { .flags = IORING_SETUP_SQPOLL, .sq_thread_idle = 100000 };
+
+		if (syscall(SYS_io_uring_setup, 8, &params) < 0)
+			exit(77);
 	} else if (!strcmp(word, "hardened")) {
 		if (prctl(65 /* PR_SET_MDWE */, 1 /* PR_MDWE_REFUSE_EXEC_GAIN */, 0, 0, 0))
 			exit(77);
