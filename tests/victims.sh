@@ -21,12 +21,14 @@ build_pair() {	# NAME FLAG...
 # Start a victim that answers through descriptors; its pid is in $victim.
 victim_start() {	# PROGRAM THREAD...
 	local from to ready
-	from=$scratch/from.$RANDOM to=$scratch/to.$RANDOM
+	from=$scratch/from.victim to=$scratch/to.victim
+	rm -f "$from" "$to"
 	mkfifo "$from" "$to" || return 1
 	"$@" <"$to" >"$from" &
 	victim=$!
 	started_all+=("$victim")
 	exec {victim_in}>"$to" {victim_out}<"$from"
+	rm "$from" "$to"	# both ends are open now
 	read -t 10 -r ready <&"$victim_out" && [ "$ready" = ready ]
 }
 
