@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/utf8.h"
 #include "diff/comparison.h"
 
 bool section_is_slots(const struct section *section)
@@ -18,17 +19,12 @@ bool section_is_constant(const struct section *section)
 	return !section->execute && !section->thread_local && section->data && (!section->write || section->relro);
 }
 
-/* Bytes of the UTF-8 sequence (RFC 3629) at the start of [at, end) that a text may contain; 0 for none. */
+/* Bytes of the character at the start of [at, end) if a text may contain it, else 0. */
 static size_t text_sequence(const uint8_t *at, const uint8_t *end)
 {
-	size_t size = *at < 0x80 ? 1 : *at >= 0xc2 && *at < 0xe0 ? 2 : *at >= 0xe0 && *at < 0xf0 ? 3 : *at >= 0xf0 && *at < 0xf5 ? 4 : 0;
+	bool control = (*at < 0x20 && !(*at >= '\a' && *at <= '\r') && *at != 0x1b) || *at == 0x7f;
 
-	if (size > (size_t)(end - at) || (size == 1 && *at < 0x20 && !(*at >= '\a' && *at <= '\r') && *at != 0x1b) || *at == 0x7f)
-		return 0;
-	for (size_t i = 1; i < size; i++)
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	return size;
+	return control ? 0 : utf8_length(at, end);
 }
 
 const char *text_at(const struct image *image, uint64_t address)

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "base/utf8.h"
 #include "patch/format.h"
 #include "patch/verify.h"
 
@@ -25,43 +26,16 @@ size_t binding_size(uint32_t type)
 	}
 }
 
-/* Bytes of the UTF-8 sequence at `text`; 0 if it is none (overlong, surrogate, above U+10FFFF: RFC 3629). */
-static size_t utf8_length(const uint8_t *text)
-{
-	uint8_t low = 0x80, high = 0xbf;
-	size_t length;
-
-	if (text[0] < 0x80)
-		return 1;
-	if (text[0] < 0xc2 || text[0] > 0xf4)
-		return 0;
-	length = text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
-	if (text[0] == 0xe0)
-		low = 0xa0;
-	else if (text[0] == 0xed)
-		high = 0x9f;
-	else if (text[0] == 0xf0)
-		low = 0x90;
-	else if (text[0] == 0xf4)
-		high = 0x8f;
-	if (text[1] < low || text[1] > high)
-		return 0;
-	for (size_t i = 2; i < length; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	return length;
-}
-
 /*
  * Text goes to terminals and into JSON as it is, so it is one line of UTF-8 without control characters, the
  * C1 set included (a terminal may take U+009B for the start of an escape sequence).
  */
 bool patch_text_valid(const char *text)
 {
-	const uint8_t *at = (const uint8_t *)text;
+	const uint8_t *at = (const uint8_t *)text, *end = at + strlen(text);
 
-	while (*at) {
-		size_t length = utf8_length(at);
+	while (at < end) {
+		size_t length = utf8_length(at, end);
 
 		if (!length || *at < 0x20 || *at == 0x7f || (*at == 0xc2 && at[1] < 0xa0))
 			return false;
