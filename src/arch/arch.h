@@ -133,7 +133,8 @@ struct insn_effect {
 	uint8_t size;
 	int32_t offset;
 	uint32_t writes;	/* bit n: DWARF register n */
-	uint64_t address;	/* of a direct branch's target; EFFECT_ADDRESS: the value; EFFECT_TABLE: the place */
+	uint64_t address;	/* of a direct branch's target; EFFECT_ADDRESS: the value; EFFECT_TABLE: the place; a call
+				 * through one fixed word: where that is. Else 0. */
 };
 
 struct arch {

@@ -31,6 +31,9 @@ static bool near_entry(const struct program *program, uint64_t target)
 {
 	size_t behind = array_search(&program->functions, entry, target);
 
+	/* The entry of another function is in nobody's way. */
+	if (behind < program->functions.count && program->functions.item[behind].entry == target)
+		return false;
 	return behind && target - program->functions.item[behind - 1].entry < ENTRY_REACH;
 }
 

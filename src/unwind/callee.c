@@ -30,7 +30,7 @@ static void grow(struct callees *callees)
 	free(old.item);
 }
 
-static void note(struct callees *callees, uint64_t target, uint64_t site)
+static void note(struct callees *callees, uint64_t target, bool straight)
 {
 	struct callee *callee;
 
@@ -39,24 +39,30 @@ static void note(struct callees *callees, uint64_t target, uint64_t site)
 	if (callees->count * 2 >= callees->room)
 		grow(callees);
 	callee = find(callees, target);
-	if (callee->target) {
-		callee->twice = callee->twice || callee->site != site;
-		return;
-	}
-	*callee = (struct callee){ .target = target, .site = site };
-	callees->count++;
+	callees->count += !callee->target;
+	callee->target = target;
+	callee->calls++;
+	callee->straight += straight;
 }
 
-void callees_note(struct validating *all)
+/* Is what follows the call code that only the call leads to? */
+static bool goes_straight_on(const struct group *group, uint32_t call)
+{
+	const struct code_insn *at = &group->insns.item[call], *next = at + 1;
+
+	return call + 1 < group->insns.count && next->part == at->part && !next->leader && next->at == at->at + at->effect.length &&
+	       next->effect.insn != INSN_NOP && next->effect.insn != INSN_STOP;
+}
+
+void callees_note(struct validating *all, const struct part *part)
 {
 	const struct group *group = &all->group;
 
-	for (uint32_t i = 0; i + 1 < group->insns.count; i++) {
-		const struct code_insn *call = &group->insns.item[i], *next = call + 1;
+	for (uint32_t i = part->first_insn; i < part->first_insn + part->insns; i++) {
+		const struct code_insn *call = &group->insns.item[i];
 
-		if (call->effect.insn == INSN_CALL && call->reached && next->part == call->part && !next->leader &&
-		    next->at == call->at + call->effect.length && next->effect.insn != INSN_NOP && next->effect.insn != INSN_STOP)
-			note(&all->callees, call->effect.address, group_address(all, i));
+		if (call->reached && (call->effect.insn == INSN_CALL || call->effect.insn == INSN_CALL_INDIRECT))
+			note(&all->callees, call->effect.address, goes_straight_on(group, i));
 	}
 }
 
@@ -69,20 +75,24 @@ static bool may_return(const struct validating *all, uint64_t target)
 	       all->units.item[all->units.item[unit].leader].returns;
 }
 
-enum edge callee_edge(struct validating *all, const struct insn_effect *call)
+enum edge callee_edge(struct validating *all, uint32_t call)
 {
+	const struct insn_effect *effect = &all->group.insns.item[call].effect;
 	const struct callee *callee;
 
+	if (goes_straight_on(&all->group, call))
+		return EDGE_CERTAIN;
 	if (!all->second)
 		return EDGE_CALLED;
-	if (call->insn != INSN_CALL)
+	if (!effect->address)
 		return EDGE_POSSIBLE;
-	if (all->callees.room) {
-		callee = find(&all->callees, call->address);
-		if (callee->target)
-			return callee->twice ? EDGE_CERTAIN : EDGE_POSSIBLE;
-	}
-	return may_return(all, call->address) ? EDGE_POSSIBLE : EDGE_CALLED;
+	callee = all->callees.room ? find(&all->callees, effect->address) : NULL;
+	/* More than one such place, and no fewer than others: a single one may be code that was not understood. */
+	if (callee && callee->straight > 1 && callee->straight * 2 >= callee->calls)
+		return EDGE_CERTAIN;
+	if (callee && callee->straight)
+		return EDGE_POSSIBLE;
+	return may_return(all, effect->address) ? EDGE_POSSIBLE : EDGE_CALLED;
 }
 
 void callees_find_returning(struct validating *all)

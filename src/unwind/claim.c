@@ -42,12 +42,15 @@ static struct claim_result check_is_cfa(struct value value, int32_t offset, uint
 		if (value.number == BASE_CFA)
 			return (int64_t)value.offset + offset == 0 ? (struct claim_result){ 0 } : contradicted(SUBJECT_CFA);
 		return unverifiable(REASON_FRAME);
-	case VALUE_UNKNOWN:
-		return unverifiable(base == REGISTER_STACK_POINTER ? REASON_STACK_POINTER : REASON_FRAME);
+	case VALUE_CALLER:
+		if (base != REGISTER_STACK_POINTER)
+			return contradicted(SUBJECT_CFA);
+		break;
 	default:
-		/* Code that switches stacks loads the stack pointer with anything. */
-		return base == REGISTER_STACK_POINTER ? unverifiable(REASON_STACK_POINTER) : contradicted(SUBJECT_CFA);
+		break;
 	}
+	/* Arithmetic may have led to the CFA, and switches of stacks load the stack pointer with anything. */
+	return unverifiable(base == REGISTER_STACK_POINTER ? REASON_STACK_POINTER : REASON_FRAME);
 }
 
 static struct claim_result check_cfa(const struct frame_state *state, const struct row *row, uint64_t address)

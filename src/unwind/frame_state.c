@@ -7,7 +7,7 @@ static const struct value computed = { .kind = VALUE_COMPUTED };
 
 static bool value_equal(struct value one, struct value other)
 {
-	return one.kind == other.kind && one.number == other.number && one.offset == other.offset;
+	return one.kind == other.kind && one.number == other.number && one.loaded == other.loaded && one.offset == other.offset;
 }
 
 static void set_register(struct frame_state *state, unsigned int number, struct value value)
@@ -109,7 +109,7 @@ void frame_state_enter(struct frame_state *state)
 
 static struct value load(const struct frame_state *state, const struct insn_effect *effect)
 {
-	struct value base;
+	struct value base, value;
 	int32_t offset;
 
 	if (effect->source >= FRAME_REGISTERS)
@@ -117,7 +117,9 @@ static struct value load(const struct frame_state *state, const struct insn_effe
 	base = state->reg[effect->source];
 	if (base.kind != VALUE_STACK || __builtin_add_overflow(base.offset, effect->offset, &offset))
 		return unknown;
-	return frame_state_load(state, base.number, offset);
+	value = frame_state_load(state, base.number, offset);
+	value.loaded = value.kind == VALUE_STACK;
+	return value;
 }
 
 static void store_at(struct frame_state *state, const struct insn_effect *effect, struct value value)
@@ -126,7 +128,7 @@ static void store_at(struct frame_state *state, const struct insn_effect *effect
 	/* Of an access whose size is not known (the state of the vector registers, at the least). */
 	int32_t offset, size = effect->size ? effect->size : 512;
 
-	if (base.kind == VALUE_STACK && !__builtin_add_overflow(base.offset, effect->offset, &offset))
+	if (base.kind == VALUE_STACK && !base.loaded && !__builtin_add_overflow(base.offset, effect->offset, &offset))
 		store(state, base.number, offset, size, value);
 }
 
@@ -267,9 +269,11 @@ void frame_state_call(struct frame_state *state)
 
 bool frame_state_merge(struct frame_state *state, const struct frame_state *other)
 {
-	bool less = other->lossy && !state->lossy;
+	bool less = (other->lossy && !state->lossy) || (state->doubtful && !other->doubtful);
 
 	state->lossy = state->lossy || other->lossy;
+	/* What both know is so on the certain path, too. */
+	state->doubtful = state->doubtful && other->doubtful;
 	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
 		if (!value_equal(state->reg[i], other->reg[i]) && state->reg[i].kind != VALUE_UNKNOWN) {
 			state->reg[i] = unknown;

@@ -27,6 +27,8 @@ enum value_kind {
 
 struct value {
 	uint8_t kind, number;
+	bool loaded;	/* VALUE_STACK: it was in memory, where others may have changed it. That is good enough for a frame
+			 * pointer, which nobody changes, and not to know which word a store through it hits. */
 	int32_t offset;
 };
 
@@ -45,6 +47,7 @@ struct frame_state {
 	struct frame_slot slot[FRAME_SLOTS];	/* in no order, no two at one place */
 	uint8_t slots;
 	bool lossy;		/* slots were given up for lack of room or because paths differ */
+	bool doubtful;		/* the path is not certain: it passed a call that may not return, or a guessed target */
 	uint32_t written;	/* registers changed since it was last cleared, and FRAME_SLOTS_WRITTEN */
 };
 

@@ -42,6 +42,10 @@ static bool check(struct validating *all, uint32_t insn, uint64_t from, const st
 	case CLAIM_CONTRADICTED:
 		break;
 	}
+	if (edge == EDGE_CERTAIN && state->doubtful) {
+		group_leader(all)->recheck = true;
+		edge = EDGE_POSSIBLE;
+	}
 	switch (edge) {
 	case EDGE_CERTAIN:
 		record(all, insn, from, state, result.subject, *tainted);
@@ -74,6 +78,7 @@ static void arrive_at(struct validating *all, uint32_t insn, uint64_t from, cons
 {
 	struct group *group = &all->group;
 	struct code_insn *at = &group->insns.item[insn];
+	struct frame_state arriving;
 	enum row_reason reason;
 
 	if (!check(all, insn, from, state, edge, &tainted, &reason))
@@ -82,7 +87,9 @@ static void arrive_at(struct validating *all, uint32_t insn, uint64_t from, cons
 		at->leader = true;
 		group->again = group->again || at->reached;
 	}
-	if (!merge_state(group, &at->state[tainted], state) || at->queued[tainted])
+	arriving = *state;
+	arriving.doubtful = state->doubtful || edge != EDGE_CERTAIN;
+	if (!merge_state(group, &at->state[tainted], &arriving) || at->queued[tainted])
 		return;
 	at->queued[tainted] = true;
 	*array_add(&group->work) = (struct work){ insn, tainted };
@@ -100,10 +107,12 @@ static bool is_tail_call(struct validating *all, uint32_t unit_index, uint64_t a
 		return true;
 	if (!unit->function)
 		return false;
+	if (edge == EDGE_UNLIKELY || (edge == EDGE_POSSIBLE && address != unit->code.start))
+		return true;
 	if (address != unit->code.start)
-		return edge == EDGE_POSSIBLE || edge == EDGE_UNLIKELY;
+		return false;
 	result = claim_check(state, &all->rows->item[unit->row], address);
-	if (result.verdict == CLAIM_CONTRADICTED && edge == EDGE_CERTAIN)
+	if (result.verdict == CLAIM_CONTRADICTED && (edge == EDGE_CERTAIN || edge == EDGE_POSSIBLE))
 		return false;
 	if (result.verdict == CLAIM_HOLDS) {
 		struct unit *leader = group_leader(all);
@@ -114,16 +123,29 @@ static bool is_tail_call(struct validating *all, uint32_t unit_index, uint64_t a
 	return true;
 }
 
+/*
+ * What the compiler believes to be unreachable has no end: gcc lets it run into whatever part comes next, or jump to its
+ * start. So a frame that does not fit there does not show that the part is wrong.
+ */
+static enum edge weaken(const struct validating *all, uint32_t unit, uint64_t address, enum edge edge)
+{
+	return edge == EDGE_CERTAIN && address == all->units.item[unit].code.start ? EDGE_POSSIBLE : edge;
+}
+
 void paths_arrive(struct validating *all, uint64_t address, uint64_t from, const struct frame_state *state,
 		  enum edge edge, bool tainted)
 {
+	const struct part *part = group_part(all, address);
 	uint32_t insn;
 
-	if (!group_part(all, address)) {
+	if (part && part != group_part(all, from))
+		edge = weaken(all, part->unit, address, edge);
+	if (!part) {
 		uint32_t unit = validating_unit(all, address);
 
 		if (unit == NOTHING || is_tail_call(all, unit, address, state, edge))
 			return;
+		edge = weaken(all, unit, address, edge);
 	}
 	insn = group_insn(all, address);
 	if (insn != NOTHING)
@@ -166,7 +188,7 @@ static enum edge follow_call(struct validating *all, uint32_t insn, struct frame
 	pad = landing_pad_find(&all->group.parts.item[at.part].pads, address);
 	if (pad)
 		paths_arrive(all, pad, address, state, EDGE_POSSIBLE, tainted);
-	return callee_edge(all, &at.effect);
+	return callee_edge(all, insn);
 }
 
 /* As a caller expects it: nothing on the stack but the return address, and all registers as they were. */
@@ -314,6 +336,7 @@ static void walk(struct validating *all, uint32_t insn, bool tainted)
 			at->contradicted = at->contradicted || group->insns.item[insn - 1].contradicted;
 		}
 		at->reached = true;
+		state.doubtful = state.doubtful || edge != EDGE_CERTAIN;
 		if (reason && !at->reason)
 			at->reason = (uint8_t)reason;
 

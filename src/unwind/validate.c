@@ -313,10 +313,11 @@ static void validate_group(struct validating *all, uint32_t first)
 		follow_group(all);
 	}
 	merge_overlapping(group);
-	callees_note(all);
 	for (size_t i = 0; i < group->parts.count; i++) {
 		struct unit *unit = &all->units.item[group->parts.item[i].unit];
 
+		if (!unit->done)
+			callees_note(all, &group->parts.item[i]);
 		unit->leader = first;
 		unit->done = true;
 		judge_part(all, &group->parts.item[i]);
@@ -353,14 +354,21 @@ static int compare_found(const void *one, const void *other)
 	return (a->from > b->from) - (a->from < b->from);
 }
 
-/* One of each address: groups may have been looked at twice, and paths have much in common. */
+/*
+ * One of each address: groups may have been looked at twice, and paths have much in common. What a second look has taken
+ * back, because more was known by then, is dropped.
+ */
 static void take_found(struct validating *all, struct validation *out)
 {
 	if (all->found.count)
 		qsort(all->found.item, all->found.count, sizeof(*all->found.item), compare_found);
-	for (size_t i = 0; i < all->found.count; i++)
-		if (!i || all->found.item[i].address != all->found.item[i - 1].address)
-			*array_add(&out->contradictions) = all->found.item[i];
+	for (size_t i = 0; i < all->found.count; i++) {
+		const struct contradiction *found = &all->found.item[i];
+		const struct row *row = rows_find(all->rows, found->address);
+
+		if ((!i || found->address != found[-1].address) && row && row->verdict == ROW_CONTRADICTED)
+			*array_add(&out->contradictions) = *found;
+	}
 	array_free(&all->found);
 }
 

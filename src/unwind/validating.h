@@ -32,11 +32,10 @@ struct unit {
 	bool returns;		/* it has a return instruction, or a tail call of a function that returns */
 };
 
-/* A function that somewhere is called with straight code behind the call. */
+/* A function that is called, and how often with straight code behind the call. */
 struct callee {
 	uint64_t target;
-	uint64_t site;		/* of one such call */
-	bool twice;		/* there is another one */
+	uint32_t calls, straight;
 };
 
 struct callees {
@@ -139,12 +138,12 @@ void paths_follow(struct validating *all);
 void paths_arrive(struct validating *all, uint64_t address, uint64_t from, const struct frame_state *state,
 		  enum edge edge, bool tainted);
 
-/* callee.c: note the calls in the group that have straight code behind them. */
-void callees_note(struct validating *all);
+/* callee.c: count the calls in the part, and those that have straight code behind them. */
+void callees_note(struct validating *all, const struct part *part);
 /* Set `returns` of all units. */
 void callees_find_returning(struct validating *all);
-/* How sure it is that the call returns. */
-enum edge callee_edge(struct validating *all, const struct insn_effect *call);
+/* How sure it is that the call instruction returns. */
+enum edge callee_edge(struct validating *all, uint32_t call);
 
 /* jump_table.c: the table that the jump's target comes from, as in struct junction. */
 struct value jump_find_table(const struct validating *all, uint32_t insn, const struct frame_state *state);

@@ -87,6 +87,15 @@ static void move(struct insn_effect *out, uint8_t target, uint8_t source, int64_
 	out->offset = (int32_t)offset;
 }
 
+/* `lock or $0, (%rsp)` and the like, a fence or a probe of the stack, leave the memory as it is. */
+static bool keeps_memory(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
+{
+	if (operand[1].type != ZYDIS_OPERAND_TYPE_IMMEDIATE || operand[1].imm.value.u != 0)
+		return false;
+	return insn->mnemonic == ZYDIS_MNEMONIC_OR || insn->mnemonic == ZYDIS_MNEMONIC_ADD ||
+	       insn->mnemonic == ZYDIS_MNEMONIC_SUB || insn->mnemonic == ZYDIS_MNEMONIC_XOR;
+}
+
 /* Registers written, and one memory operand spoiled. */
 static void collect_writes(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand,
 			   struct insn_effect *out)
@@ -103,7 +112,7 @@ static void collect_writes(const ZydisDecodedInstruction *insn, const ZydisDecod
 			if (number != NO_REGISTER && (operand[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
 				out->writes |= 1u << number;
 		} else if (operand[i].visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN && is_plain_memory(&operand[i], false) &&
-			   operand[i].mem.type == ZYDIS_MEMOP_TYPE_MEM &&
+			   operand[i].mem.type == ZYDIS_MEMOP_TYPE_MEM && !keeps_memory(insn, operand) &&
 			   (operand[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)) {
 			set_memory(out, EFFECT_SPOIL, &out->target, &operand[i]);
 		}
@@ -363,6 +372,10 @@ bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct in
 	switch (out->insn) {
 	case INSN_JUMP_INDIRECT:
 		collect_indirect_jump(&operand[0], out);
+		return true;
+	case INSN_CALL_INDIRECT:
+		if (operand[0].type == ZYDIS_OPERAND_TYPE_MEMORY && operand[0].mem.base == ZYDIS_REGISTER_RIP)
+			out->address = address + insn.length + (uint64_t)operand[0].mem.disp.value;
 		return true;
 	case INSN_OTHER:
 		if (!collect_form(&insn, operand, address, out))
