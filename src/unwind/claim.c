@@ -96,8 +96,9 @@ static struct claim_result check_saved(const struct frame_state *state, const st
 		return check_register(state, number, number);
 	if (!(row->flags & ROW_SAVED_AT_FRAME))
 		return check_slot(state, BASE_CFA, distance, number);
+	/* gcc leaves the rule in place behind the pop of the frame pointer. */
 	if (frame.kind != VALUE_STACK)
-		return unverifiable(REASON_FRAME);
+		return unverifiable(REASON_SAVES);
 	return check_slot(state, frame.number, frame.offset + distance, number);
 }
 

@@ -57,7 +57,7 @@ static bool is_register_offset(const struct cfi_rule *rule, uint64_t *number, in
 		return false;
 	*number = operator - 0x70;
 	*offset = dwarf_read_sleb(&bytes);
-	return !bytes.bad && dwarf_left(&bytes) == rest_size && !memcmp(bytes.at, rest, rest_size);
+	return !bytes.bad && dwarf_left(&bytes) == rest_size && (!rest_size || !memcmp(bytes.at, rest, rest_size));
 }
 
 #define OP_DEREF 0x06
