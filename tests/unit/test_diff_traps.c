@@ -161,6 +161,13 @@ static void test_layout_behind_other_changes(void **unused)
 		   MAIN("room((void *)argv) + fill((void *)argv)"), "-O2 -fPIE -pie", "layout moved");
 }
 
+/* Three bytes, and another function right behind them. */
+static void test_function_too_small_for_a_jump(void **unused)
+{
+	is_refused(HEAD KEEP "int tiny(int a) { return V == 1 ? 0 : a; }\n" KEEP "int next(int a) { return filler1(a) + 3; }\n" MAIN("tiny(argc) + next(argc)"),
+		   "-Os -fPIE -pie -falign-functions=1", "cannot be redirected");
+}
+
 /* A constructor that is called again later is ordinary code. */
 static void test_constructor_that_is_called_again(void **unused)
 {
@@ -182,6 +189,7 @@ int main(void)
 		cmocka_unit_test(test_labels_in_variables),
 		cmocka_unit_test(test_thread_local_initial_value),
 		cmocka_unit_test(test_layout_behind_other_changes),
+		cmocka_unit_test(test_function_too_small_for_a_jump),
 		cmocka_unit_test(test_constructor_that_is_called_again),
 	};
 
