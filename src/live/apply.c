@@ -89,7 +89,7 @@ static enum status settle_ledgers(struct survey *survey, const struct patch *pat
 				      process->pid, process->comm, image->name, ledger->name);
 		if (ledger->state == LEDGER_PREPARED) {
 			*clean = false;
-			return install_remove(survey, ledger->region, error);
+			return install_remove(survey, ledger, error);
 		}
 		if (is_half_done(ledger)) {
 			*clean = false;
@@ -158,16 +158,10 @@ static void describe_report(struct live_report *report, const struct ledger *led
 	report->added = ledger->functions.count - report->redirected;
 }
 
-/* Unmap a region that nothing has ever led to, unless it has been replaced by something else. */
-static enum status take_back(const struct survey *survey, const struct link *link, struct error *error)
+/* Unmap a region that nothing has ever led to, unless the program has gone or has put something else there. */
+static enum status take_back(const struct survey *survey, const struct ledger *ledger, struct error *error)
 {
-	const struct link_part *part = &link->parts.item[0];
-	size_t size = part->range.end - part->range.start;
-	uint8_t *bytes = memory_zeroed(size, 1);
-	bool ours = process_read(survey->process, part->range.start, bytes, size) && !memcmp(bytes, part->bytes, size);
-
-	free(bytes);
-	return ours ? install_remove(survey, link->ledger.region, error) : STATUS_OK;
+	return ledger_is_there(survey->process, ledger) ? install_remove(survey, ledger, error) : STATUS_OK;
 }
 
 static enum status apply_to(struct survey *survey, const struct patch *patch, const struct mapped_image *image,
@@ -185,7 +179,7 @@ static enum status apply_to(struct survey *survey, const struct patch *patch, co
 		status = transition_run(survey, &link.ledger, TO_NEW, options, report, error);
 		/* Nothing has ever led to a new region unless the switch began. */
 		if (status != STATUS_OK && link.ledger.state == LEDGER_PREPARED &&
-		    take_back(survey, &link, error) != STATUS_OK)
+		    take_back(survey, &link.ledger, error) != STATUS_OK)
 			status = STATUS_ERROR;
 	}
 	link_free(&link);

@@ -75,6 +75,15 @@ static enum status map_region(struct remote *remote, const struct link *link, st
 	return STATUS_OK;
 }
 
+/* A long write can be cut short by SIGKILL after any page, so what makes it a ledger comes last. */
+static enum status write_ledger(const struct process *process, const struct link_part *part, struct error *error)
+{
+	enum status status = process_put(process, part->range.start + LEDGER_MAGIC_SIZE, part->bytes + LEDGER_MAGIC_SIZE,
+					 part->range.end - part->range.start - LEDGER_MAGIC_SIZE, error);
+
+	return status == STATUS_OK ? process_put(process, part->range.start, part->bytes, LEDGER_MAGIC_SIZE, error) : status;
+}
+
 static enum status write_parts(const struct survey *survey, const struct link *link, bool again, struct error *error)
 {
 	enum status status = STATUS_OK;
@@ -86,10 +95,35 @@ static enum status write_parts(const struct survey *survey, const struct link *l
 		/* The ledger of a region that is used again says REVERTED, which stays true until the switch. */
 		if (again && (!i || part->flags & SEGMENT_WRITE))
 			continue;
-		status = process_put(survey->process, part->range.start, part->bytes, part->range.end - part->range.start,
-				     error);
+		status = i ? process_put(survey->process, part->range.start, part->bytes,
+					 part->range.end - part->range.start, error) :
+			     write_ledger(survey->process, part, error);
 	}
 	return status;
+}
+
+/*
+ * Another stent that has this region in use, or has put its own at the place, changes that only with all threads stopped. So
+ * what the ledger says in the stop of the thread that unmaps it is so until it has. `written`: there must be one.
+ */
+static enum status unmap_region(const struct survey *survey, const struct ledger *ledger, bool written, struct error *error)
+{
+	const uint64_t arguments[6] = { ledger->region.start, ledger->region.end - ledger->region.start };
+	const struct process *process = survey->process;
+	struct remote remote;
+	int64_t result = 0;
+	enum status status = remote_begin(process, &survey->maps, &survey->images, &remote, error);
+
+	if (status == STATUS_OK && written && !ledger_is_there(process, ledger))
+		status = fail(error, "process %d (%s): what is at %#lx is no longer what it was", process->pid, process->comm,
+			      ledger->region.start);
+	if (status == STATUS_OK)
+		status = remote_call(&remote, SYS_munmap, arguments, &result, error);
+	remote_end(&remote);
+	if (status == STATUS_OK && !result)
+		return STATUS_OK;
+	return fail(error, "process %d (%s): unused memory of stent at %#lx-%#lx was left behind", process->pid,
+		    process->comm, ledger->region.start, ledger->region.end);
 }
 
 enum status install_region(const struct survey *survey, const struct link *link, struct error *error)
@@ -104,7 +138,7 @@ enum status install_region(const struct survey *survey, const struct link *link,
 		return status;
 
 	status = write_parts(survey, link, false, error);
-	if (status != STATUS_OK && install_remove(survey, link->ledger.region, error) != STATUS_OK)
+	if (status != STATUS_OK && unmap_region(survey, &link->ledger, false, error) != STATUS_OK)
 		return STATUS_ERROR;
 	return status;
 }
@@ -114,19 +148,7 @@ enum status install_again(const struct survey *survey, const struct link *link, 
 	return write_parts(survey, link, true, error);
 }
 
-enum status install_remove(const struct survey *survey, struct range region, struct error *error)
+enum status install_remove(const struct survey *survey, const struct ledger *ledger, struct error *error)
 {
-	const uint64_t arguments[6] = { region.start, region.end - region.start };
-	const struct process *process = survey->process;
-	struct remote remote;
-	int64_t result = 0;
-	enum status status = remote_begin(process, &survey->maps, &survey->images, &remote, error);
-
-	if (status == STATUS_OK)
-		status = remote_call(&remote, SYS_munmap, arguments, &result, error);
-	remote_end(&remote);
-	if (status == STATUS_OK && !result)
-		return STATUS_OK;
-	return fail(error, "process %d (%s): unused memory of stent at %#lx-%#lx was left behind", process->pid,
-		    process->comm, region.start, region.end);
+	return unmap_region(survey, ledger, true, error);
 }

@@ -14,7 +14,8 @@ enum status install_region(const struct survey *survey, const struct link *link,
 /* Write the contents again into a region that a revert kept; what the slice's writable data holds stays. */
 enum status install_again(const struct survey *survey, const struct link *link, struct error *error) must_check;
 
-/* Unmap the region. */
-enum status install_remove(const struct survey *survey, struct range region, struct error *error) must_check;
+/* Unmap the region of a ledger, if that is still there in the state that it is known to have. Otherwise it is left, with
+ * STATUS_ERROR. */
+enum status install_remove(const struct survey *survey, const struct ledger *ledger, struct error *error) must_check;
 
 #endif

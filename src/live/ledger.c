@@ -6,7 +6,8 @@
  *	20	size of all that follows the header, 4 bytes
  *	24	checksum of that, 8 bytes (against damage, not against malice)
  *	32	state, 8 bytes: the only part that ever changes
- *	40	numbers (8 bytes each), texts and byte strings (4 bytes of length, then the bytes), lists (count, then items) in the
+ *	40	nonce, 8 bytes, the first of the numbers
+ *		numbers (8 bytes each), texts and byte strings (4 bytes of length, then the bytes), lists (count, then items) in the
  *		order of walk_ledger(), which both reads and writes them
  */
 #include "live/ledger.h"
@@ -16,7 +17,7 @@
 
 #include "live/digest.h"
 
-enum { VERSION_AT = 16, SIZE_AT = 20, CHECKSUM_AT = 24, STATE_AT = 32, HEADER_SIZE = 40, VERSION = 1, PAGE = 4096 };
+enum { VERSION_AT = 16, SIZE_AT = 20, CHECKSUM_AT = 24, STATE_AT = 32, HEADER_SIZE = 40, VERSION = 2, PAGE = 4096 };
 static const uint8_t magic[16] = LEDGER_MAGIC;
 
 #define TEXT_MAX (1u << 16)
@@ -134,6 +135,7 @@ static void walk_function(struct stream *stream, struct ledger_function *functio
 
 static void walk_ledger(struct stream *stream, struct ledger *ledger)
 {
+	stream_number(stream, &ledger->nonce);
 	stream_text(stream, &ledger->name);
 	stream_text(stream, &ledger->description);
 	stream_text(stream, &ledger->tool);
@@ -201,18 +203,18 @@ bool ledger_decode(const uint8_t *bytes, size_t size, struct ledger *ledger, con
 	if (*why)
 		return false;
 
+	state = load64(bytes + STATE_AT);
+	if (state < LEDGER_PREPARED || state > LEDGER_REVERTED) {
+		*why = "its state is none";
+		return false;
+	}
+	ledger->state = (enum ledger_state)state;	/* also known of a damaged one */
 	stream.from = bytes + HEADER_SIZE;
 	stream.size = load32(bytes + SIZE_AT);
 	if (load64(bytes + CHECKSUM_AT) != digest_bytes(DIGEST_START, stream.from, stream.size)) {
 		*why = "its checksum is wrong";
 		return false;
 	}
-	state = load64(bytes + STATE_AT);
-	if (state < LEDGER_PREPARED || state > LEDGER_REVERTED) {
-		*why = "its state is none";
-		return false;
-	}
-	ledger->state = (enum ledger_state)state;
 	walk_ledger(&stream, ledger);
 	*why = stream.why;
 	return !stream.why;
@@ -282,6 +284,15 @@ size_t ledger_redirected(const struct ledger *ledger)
 uint64_t ledger_address(const struct ledger *ledger)
 {
 	return ledger->region.start + PAGE;
+}
+
+bool ledger_is_there(const struct process *process, const struct ledger *ledger)
+{
+	uint8_t bytes[HEADER_SIZE + 8];
+
+	return process_read(process, ledger_address(ledger), bytes, sizeof(bytes)) &&
+	       !memcmp(bytes, magic, sizeof(magic)) && load64(bytes + STATE_AT) == ledger->state &&
+	       load64(bytes + HEADER_SIZE) == ledger->nonce;
 }
 
 enum status ledger_store_state(const struct process *process, struct ledger *ledger, enum ledger_state state,

@@ -58,6 +58,7 @@ struct ledger {
 	bool lost;		/* found in a process that has unmapped the image since, or mapped it anew: nothing leads to
 				 * the new code any more, whatever the state says. Not part of the bytes. */
 	char *name, *description, *tool, *image, *old_version, *new_version;
+	uint64_t nonce;		/* random: tells this region from another one that came to lie at the same place */
 	uint64_t digest;	/* of the patch's contents */
 	uint64_t applied;	/* seconds since 1970 */
 	struct build_id old_id, new_id;
@@ -77,6 +78,7 @@ struct ledger {
 #define LEDGER_MAGIC "stent-ledger\r\n\x1a"	/* 16 bytes with the NUL */
 #define LEDGER_CODE_ALIGN 16
 #define LEDGER_SIZE_MAX (16u << 20)
+#define LEDGER_MAGIC_SIZE 16
 
 const char *ledger_state_name(enum ledger_state state);
 
@@ -102,13 +104,19 @@ uint64_t ledger_address(const struct ledger *ledger);
 enum status ledger_store_state(const struct process *process, struct ledger *ledger, enum ledger_state state,
 			       struct error *error) must_check;
 
+/* The process still has this ledger, in the state that it is known to have. Other stents change or remove it only with threads
+ * stopped: the answer holds as long as the caller has one stopped. */
+bool ledger_is_there(const struct process *process, const struct ledger *ledger) must_check;
+
 struct ledgers {
 	struct ledger *item;
 	size_t count, room;
+	uint64_t damaged_at;	/* the first that can't be read, */
+	const char *why;	/* and what is wrong with it (a static string), or NULL */
 };
 
-/* All ledgers in a process, lost ones marked. Damaged ones are left out, and *damaged counts them. Free with
- * ledgers_free(). */
+/* All ledgers in a process, lost ones marked. Damaged ones are left out, and *damaged counts them, but for those that say
+ * PREPARED: nothing leads there. Free with ledgers_free(). */
 void ledgers_read(const struct process *process, const struct maps *maps, struct ledgers *ledgers, size_t *damaged);
 void ledgers_free(struct ledgers *ledgers);
 

@@ -115,7 +115,7 @@ void ledgers_read(const struct process *process, const struct maps *maps, struct
 		uint64_t size = mapping->range.end - mapping->range.start;
 		struct ledger ledger = { 0 };
 		uint8_t *bytes, first[16];
-		const char *why;
+		const char *why = NULL;
 
 		if (!can_be_ledger(maps, i) || !process_read(process, mapping->range.start, first, sizeof(first)) ||
 		    memcmp(first, LEDGER_MAGIC, sizeof(first)) != 0)
@@ -128,8 +128,13 @@ void ledgers_read(const struct process *process, const struct maps *maps, struct
 			ledger.lost = is_lost(process, maps, &ledger);
 			*array_add(ledgers) = ledger;
 		} else {
+			bool harmless = ledger.state == LEDGER_PREPARED;	/* also when the writing was cut short */
+
 			ledger_free(&ledger);
-			++*damaged;
+			if (!harmless && !(*damaged)++) {
+				ledgers->damaged_at = mapping->range.start;
+				ledgers->why = why ? why : "what it says can't be true";
+			}
 		}
 		free(bytes);
 	}

@@ -12,8 +12,10 @@
  */
 #include "live/link.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "live/place.h"
@@ -195,6 +197,8 @@ enum status link_patch(const struct survey *survey, const struct patch *patch, c
 	if (status != STATUS_OK)
 		return status;
 	link->ledger.bias = image->bias;
+	if (getrandom(&link->ledger.nonce, sizeof(link->ledger.nonce), 0) != sizeof(link->ledger.nonce))
+		return fail(error, "the system gives no random number: %s", strerror(errno));
 	describe(patch, &link->ledger);
 	describe_functions(patch, &link->ledger);
 

@@ -49,7 +49,7 @@ static enum status revert_ledger(struct survey *survey, const struct ledger *fou
 				 "that it was in", process->pid, process->comm, found->name, found->image);
 	/* Nothing ever led to a region that was only prepared. */
 	if (found->state == LEDGER_PREPARED)
-		return install_remove(survey, found->region, error);
+		return install_remove(survey, found, error);
 
 	ledger_copy(found, &ledger);	/* the survey may be renewed */
 	survey_unwind(survey);
