@@ -3,6 +3,7 @@
 #   make            build/stent
 #   make demo       a fix goes into a running redis-server, and out again (installs what is missing)
 #   make check      every test there is (installs what is missing); the last line has the sums
+#   make fuzz-unwind SECONDS=60	hostile unwind data and code, for so long each (clang)
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make clean
 
@@ -63,6 +64,21 @@ check:
 	@BUILD=$(BUILD) tests/run $(call SCRIPTS,static) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
 		$(SPIES) $(call SCRIPTS,live) $(call SCRIPTS,real)
 
+# libFuzzer needs clang. What it finds new goes to the build's folder, not into the corpus.
+FUZZERS := $(patsubst %.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZED  := $(filter src/arch/% src/base/% src/image/% src/unwind/%,$(SOURCES))
+SECONDS ?= 60
+$(FUZZERS): $(BUILD)/fuzz/%: %.c $(FUZZED) $(wildcard src/*/*.h)
+	@mkdir -p $(@D)
+	clang -std=c17 $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZED) -lelf -lZydis
+
+fuzz-unwind: $(FUZZERS)
+	@for fuzzer in $(FUZZERS); do \
+		name=$${fuzzer##*/fuzz_}; mkdir -p $(BUILD)/fuzz/found/$$name; \
+		$$fuzzer -max_total_time=$(SECONDS) -timeout=5 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
+			-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/found/$$name tests/fuzz/corpus/$$name || exit 1; \
+	done
+
 demo:
 	@scripts/deps build
 	+@$(MAKE) --no-print-directory all
@@ -74,6 +90,6 @@ install: $(BUILD)/stent
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs check demo install clean
+.PHONY: all unit asan live-programs check fuzz-unwind demo install clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests -type f -name '*.d' 2>/dev/null)

@@ -243,8 +243,8 @@ static void judge_row(struct validating *all, const struct unit *unit, struct ro
 static void judge_part(struct validating *all, const struct part *part)
 {
 	const struct unit *unit = &all->units.item[part->unit];
-	const struct code_insn *insn = all->group.insns.item + part->first_insn;
-	const struct code_insn *end = insn + part->insns;
+	const struct code_insn *insn = part->insns ? &all->group.insns.item[part->first_insn] : NULL;
+	const struct code_insn *end = part->insns ? insn + part->insns : NULL;
 	uint32_t at = 0;
 
 	for (uint32_t i = unit->row; i < unit->row + unit->rows; i++) {
