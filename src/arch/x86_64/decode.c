@@ -1,7 +1,7 @@
 /*
  * decode.c: machine code to struct insn, by way of Zydis.
  */
-#include "arch/x86_64/plain.h"
+#include "arch/x86_64/x86_64.h"
 
 #define CLOBBER_VECTOR(number) (UINT64_C(1) << (16 + (number)))
 #define CLOBBER_FLAGS (UINT64_C(1) << 48)
@@ -225,7 +225,7 @@ static void collect_immediate(const ZydisDecodedInstruction *insn, uint64_t addr
 		});
 }
 
-bool x86_64_decode_any(const uint8_t *code, size_t size, uint64_t address, struct insn *out)
+bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct insn *out)
 {
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
@@ -249,15 +249,5 @@ bool x86_64_decode_any(const uint8_t *code, size_t size, uint64_t address, struc
 	if (has_immediate)
 		collect_immediate(&insn, address, out);
 	out->clobbers = out->kind == INSN_NOP ? 0 : collect_clobbers(&insn, operand);
-	return true;
-}
-
-bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct insn *out)
-{
-	struct plain plain;
-
-	if (!x86_64_plain(code, size, &plain))
-		return x86_64_decode_any(code, size, address, out);
-	x86_64_plain_insn(&plain, address, out);
 	return true;
 }

@@ -5,7 +5,7 @@
  * restore registers, and to compute the target of a jump table. All else only writes registers, or
  * spoils memory.
  */
-#include "arch/x86_64/plain.h"
+#include "arch/x86_64/x86_64.h"
 
 #include "base/bytes.h"
 
@@ -207,25 +207,6 @@ static bool collect_lea(const ZydisDecodedInstruction *insn, const ZydisDecodedO
 	return true;
 }
 
-/* A signed word of a jump table. */
-static bool collect_extended_load(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, uint64_t address,
-				  struct insn_effect *out)
-{
-	if (!is_wide(&operand[0]))
-		return false;
-	if (operand[1].type == ZYDIS_OPERAND_TYPE_MEMORY && operand[1].mem.base == ZYDIS_REGISTER_RIP) {
-		out->kind = EFFECT_TABLE;
-		out->size = (uint8_t)(operand[1].size / 8);
-		out->address = address + insn->length + (uint64_t)operand[1].mem.disp.value;
-	} else if (is_plain_memory(&operand[1], true)) {
-		set_table(out, &operand[1]);
-	} else {
-		return false;
-	}
-	out->target = wide_register(&operand[0]);
-	return true;
-}
-
 static bool collect_arithmetic(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand,
 			       struct insn_effect *out)
 {
@@ -303,7 +284,19 @@ static bool collect_form(const ZydisDecodedInstruction *insn, const ZydisDecoded
 	case ZYDIS_MNEMONIC_MOV:
 		return collect_mov(&operand[0], &operand[1], out);
 	case ZYDIS_MNEMONIC_MOVSXD:
-		return collect_extended_load(insn, operand, address, out);
+		if (!is_wide(&operand[0]))
+			return false;
+		out->target = wide_register(&operand[0]);
+		if (operand[1].type == ZYDIS_OPERAND_TYPE_MEMORY && operand[1].mem.base == ZYDIS_REGISTER_RIP) {
+			out->kind = EFFECT_TABLE;
+			out->size = (uint8_t)(operand[1].size / 8);
+			out->address = address + insn->length + (uint64_t)operand[1].mem.disp.value;
+			return true;
+		}
+		if (!is_plain_memory(&operand[1], true))
+			return false;
+		set_table(out, &operand[1]);
+		return true;
 	case ZYDIS_MNEMONIC_CDQE:
 		move(out, DWARF_RAX, DWARF_RAX, 0);
 		return true;
@@ -351,7 +344,7 @@ static bool is_fault(const ZydisDecodedInstruction *insn, const ZydisDecodedOper
 	return false;
 }
 
-bool x86_64_effect_any(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out)
+bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out)
 {
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
@@ -391,16 +384,6 @@ bool x86_64_effect_any(const uint8_t *code, size_t size, uint64_t address, struc
 	default:
 		return true;
 	}
-}
-
-bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out)
-{
-	struct plain plain;
-
-	if (!x86_64_plain(code, size, &plain))
-		return x86_64_effect_any(code, size, address, out);
-	x86_64_plain_effect(&plain, address, out);
-	return true;
 }
 
 /* mov $15, %rax (glibc) or %eax (musl, the kernel's vdso), then syscall: rt_sigreturn. */

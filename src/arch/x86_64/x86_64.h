@@ -24,10 +24,6 @@ extern const ZydisDecoder x86_64_decoder;
 /* Its enum insn_kind; the operands as Zydis gives them. */
 enum insn_kind x86_64_classify(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand);
 
-/* x86_64_decode() and x86_64_effect() by way of Zydis alone, which they fall back on. */
-bool x86_64_decode_any(const uint8_t *code, size_t size, uint64_t address, struct insn *out);
-bool x86_64_effect_any(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out);
-
 /* See struct arch for all of these. */
 bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct insn *out);
 bool x86_64_print(const uint8_t *code, size_t size, uint64_t address, char *out, size_t room);
