@@ -116,6 +116,9 @@ struct claim_result claim_check(const struct frame_state *state, const struct ro
 	else
 		worst = check_slot(state, BASE_CFA, row->return_at * WORD, REGISTER_RETURN_ADDRESS);
 	for (unsigned int i = 0; i < ROW_SAVED && worst.verdict != CLAIM_CONTRADICTED; i++) {
+		/* Mostly registers are where they were. */
+		if (row->saved[i] == ROW_SAME && is_caller(state->reg[row_saved_register[i]], row_saved_register[i]))
+			continue;
 		result = check_saved(state, row, i);
 		if (result.verdict > worst.verdict)
 			worst = result;

@@ -1,5 +1,7 @@
 #include "unwind/frame_state.h"
 
+#include <string.h>
+
 #define WORD 8
 
 static const struct value unknown = { .kind = VALUE_UNKNOWN };
@@ -12,7 +14,7 @@ static bool value_equal(struct value one, struct value other)
 
 static void set_register(struct frame_state *state, unsigned int number, struct value value)
 {
-	if (number >= FRAME_REGISTERS)
+	if (number >= FRAME_REGISTERS || value_equal(state->reg[number], value))
 		return;
 	state->reg[number] = value;
 	state->written |= UINT32_C(1) << number;
@@ -274,6 +276,10 @@ bool frame_state_merge(struct frame_state *state, const struct frame_state *othe
 	state->lossy = state->lossy || other->lossy;
 	/* What both know is so on the certain path, too. */
 	state->doubtful = state->doubtful && other->doubtful;
+	/* Mostly they are the same. */
+	if (state->slots == other->slots && !memcmp(state->reg, other->reg, sizeof(state->reg)) &&
+	    !memcmp(state->slot, other->slot, state->slots * sizeof(state->slot[0])))
+		return less;
 	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
 		if (!value_equal(state->reg[i], other->reg[i]) && state->reg[i].kind != VALUE_UNKNOWN) {
 			state->reg[i] = unknown;

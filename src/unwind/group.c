@@ -24,18 +24,6 @@ const struct part *group_part(const struct validating *all, uint64_t address)
 	return NULL;
 }
 
-uint64_t group_address(const struct validating *all, uint32_t insn)
-{
-	const struct code_insn *found = &all->group.insns.item[insn];
-
-	return all->units.item[all->group.parts.item[found->part].unit].code.start + found->at;
-}
-
-const struct row *group_row(const struct validating *all, uint32_t insn)
-{
-	return &all->rows->item[all->group.insns.item[insn].row];
-}
-
 uint32_t group_next(const struct validating *all, uint32_t insn, uint64_t address)
 {
 	const struct part *part = &all->group.parts.item[all->group.insns.item[insn].part];
@@ -74,7 +62,7 @@ static uint32_t add_overlapping(struct validating *all, const struct part *part,
 		goto bad;
 	map[at] = (uint32_t)group->insns.count + 1;
 	*array_add(&group->insns) = (struct code_insn){
-		.effect = effect, .part = insn.part, .at = at, .row = insn.row, .host = map[host] - 1, .state = { NOTHING, NOTHING },
+		.effect = effect, .part = insn.part, .at = at, .address = address, .row = insn.row, .host = map[host] - 1, .state = { NOTHING, NOTHING },
 	};
 	return map[at] - 1;
 bad:
@@ -118,7 +106,7 @@ static void decode(struct validating *all, struct part *part, uint32_t part_inde
 		while (row + 1 < unit->row + unit->rows && all->rows->item[row + 1].start <= offset + at)
 			row++;
 		*array_add(&group->insns) = (struct code_insn){
-			.effect = effect, .part = part_index, .at = at, .row = row, .host = NOTHING, .state = { NOTHING, NOTHING },
+			.effect = effect, .part = part_index, .at = at, .address = unit->code.start + at, .row = row, .host = NOTHING, .state = { NOTHING, NOTHING },
 		};
 		group->map.item[part->map + at] = (uint32_t)group->insns.count;
 		at += effect.length;

@@ -65,26 +65,32 @@ static size_t find_bound(const struct validating *all, uint32_t insn)
 	return 0;
 }
 
-/* Does the function refer to this address: does another table begin here? */
-static bool is_referred_to(const struct validating *all, uint64_t address)
+/* The next address behind that the function refers to: there another table may begin. */
+static uint64_t next_referred_to(const struct validating *all, uint64_t address)
 {
-	for (size_t i = 0; i < all->group.insns.count; i++)
-		if (all->group.insns.item[i].effect.kind == EFFECT_ADDRESS && all->group.insns.item[i].effect.address == address)
-			return true;
-	return false;
+	uint64_t next = UINT64_MAX;
+
+	for (size_t i = 0; i < all->group.insns.count; i++) {
+		const struct insn_effect *effect = &all->group.insns.item[i].effect;
+
+		if (effect->kind == EFFECT_ADDRESS && effect->address > address && effect->address < next)
+			next = effect->address;
+	}
+	return next;
 }
 
 static void read_table(struct validating *all, uint32_t insn, struct value table, struct jump_targets *targets)
 {
 	uint64_t start = all->image->span.start + (uint64_t)(int64_t)table.offset, target;
 	size_t bound = find_bound(all, insn);
+	uint64_t end = next_referred_to(all, start);
 
 	for (size_t i = 0; i < ENTRIES_MAX; i++) {
 		uint64_t place = start + i * table.number;
 
 		if (!read_entry(all, table, place, start, &target) || !is_target(all, target))
 			break;
-		if (i && i >= bound && is_referred_to(all, place))
+		if (i >= bound && place >= end)
 			break;
 		*array_add(targets) = target;
 		if (!bound || i < bound)
@@ -185,6 +191,6 @@ void jump_find_targets(struct validating *all, uint32_t insn, struct value table
 		read_table(all, insn, table, targets);
 	else if (table.number)
 		read_tables_of_register(all, insn, (uint32_t)table.offset, targets);
-	if (!targets->count)
+	else
 		find_labels(all, targets);
 }

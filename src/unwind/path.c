@@ -209,7 +209,7 @@ static struct junction *find_junction(struct group *group, struct value table)
 		    junction->table.offset == table.offset)
 			return junction;
 	}
-	*array_add(&group->junctions) = (struct junction){ table, { NOTHING, NOTHING } };
+	*array_add(&group->junctions) = (struct junction){ .table = table, .state = { NOTHING, NOTHING } };
 	return &group->junctions.item[group->junctions.count - 1];
 }
 
@@ -217,6 +217,7 @@ static void follow_indirect_jump(struct validating *all, uint32_t insn, const st
 {
 	const struct insn_effect *effect = &all->group.insns.item[insn].effect;
 	struct value table = jump_find_table(all, insn, state);
+	const struct value labels = { .kind = VALUE_UNKNOWN };
 	struct jump_targets targets = { 0 };
 	uint64_t address = group_address(all, insn);
 	struct junction *junction;
@@ -224,14 +225,24 @@ static void follow_indirect_jump(struct validating *all, uint32_t insn, const st
 	/* Through one fixed word: the global offset table, out of the function. */
 	if (effect->kind == EFFECT_NONE && effect->source == NO_REGISTER)
 		return;
-	/* A tail call through a register looks like a jump to a label, except for the frame. */
+	/* A tail call through a register looks like a jump to a label, but for the frame. */
 	if (table.kind != VALUE_TARGET && is_entry_frame(state))
 		return;
 	junction = find_junction(&all->group, table);
+	if (junction->leads_nowhere)
+		junction = find_junction(&all->group, labels);
 	if (!merge_state(&all->group, &junction->state[tainted], state))
 		return;
 
-	jump_find_targets(all, insn, table, &targets);
+	jump_find_targets(all, insn, junction->table, &targets);
+	if (!targets.count && junction->table.number) {
+		junction->leads_nowhere = true;
+		junction = find_junction(&all->group, labels);
+		if (merge_state(&all->group, &junction->state[tainted], state))
+			jump_find_targets(all, insn, labels, &targets);
+		else
+			return;
+	}
 	if (!targets.count && !is_entry_frame(state))
 		all->group.spoiled = REASON_INDIRECT_JUMP;
 	for (size_t i = 0; i < targets.count; i++)

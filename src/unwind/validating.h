@@ -53,6 +53,7 @@ struct code_insn {
 	struct insn_effect effect;
 	uint32_t part;		/* index in group->parts */
 	uint32_t at;		/* from the start of the unit's code */
+	uint64_t address;
 	uint32_t row;
 	uint32_t state[2];	/* of a leader: index in group->states, for good paths and for tainted ones */
 	uint32_t host;		/* the instruction that this one is a part of (behind a lock prefix), or NOTHING */
@@ -74,6 +75,7 @@ struct junction {
 	struct value table;	/* VALUE_TARGET; or VALUE_UNKNOWN, with `number` 1 when `offset` is the instruction that
 				 * loads from some table, and 0 for the labels of computed gotos */
 	uint32_t state[2];	/* as of a leader */
+	bool leads_nowhere;	/* no table was found: the jump goes to the labels instead */
 };
 
 struct work {
@@ -122,8 +124,16 @@ uint32_t validating_unit(const struct validating *all, uint64_t address);
 uint32_t group_insn(struct validating *all, uint64_t address);
 /* The one that begins at the address, which is in the same part as `insn`, or NOTHING. */
 uint32_t group_next(const struct validating *all, uint32_t insn, uint64_t address);
-uint64_t group_address(const struct validating *all, uint32_t insn);
-const struct row *group_row(const struct validating *all, uint32_t insn);
+static inline uint64_t group_address(const struct validating *all, uint32_t insn)
+{
+	return all->group.insns.item[insn].address;
+}
+
+static inline const struct row *group_row(const struct validating *all, uint32_t insn)
+{
+	return &all->rows->item[all->group.insns.item[insn].row];
+}
+
 /* Part of the group that holds the address, or NULL. */
 const struct part *group_part(const struct validating *all, uint64_t address);
 /* Add a unit, with the instructions decoded and its direct leaders marked. */
@@ -148,7 +158,7 @@ enum edge callee_edge(struct validating *all, uint32_t call);
 /* jump_table.c: the table that the jump's target comes from, as in struct junction. */
 struct value jump_find_table(const struct validating *all, uint32_t insn, const struct frame_state *state);
 
-/* Where the indirect jump may lead, by its table; by the labels of the group without one, or if it leads nowhere. */
+/* Where the indirect jump may lead, by its table or labels; none if that is not known. */
 struct jump_targets {
 	uint64_t *item;
 	size_t count, room;

@@ -207,6 +207,25 @@ static bool collect_lea(const ZydisDecodedInstruction *insn, const ZydisDecodedO
 	return true;
 }
 
+/* A signed word of a jump table. */
+static bool collect_extended_load(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, uint64_t address,
+				  struct insn_effect *out)
+{
+	if (!is_wide(&operand[0]))
+		return false;
+	if (operand[1].type == ZYDIS_OPERAND_TYPE_MEMORY && operand[1].mem.base == ZYDIS_REGISTER_RIP) {
+		out->kind = EFFECT_TABLE;
+		out->size = (uint8_t)(operand[1].size / 8);
+		out->address = address + insn->length + (uint64_t)operand[1].mem.disp.value;
+	} else if (is_plain_memory(&operand[1], true)) {
+		set_table(out, &operand[1]);
+	} else {
+		return false;
+	}
+	out->target = wide_register(&operand[0]);
+	return true;
+}
+
 static bool collect_arithmetic(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand,
 			       struct insn_effect *out)
 {
@@ -284,19 +303,7 @@ static bool collect_form(const ZydisDecodedInstruction *insn, const ZydisDecoded
 	case ZYDIS_MNEMONIC_MOV:
 		return collect_mov(&operand[0], &operand[1], out);
 	case ZYDIS_MNEMONIC_MOVSXD:
-		if (!is_wide(&operand[0]))
-			return false;
-		out->target = wide_register(&operand[0]);
-		if (operand[1].type == ZYDIS_OPERAND_TYPE_MEMORY && operand[1].mem.base == ZYDIS_REGISTER_RIP) {
-			out->kind = EFFECT_TABLE;
-			out->size = (uint8_t)(operand[1].size / 8);
-			out->address = address + insn->length + (uint64_t)operand[1].mem.disp.value;
-			return true;
-		}
-		if (!is_plain_memory(&operand[1], true))
-			return false;
-		set_table(out, &operand[1]);
-		return true;
+		return collect_extended_load(insn, operand, address, out);
 	case ZYDIS_MNEMONIC_CDQE:
 		move(out, DWARF_RAX, DWARF_RAX, 0);
 		return true;
