@@ -89,7 +89,7 @@ enum edge callee_edge(struct validating *all, uint32_t call)
 	callee = all->callees.room ? find(&all->callees, effect->address) : NULL;
 	/* More than one such place, and no fewer than others: a single one may be code that was not understood. */
 	if (callee && callee->straight > 1 && callee->straight * 2 >= callee->calls)
-		return EDGE_CERTAIN;
+		return EDGE_RETURNED;
 	if (callee && callee->straight)
 		return EDGE_POSSIBLE;
 	return may_return(all, effect->address) ? EDGE_POSSIBLE : EDGE_CALLED;

@@ -23,6 +23,11 @@ static void record(struct validating *all, uint32_t insn, uint64_t from, const s
 	claim_describe(state, group_row(all, insn), found->address, subject, found);
 }
 
+static bool casts_doubt(enum edge edge)
+{
+	return edge != EDGE_CERTAIN && edge != EDGE_RETURNED;
+}
+
 /* Compare. False when the path ends here, because there is no such edge. */
 static bool check(struct validating *all, uint32_t insn, uint64_t from, const struct frame_state *state, enum edge edge,
 		  bool *tainted, enum row_reason *reason)
@@ -42,7 +47,7 @@ static bool check(struct validating *all, uint32_t insn, uint64_t from, const st
 	case CLAIM_CONTRADICTED:
 		break;
 	}
-	if (edge == EDGE_CERTAIN && state->doubtful) {
+	if ((edge == EDGE_CERTAIN || edge == EDGE_RETURNED) && state->doubtful) {
 		group_leader(all)->recheck = true;
 		edge = EDGE_POSSIBLE;
 	}
@@ -54,6 +59,7 @@ static bool check(struct validating *all, uint32_t insn, uint64_t from, const st
 	case EDGE_CALLED:
 		group_leader(all)->recheck = true;
 		return false;
+	case EDGE_RETURNED:
 	case EDGE_POSSIBLE:
 		all->group.insns.item[insn].reason = REASON_UNCERTAIN_PATH;
 		return false;
@@ -88,7 +94,7 @@ static void arrive_at(struct validating *all, uint32_t insn, uint64_t from, cons
 		group->again = group->again || at->reached;
 	}
 	arriving = *state;
-	arriving.doubtful = state->doubtful || edge != EDGE_CERTAIN;
+	arriving.doubtful = state->doubtful || casts_doubt(edge);
 	if (!merge_state(group, &at->state[tainted], &arriving) || at->queued[tainted])
 		return;
 	at->queued[tainted] = true;
@@ -347,7 +353,7 @@ static void walk(struct validating *all, uint32_t insn, bool tainted)
 			at->contradicted = at->contradicted || group->insns.item[insn - 1].contradicted;
 		}
 		at->reached = true;
-		state.doubtful = state.doubtful || edge != EDGE_CERTAIN;
+		state.doubtful = state.doubtful || casts_doubt(edge);
 		if (reason && !at->reason)
 			at->reason = (uint8_t)reason;
 

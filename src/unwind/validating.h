@@ -112,6 +112,8 @@ struct validating {
 /* How sure it is that control takes an edge. */
 enum edge {
 	EDGE_CERTAIN,
+	EDGE_RETURNED,	/* behind a call of a function that returns, as far as is known (glibc's error() depends on its
+			 * argument): if the frame does not fit, the target is unverifiable */
 	EDGE_CALLED,	/* behind a call that may never return: if the frame does not fit, it does not */
 	EDGE_POSSIBLE,	/* perhaps no edge at all: where the frame does not fit, the target is unverifiable */
 	EDGE_UNLIKELY,	/* where the frame does not fit, there is no edge */
