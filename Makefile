@@ -16,12 +16,19 @@ VERSION  := 0.1
 
 CPPFLAGS += -Isrc -D_GNU_SOURCE -DSTENT_VERSION='"$(VERSION)"'
 COMPILE   = $(CC) -std=c17 $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -MMD -MP
-LIBS     := -lelf -lZydis -ljansson
+LIBS     := -lelf -lZydis -ljansson -lsodium
 
 SOURCES  := $(filter-out src/main.c,$(sort $(wildcard src/*/*.c src/*/*/*.c)))
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
 
+# Rows that another stent made and judged are stale: src/unwind/rows_cache.h.
+JUDGES   := $(sort $(wildcard $(foreach module,arch arch/* base image unwind,src/$(module)/*.[ch])))
+JUDGMENT := 0x$(firstword $(shell cat $(JUDGES) | b2sum -l 64))
+CPPFLAGS += -DSTENT_ROWS_VERSION=$(JUDGMENT)
+
 all: $(BUILD)/stent
+
+$(BUILD)/src/unwind/rows_file.o: $(JUDGES)
 
 $(BUILD)/stent: $(BUILD)/src/main.o $(BUILD)/libstent.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -70,7 +77,7 @@ FUZZED  := $(filter src/arch/% src/base/% src/image/% src/unwind/%,$(SOURCES))
 SECONDS ?= 60
 $(FUZZERS): $(BUILD)/fuzz/%: %.c $(FUZZED) $(wildcard src/*/*.h)
 	@mkdir -p $(@D)
-	clang -std=c17 $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZED) -lelf -lZydis
+	clang -std=c17 $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZED) -lelf -lZydis -lsodium
 
 fuzz-unwind: $(FUZZERS)
 	@for fuzzer in $(FUZZERS); do \

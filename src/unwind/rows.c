@@ -128,7 +128,7 @@ static void add_all(struct rows *rows, const struct eh_frame *section, const str
 		append_row(&builder, rows->text.end, none);
 }
 
-static void build_index(struct rows *rows)
+void rows_index(struct rows *rows)
 {
 	uint64_t size = rows->text.end - rows->text.start;
 	size_t steps = (size_t)(size / ROWS_STEP) + 1;
@@ -170,7 +170,7 @@ struct rows *rows_build(const struct eh_frame *section, struct range text)
 		mark_disputed(units.item, units.count);
 	rows->fdes = units.count;
 	add_all(rows, section, units.item, units.count);
-	build_index(rows);
+	rows_index(rows);
 	array_free(&units);
 	return rows;
 }

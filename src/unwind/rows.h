@@ -119,6 +119,9 @@ struct rows {
 struct rows *rows_build(const struct eh_frame *section, struct range text) must_check;
 void rows_free(struct rows *rows);
 
+/* Make the index that rows_find() needs, for rows that come from elsewhere; rows->index is NULL before. */
+void rows_index(struct rows *rows);
+
 /* The row for an address; NULL when it is outside of the text. */
 const struct row *rows_find(const struct rows *rows, uint64_t address);
 
