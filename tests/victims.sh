@@ -96,3 +96,23 @@ revert() {	# NAME OPTION...
 is_in_state() {	# NAME STATE
 	limit 10 "$stent" status -p "$victim" | grep -q "^$1: $2"
 }
+
+# Where the ledger of a patch that the victim holds begins.
+ledger_at() {	# NAME
+	local start
+	start=$(limit 10 "$stent" status -p "$victim" | sed -n "/^$1:/,/^  memory/s/^  memory .* at //p")
+	[ -n "$start" ] && echo $((start + 4096))
+}
+
+# Bytes of the victim's memory, as hexadecimal digits, and as they are to be.
+peek() {	# ADDRESS COUNT
+	dd if="/proc/$victim/mem" bs=1 skip="$1" count="$2" status=none | od -An -v -tx1 | tr -d ' \n'
+}
+
+poke() {	# ADDRESS HEXADECIMAL-DIGITS
+	local digits=$2 bytes=
+	for (( ; ${#digits}; )); do
+		bytes+=\\x${digits:0:2} digits=${digits:2}
+	done
+	printf "$bytes" | dd of="/proc/$victim/mem" bs=1 seek="$1" conv=notrunc status=none
+}

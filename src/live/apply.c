@@ -129,7 +129,8 @@ static enum status install(struct survey *survey, const struct patch *patch, con
 			return status;
 		if (same_layout(&link->ledger, kept)) {
 			*reused = true;
-			link->ledger.state = LEDGER_REVERTED;
+			link->ledger.state = LEDGER_REVERTED;	/* as the ledger that stays there */
+			link->ledger.nonce = kept->nonce;
 			return install_again(survey, link, error);
 		}
 		link_free(link);
@@ -164,6 +165,12 @@ static enum status take_back(const struct survey *survey, const struct ledger *l
 	return ledger_is_there(survey->process, ledger) ? install_remove(survey, ledger, error) : STATUS_OK;
 }
 
+/* Nothing has ever led to a new region, unless the switch began; and what that wrote was undone in the same stop if it could be. */
+static bool never_used(const struct ledger *ledger, bool reused)
+{
+	return ledger->state == LEDGER_PREPARED || (ledger->state == LEDGER_REVERTED && !reused);
+}
+
 static enum status apply_to(struct survey *survey, const struct patch *patch, const struct mapped_image *image,
 			    const struct ledger *kept, const struct live_options *options, struct live_report *report,
 			    struct error *error)
@@ -177,8 +184,7 @@ static enum status apply_to(struct survey *survey, const struct patch *patch, co
 		describe_report(report, &link.ledger, image->name);
 		survey_unwind(survey);
 		status = transition_run(survey, &link.ledger, TO_NEW, options, report, error);
-		/* Nothing has ever led to a new region unless the switch began. */
-		if (status != STATUS_OK && link.ledger.state == LEDGER_PREPARED &&
+		if (status != STATUS_OK && never_used(&link.ledger, report->reused) &&
 		    take_back(survey, &link.ledger, error) != STATUS_OK)
 			status = STATUS_ERROR;
 	}

@@ -5,8 +5,9 @@
  *	16	version, 4 bytes
  *	20	size of all that follows the header, 4 bytes
  *	24	checksum of that, 8 bytes (against damage, not against malice)
- *	32	state, 8 bytes: the only part that ever changes
- *	40	nonce, 8 bytes, the first of the numbers
+ *	32	state, 8 bytes
+ *	40	when it was last applied, 8 bytes; with the state the only parts that ever change
+ *	48	nonce, 8 bytes, the first of the numbers
  *		numbers (8 bytes each), texts and byte strings (4 bytes of length, then the bytes), lists (count, then items) in the
  *		order of walk_ledger(), which both reads and writes them
  */
@@ -17,7 +18,7 @@
 
 #include "live/digest.h"
 
-enum { VERSION_AT = 16, SIZE_AT = 20, CHECKSUM_AT = 24, STATE_AT = 32, HEADER_SIZE = 40, VERSION = 2, PAGE = 4096 };
+enum { VERSION_AT = 16, SIZE_AT = 20, CHECKSUM_AT = 24, STATE_AT = 32, APPLIED_AT = 40, HEADER_SIZE = 48, VERSION = 3, PAGE = 4096 };
 static const uint8_t magic[16] = LEDGER_MAGIC;
 
 #define TEXT_MAX (1u << 16)
@@ -143,7 +144,6 @@ static void walk_ledger(struct stream *stream, struct ledger *ledger)
 	stream_text(stream, &ledger->old_version);
 	stream_text(stream, &ledger->new_version);
 	stream_number(stream, &ledger->digest);
-	stream_number(stream, &ledger->applied);
 	stream_id(stream, &ledger->old_id);
 	stream_id(stream, &ledger->new_id);
 	ledger->machine = (uint16_t)stream_small(stream, ledger->machine, UINT16_MAX);
@@ -182,6 +182,7 @@ uint8_t *ledger_encode(const struct ledger *ledger, size_t *size)
 	store32(bytes + SIZE_AT, (uint32_t)stream.to.count);
 	store64(bytes + CHECKSUM_AT, digest_bytes(DIGEST_START, stream.to.item, stream.to.count));
 	store64(bytes + STATE_AT, ledger->state);
+	store64(bytes + APPLIED_AT, ledger->applied);
 	memcpy(bytes + HEADER_SIZE, stream.to.item, stream.to.count);
 	array_free(&stream.to);
 	return bytes;
@@ -209,6 +210,7 @@ bool ledger_decode(const uint8_t *bytes, size_t size, struct ledger *ledger, con
 		return false;
 	}
 	ledger->state = (enum ledger_state)state;	/* also known of a damaged one */
+	ledger->applied = load64(bytes + APPLIED_AT);
 	stream.from = bytes + HEADER_SIZE;
 	stream.size = load32(bytes + SIZE_AT);
 	if (load64(bytes + CHECKSUM_AT) != digest_bytes(DIGEST_START, stream.from, stream.size)) {
@@ -295,13 +297,29 @@ bool ledger_is_there(const struct process *process, const struct ledger *ledger)
 	       load64(bytes + HEADER_SIZE) == ledger->nonce;
 }
 
+/* One of the words of the header that change. */
+static enum status store_word(const struct process *process, const struct ledger *ledger, uint64_t at, uint64_t word,
+			      struct error *error)
+{
+	return process_put(process, ledger_address(ledger) + at, &word, sizeof(word), error);
+}
+
 enum status ledger_store_state(const struct process *process, struct ledger *ledger, enum ledger_state state,
 			       struct error *error)
 {
-	uint64_t word = state;
-	enum status status = process_put(process, ledger_address(ledger) + STATE_AT, &word, sizeof(word), error);
+	enum status status = store_word(process, ledger, STATE_AT, state, error);
 
 	if (status == STATUS_OK)
 		ledger->state = state;
+	return status;
+}
+
+enum status ledger_store_applied(const struct process *process, struct ledger *ledger, uint64_t applied,
+				 struct error *error)
+{
+	enum status status = store_word(process, ledger, APPLIED_AT, applied, error);
+
+	if (status == STATUS_OK)
+		ledger->applied = applied;
 	return status;
 }

@@ -60,7 +60,7 @@ struct ledger {
 	char *name, *description, *tool, *image, *old_version, *new_version;
 	uint64_t nonce;		/* random: tells this region from another one that came to lie at the same place */
 	uint64_t digest;	/* of the patch's contents */
-	uint64_t applied;	/* seconds since 1970 */
+	uint64_t applied;	/* when it last was: seconds since 1970. Before the first time, when it was prepared */
 	struct build_id old_id, new_id;
 	uint16_t machine;
 	uint64_t bias, slice_bias;	/* run-time address - link-time address */
@@ -103,6 +103,10 @@ uint64_t ledger_address(const struct ledger *ledger);
 /* Store the state, with one aligned write. */
 enum status ledger_store_state(const struct process *process, struct ledger *ledger, enum ledger_state state,
 			       struct error *error) must_check;
+
+/* Store when the patch was applied, with one aligned write. */
+enum status ledger_store_applied(const struct process *process, struct ledger *ledger, uint64_t applied,
+				 struct error *error) must_check;
 
 /* The process still has this ledger, in the state that it is known to have. Other stents change or remove it only with threads
  * stopped: the answer holds as long as the caller has one stopped. */

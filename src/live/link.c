@@ -51,7 +51,7 @@ static void describe(const struct patch *patch, struct ledger *ledger)
 	ledger->old_version = text_copy(patch->old_version ? patch->old_version : "");
 	ledger->new_version = text_copy(patch->new_version ? patch->new_version : "");
 	ledger->digest = patch_digest(patch);
-	ledger->applied = (uint64_t)time(NULL);
+	ledger->applied = (uint64_t)time(NULL);	/* until it is applied */
 	ledger->old_id = patch->old_id;
 	ledger->new_id = patch->new_id;
 	ledger->machine = patch->machine;

@@ -12,7 +12,6 @@
 #include "live/transition.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "live/blockers.h"
 #include "live/digest.h"
@@ -115,10 +114,9 @@ static enum status check_process(const struct transition *transition, struct err
 {
 	const struct process *process = transition->survey->process;
 	const struct ledger *ledger = transition->ledger;
-	uint8_t magic[16];
 
-	if (!process_same_program(process) || !process_read(process, ledger_address(ledger), magic, sizeof(magic)) ||
-	    memcmp(magic, LEDGER_MAGIC, sizeof(magic)) != 0)
+	/* The region may have been unmapped, or another one may have come to lie at its place. */
+	if (!process_same_program(process) || !ledger_is_there(process, ledger))
 		return fail(error, "process %d (%s) has executed another program or unmapped the patch meanwhile",
 			    process->pid, process->comm);
 	/* A killed stent may have left some entries redirected. */

@@ -8,6 +8,7 @@
  *	slots := switches	old code: the selector says so. Again one after the other
  *	selector := new		NEW code, for all functions at once: this is the commit, one aligned 8-byte store
  *	slots := new entries	new code
+ *	time of the switch	new code
  *	state ACTIVE		new code
  *
  *	back to the old code
@@ -25,6 +26,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "live/site.h"
 
@@ -88,6 +90,8 @@ static enum status write_new(const struct process *process, struct ledger *ledge
 		status = put_selector(process, ledger, ledger->new_table, error);
 	if (status == STATUS_OK)
 		status = put_slots(process, ledger, TARGET_NEW, error);
+	if (status == STATUS_OK)
+		status = ledger_store_applied(process, ledger, (uint64_t)time(NULL), error);
 	if (status == STATUS_OK)
 		status = ledger_store_state(process, ledger, LEDGER_ACTIVE, error);
 	return status;

@@ -19,7 +19,7 @@ static void make(struct ledger *ledger)
 	*ledger = (struct ledger){
 		.state = LEDGER_ACTIVE, .name = text_copy("fix-1"), .description = text_copy("text"),
 		.tool = text_copy("stent"), .image = text_copy("server"), .old_version = text_copy("1"),
-		.new_version = text_copy(""), .digest = 0x1234567890abcdefu, .applied = 1700000000,
+		.new_version = text_copy(""), .digest = 0x1234567890abcdefu, .nonce = 0xfedcba0987654321u, .applied = 1700000000,
 		.old_id = { 3, { 1, 2, 3 } }, .new_id = { 2, { 9, 8 } }, .machine = 62, .bias = 0x555500000000,
 		.slice_bias = 0x555400000000, .region = { 0x10000, 0x20000 }, .code = { 0x12000, 0x13000 },
 		.eh_frame = { 0x15000, 0x15100 }, .slots = 0x13000, .selector = 0x13040, .old_table = 0x13080,
@@ -54,6 +54,8 @@ static void test_round_trip(void **state)
 	assert_int_equal(copy.state, LEDGER_ACTIVE);
 	assert_string_equal(copy.name, "fix-1");
 	assert_int_equal(copy.digest, ledger.digest);
+	assert_int_equal(copy.applied, ledger.applied);
+	assert_int_equal(copy.nonce, ledger.nonce);
 	assert_int_equal(copy.parts.count, 2);
 	assert_int_equal(copy.parts.item[1].flags, 5);
 	assert_int_equal(copy.functions.count, 2);
@@ -99,7 +101,7 @@ static void test_cut_short(void **state)
 	(void)state;
 	make(&ledger);
 	bytes = ledger_encode(&ledger, &size);
-	used = 40 + load32(bytes + 20);
+	used = 48 + load32(bytes + 20);
 	for (size_t length = 0; length < used; length++) {
 		cut = memory_copy(bytes, length);	/* of its own, so that a read behind its end is seen */
 		assert_false(ledger_decode(cut, length, &copy, &why));
@@ -123,7 +125,7 @@ static void test_damaged(void **state)
 	(void)state;
 	make(&ledger);
 	bytes = ledger_encode(&ledger, &size);
-	used = 40 + load32(bytes + 20);
+	used = 48 + load32(bytes + 20);
 	for (size_t at = 0; at < used; at++)
 		for (size_t i = 0; i < sizeof(values); i++) {
 			damaged = memory_copy(bytes, used);
@@ -132,11 +134,11 @@ static void test_damaged(void **state)
 				continue;
 			}
 			damaged[at] = values[i];
-			if (at >= 40) {
+			if (at >= 48) {
 				assert_false(ledger_decode(damaged, used, &copy, &why));
 				assert_string_equal(why, "its checksum is wrong");
 				ledger_free(&copy);
-				store64(damaged + 24, digest_bytes(DIGEST_START, damaged + 40, used - 40));
+				store64(damaged + 24, digest_bytes(DIGEST_START, damaged + 48, used - 48));
 			}
 			refused += !ledger_decode(damaged, used, &copy, &why);
 			ledger_free(&copy);
@@ -158,14 +160,14 @@ static void test_huge_numbers(void **state)
 	(void)state;
 	make(&ledger);
 	bytes = ledger_encode(&ledger, &size);
-	used = 40 + load32(bytes + 20);
-	for (size_t at = 40; at + 8 <= used; at++) {
+	used = 48 + load32(bytes + 20);
+	for (size_t at = 48; at + 8 <= used; at++) {
 		static const uint64_t huge[] = { UINT64_MAX, INT64_MAX, 1u << 31, 100000, 65536 };
 
 		for (size_t i = 0; i < sizeof(huge) / sizeof(huge[0]); i++) {
 			damaged = memory_copy(bytes, used);
 			store64(damaged + at, huge[i]);
-			store64(damaged + 24, digest_bytes(DIGEST_START, damaged + 40, used - 40));
+			store64(damaged + 24, digest_bytes(DIGEST_START, damaged + 48, used - 48));
 			(void)!ledger_decode(damaged, used, &copy, &why);
 			ledger_free(&copy);
 			free(damaged);
