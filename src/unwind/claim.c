@@ -14,7 +14,7 @@ static const char *const register_name[] = {
 
 static struct claim_result unverifiable(enum row_reason reason)
 {
-	return (struct claim_result){ .verdict = CLAIM_UNVERIFIABLE, .reason = reason };
+	return (struct claim_result){ .verdict = CLAIM_UNVERIFIABLE, .reason = (uint8_t)reason };
 }
 
 static struct claim_result contradicted(unsigned int subject)
@@ -102,6 +102,17 @@ static struct claim_result check_saved(const struct frame_state *state, const st
 	return check_slot(state, frame.number, frame.offset + distance, number);
 }
 
+/* Mostly registers are where they were, or were pushed. */
+static bool plainly_holds(const struct frame_state *state, const struct row *row, unsigned int index)
+{
+	uint8_t number = row_saved_register[index];
+
+	if (row->saved[index] == ROW_SAME)
+		return is_caller(state->reg[number], number);
+	return row->saved[index] != ROW_LOST && !(row->flags & ROW_SAVED_AT_FRAME) &&
+	       is_caller(frame_state_load(state, BASE_CFA, row->saved[index] * WORD), number);
+}
+
 struct claim_result claim_check(const struct frame_state *state, const struct row *row, uint64_t address)
 {
 	struct claim_result result, worst = { 0 };
@@ -116,8 +127,7 @@ struct claim_result claim_check(const struct frame_state *state, const struct ro
 	else
 		worst = check_slot(state, BASE_CFA, row->return_at * WORD, REGISTER_RETURN_ADDRESS);
 	for (unsigned int i = 0; i < ROW_SAVED && worst.verdict != CLAIM_CONTRADICTED; i++) {
-		/* Mostly registers are where they were. */
-		if (row->saved[i] == ROW_SAME && is_caller(state->reg[row_saved_register[i]], row_saved_register[i]))
+		if (plainly_holds(state, row, i))
 			continue;
 		result = check_saved(state, row, i);
 		if (result.verdict > worst.verdict)

@@ -33,14 +33,6 @@ static struct value value_moved(struct value value, int32_t offset)
 	return value;
 }
 
-struct value frame_state_load(const struct frame_state *state, uint32_t base, int32_t offset)
-{
-	for (unsigned int i = 0; i < state->slots; i++)
-		if (state->slot[i].base == base && state->slot[i].offset == offset)
-			return state->slot[i].value;
-	return unknown;
-}
-
 /*
  * `size` bytes get a value. A store through a pointer that is not known to point into the frame is taken
  * not to hit the registers that the function saved: a program that overwrites those has no stack to walk.

@@ -73,7 +73,13 @@ void frame_state_push(struct frame_state *state);
 bool frame_state_merge(struct frame_state *state, const struct frame_state *other);
 
 /* The word at base + offset; VALUE_UNKNOWN when nothing is known of it. */
-struct value frame_state_load(const struct frame_state *state, uint32_t base, int32_t offset);
+static inline struct value frame_state_load(const struct frame_state *state, uint32_t base, int32_t offset)
+{
+	for (unsigned int i = 0; i < state->slots; i++)
+		if (state->slot[i].base == base && state->slot[i].offset == offset)
+			return state->slot[i].value;
+	return (struct value){ .kind = VALUE_UNKNOWN };
+}
 
 /* What a load from a table gives: VALUE_ENTRY, VALUE_TARGET, or nothing that is known. */
 struct value frame_state_table(const struct frame_state *state, const struct insn_effect *effect, uint64_t origin);
@@ -82,8 +88,8 @@ struct value frame_state_table(const struct frame_state *state, const struct ins
 enum claim_verdict { CLAIM_HOLDS, CLAIM_UNVERIFIABLE, CLAIM_CONTRADICTED };
 
 struct claim_result {
-	enum claim_verdict verdict;
-	enum row_reason reason;	/* CLAIM_UNVERIFIABLE */
+	uint8_t verdict;	/* enum claim_verdict */
+	uint8_t reason;		/* CLAIM_UNVERIFIABLE: enum row_reason */
 	uint8_t subject;	/* CLAIM_CONTRADICTED: register 0-15, 16 return address, SUBJECT_CFA */
 };
 

@@ -1,7 +1,7 @@
 /*
  * decode.c: machine code to struct insn, by way of Zydis.
  */
-#include "arch/x86_64/x86_64.h"
+#include "arch/x86_64/memo.h"
 
 #define CLOBBER_VECTOR(number) (UINT64_C(1) << (16 + (number)))
 #define CLOBBER_FLAGS (UINT64_C(1) << 48)
@@ -225,13 +225,33 @@ static void collect_immediate(const ZydisDecodedInstruction *insn, uint64_t addr
 		});
 }
 
+/* What was said of the instructions in the memo's slots. */
+static _Thread_local struct memo memo;
+static _Thread_local struct insn remembered[MEMO_SLOTS];
+
+static bool recall(const uint8_t *code, size_t size, uint64_t address, struct insn *out)
+{
+	uint32_t slot = memo_find(&memo, code, size);
+
+	if (slot == MEMO_NONE)
+		return false;
+	*out = remembered[slot];
+	for (int i = 0; i < 2; i++)
+		if (out->ref[i].kind != REF_NONE && out->ref[i].kind != REF_ABSOLUTE)
+			out->ref[i].target = memo_target(&memo, slot, code, address);
+	return true;
+}
+
 bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct insn *out)
 {
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
 	bool has_immediate = false;
 	ZydisDecoderContext context;
+	uint32_t slot;
 
+	if (recall(code, size, address, out))
+		return true;
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&x86_64_decoder, &context, code, size, &insn)) ||
 	    !ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&x86_64_decoder, &context, &insn, operand, insn.operand_count)))
 		return false;
@@ -249,5 +269,8 @@ bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct in
 	if (has_immediate)
 		collect_immediate(&insn, address, out);
 	out->clobbers = out->kind == INSN_NOP ? 0 : collect_clobbers(&insn, operand);
+	slot = memo_add(&memo, code, size, &insn, operand);
+	if (slot != MEMO_NONE)
+		remembered[slot] = *out;
 	return true;
 }

@@ -5,8 +5,7 @@
  * restore registers, and to compute the target of a jump table. All else only writes registers, or
  * spoils memory.
  */
-#include "arch/x86_64/x86_64.h"
-
+#include "arch/x86_64/memo.h"
 #include "base/bytes.h"
 
 enum { DWARF_RAX = 0, DWARF_RCX = 2, DWARF_RBP = 6, DWARF_RSP = 7 };
@@ -178,8 +177,7 @@ static bool collect_mov(const ZydisDecodedOperand *to, const ZydisDecodedOperand
 	return false;
 }
 
-static bool collect_lea(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, uint64_t address,
-			struct insn_effect *out)
+static bool collect_lea(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, struct insn_effect *out)
 {
 	const ZydisDecodedOperandMem *memory = &operand[1].mem;
 	uint8_t target = wide_register(&operand[0]);
@@ -189,7 +187,7 @@ static bool collect_lea(const ZydisDecodedInstruction *insn, const ZydisDecodedO
 	if (memory->base == ZYDIS_REGISTER_RIP) {
 		out->kind = EFFECT_ADDRESS;
 		out->target = target;
-		out->address = address + insn->length + (uint64_t)memory->disp.value;
+		out->refers = true;
 		return true;
 	}
 	if (memory->base == ZYDIS_REGISTER_NONE)
@@ -208,15 +206,14 @@ static bool collect_lea(const ZydisDecodedInstruction *insn, const ZydisDecodedO
 }
 
 /* A signed word of a jump table. */
-static bool collect_extended_load(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, uint64_t address,
-				  struct insn_effect *out)
+static bool collect_extended_load(const ZydisDecodedOperand *operand, struct insn_effect *out)
 {
 	if (!is_wide(&operand[0]))
 		return false;
 	if (operand[1].type == ZYDIS_OPERAND_TYPE_MEMORY && operand[1].mem.base == ZYDIS_REGISTER_RIP) {
 		out->kind = EFFECT_TABLE;
 		out->size = (uint8_t)(operand[1].size / 8);
-		out->address = address + insn->length + (uint64_t)operand[1].mem.disp.value;
+		out->refers = true;
 	} else if (is_plain_memory(&operand[1], true)) {
 		set_table(out, &operand[1]);
 	} else {
@@ -274,8 +271,7 @@ static bool collect_arithmetic(const ZydisDecodedInstruction *insn, const ZydisD
 }
 
 /* The forms that are more than writes; false for all others. */
-static bool collect_form(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, uint64_t address,
-			 struct insn_effect *out)
+static bool collect_form(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, struct insn_effect *out)
 {
 	switch (insn->mnemonic) {
 	case ZYDIS_MNEMONIC_PUSH:
@@ -303,12 +299,12 @@ static bool collect_form(const ZydisDecodedInstruction *insn, const ZydisDecoded
 	case ZYDIS_MNEMONIC_MOV:
 		return collect_mov(&operand[0], &operand[1], out);
 	case ZYDIS_MNEMONIC_MOVSXD:
-		return collect_extended_load(insn, operand, address, out);
+		return collect_extended_load(operand, out);
 	case ZYDIS_MNEMONIC_CDQE:
 		move(out, DWARF_RAX, DWARF_RAX, 0);
 		return true;
 	case ZYDIS_MNEMONIC_LEA:
-		return collect_lea(insn, operand, address, out);
+		return collect_lea(insn, operand, out);
 	case ZYDIS_MNEMONIC_ADD:
 	case ZYDIS_MNEMONIC_SUB:
 	case ZYDIS_MNEMONIC_AND:
@@ -351,46 +347,75 @@ static bool is_fault(const ZydisDecodedInstruction *insn, const ZydisDecodedOper
 	return false;
 }
 
+static void collect(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, struct insn_effect *out)
+{
+	out->insn = (uint8_t)x86_64_classify(insn, operand);
+	out->faults = out->insn == INSN_OTHER && is_fault(insn, operand);
+	switch (out->insn) {
+	case INSN_JUMP_INDIRECT:
+		collect_indirect_jump(&operand[0], out);
+		break;
+	case INSN_CALL_INDIRECT:
+		out->refers = operand[0].type == ZYDIS_OPERAND_TYPE_MEMORY && operand[0].mem.base == ZYDIS_REGISTER_RIP;
+		break;
+	case INSN_OTHER:
+		if (!collect_form(insn, operand, out))
+			collect_writes(insn, operand, out);
+		break;
+	default:
+		break;
+	}
+}
+
+/* A direct branch, a nop or a return. Most of the time goes into decoding operands; these have none that matter. */
+static bool collect_without_operands(const ZydisDecodedInstruction *insn, struct insn_effect *out)
+{
+	out->refers = insn->raw.imm[0].is_relative;
+	if (!out->refers && insn->mnemonic != ZYDIS_MNEMONIC_NOP && insn->mnemonic != ZYDIS_MNEMONIC_RET)
+		return false;
+	out->insn = (uint8_t)x86_64_classify(insn, NULL);
+	if (insn->mnemonic == ZYDIS_MNEMONIC_LOOP || insn->mnemonic == ZYDIS_MNEMONIC_LOOPE ||
+	    insn->mnemonic == ZYDIS_MNEMONIC_LOOPNE)
+		out->writes = 1u << DWARF_RCX;
+	return true;
+}
+
+/* What was said of the instructions in the memo's slots. */
+static _Thread_local struct memo memo;
+static _Thread_local struct insn_effect remembered[MEMO_SLOTS];
+
 bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out)
 {
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisDecoderContext context;
+	uint32_t slot = memo_find(&memo, code, size);
+	bool bare;
 
+	if (slot != MEMO_NONE) {
+		*out = remembered[slot];
+		if (out->refers)
+			out->address = memo_target(&memo, slot, code, address);
+		return true;
+	}
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&x86_64_decoder, &context, code, size, &insn)))
 		return false;
 	*out = (struct insn_effect){
 		.length = insn.length, .target = NO_REGISTER, .source = NO_REGISTER, .index = NO_REGISTER,
 	};
-	/* Most of the time goes into decoding operands; these have none that matter. */
-	if (insn.raw.imm[0].is_relative || insn.mnemonic == ZYDIS_MNEMONIC_NOP || insn.mnemonic == ZYDIS_MNEMONIC_RET) {
-		out->insn = (uint8_t)x86_64_classify(&insn, NULL);
-		if (insn.raw.imm[0].is_relative)
-			out->address = address + insn.length + insn.raw.imm[0].value.u;
-		if (insn.mnemonic == ZYDIS_MNEMONIC_LOOP || insn.mnemonic == ZYDIS_MNEMONIC_LOOPE ||
-		    insn.mnemonic == ZYDIS_MNEMONIC_LOOPNE)
-			out->writes = 1u << DWARF_RCX;
-		return true;
+	bare = collect_without_operands(&insn, out);
+	if (!bare) {
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&x86_64_decoder, &context, &insn, operand, insn.operand_count)))
+			return false;
+		collect(&insn, operand, out);
 	}
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&x86_64_decoder, &context, &insn, operand, insn.operand_count)))
-		return false;
-	out->insn = (uint8_t)x86_64_classify(&insn, operand);
-	out->faults = out->insn == INSN_OTHER && is_fault(&insn, operand);
-	switch (out->insn) {
-	case INSN_JUMP_INDIRECT:
-		collect_indirect_jump(&operand[0], out);
-		return true;
-	case INSN_CALL_INDIRECT:
-		if (operand[0].type == ZYDIS_OPERAND_TYPE_MEMORY && operand[0].mem.base == ZYDIS_REGISTER_RIP)
-			out->address = address + insn.length + (uint64_t)operand[0].mem.disp.value;
-		return true;
-	case INSN_OTHER:
-		if (!collect_form(&insn, operand, address, out))
-			collect_writes(&insn, operand, out);
-		return true;
-	default:
-		return true;
-	}
+	if (out->refers)
+		out->address = address + insn.length +
+			       (insn.raw.imm[0].is_relative ? insn.raw.imm[0].value.u : (uint64_t)insn.raw.disp.value);
+	slot = memo_add(&memo, code, size, &insn, bare ? NULL : operand);
+	if (slot != MEMO_NONE)
+		remembered[slot] = *out;
+	return true;
 }
 
 /* mov $15, %rax (glibc) or %eax (musl, the kernel's vdso), then syscall: rt_sigreturn. */
