@@ -1,5 +1,6 @@
 /* x86_64.c: the table through which the rest of stent sees this instruction set. */
 #include <elf.h>
+#include <asm/hwcap2.h>
 
 #include "arch/x86_64/x86_64.h"
 
@@ -18,6 +19,11 @@ const struct arch arch_x86_64 = {
 	.write_stub = x86_64_write_stub,
 	.switch_size = X86_64_SWITCH_SIZE,
 	.write_switch = x86_64_write_switch,
+	.dispatcher_size = X86_64_DISPATCHER_SIZE,
+	.lookup_size = X86_64_LOOKUP_SIZE,
+	.write_dispatcher = x86_64_write_dispatcher,
+	.write_lookup = x86_64_write_lookup,
+	.lookup_hwcap2 = HWCAP2_FSGSBASE,	/* rdfsbase (Linux 5.9) */
 	.effect = x86_64_effect,
 	.is_signal_return = x86_64_is_signal_return,
 	.ends_with_call = x86_64_ends_with_call,

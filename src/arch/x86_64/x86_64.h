@@ -12,6 +12,8 @@
 #define X86_64_JUMP_SIZE 5	/* e9 rel32 */
 #define X86_64_STUB_SIZE 6	/* ff 25 disp32 */
 #define X86_64_SWITCH_SIZE 33	/* see x86_64_write_switch() */
+#define X86_64_DISPATCHER_SIZE 45 /* see dispatch.c */
+#define X86_64_LOOKUP_SIZE 139
 #define X86_64_TRAP 0xcc	/* int3 */
 
 /* What rel32 bridges, less a megabyte: the contract measures between whole objects, and the ends of
@@ -33,6 +35,8 @@ const char *x86_64_copy_entry(const uint8_t *code, const struct entry_plan *plan
 bool x86_64_write_jump(uint8_t *out, size_t size, uint64_t at, uint64_t to);
 bool x86_64_write_stub(uint8_t *out, uint64_t at, uint64_t slot);
 bool x86_64_write_switch(uint8_t *out, uint64_t at, uint64_t selector, uint32_t index);
+bool x86_64_write_dispatcher(uint8_t *out, uint64_t at, const struct dispatch *dispatch, uint32_t index);
+bool x86_64_write_lookup(uint8_t *out, const struct dispatch *dispatch);
 bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out);
 bool x86_64_is_signal_return(const uint8_t *code, size_t size);
 bool x86_64_ends_with_call(const uint8_t *end, size_t size);
