@@ -4,6 +4,7 @@
 #   make demo       a fix goes into a running redis-server, and out again (installs what is missing)
 #   make check      every test there is (installs what is missing); the last line has the sums
 #   make fuzz-unwind SECONDS=60	hostile unwind data and code, for so long each (clang)
+#   make bench-rows	what unwind data costs, beside elfutils' (installs what is missing)
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make clean
 
@@ -86,6 +87,16 @@ fuzz-unwind: $(FUZZERS)
 			-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/found/$$name tests/fuzz/corpus/$$name || exit 1; \
 	done
 
+# One program per bench/bench_*.c, which prints its table. FILES: the images to measure with.
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libstent.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -ldw
+
+FILES ?= $(wildcard /lib/*-linux-gnu/libc.so.6 /usr/lib/*-linux-gnu/libcrypto.so.3 /usr/lib/*-linux-gnu/libstdc++.so.6 /usr/bin/python3 /usr/bin/gdb)
+bench-rows:
+	@scripts/deps build bench
+	+@$(MAKE) --no-print-directory $(BUILD)/bench/bench_rows
+	@$(BUILD)/bench/bench_rows $(FILES)
+
 demo:
 	@scripts/deps build
 	+@$(MAKE) --no-print-directory all
@@ -97,6 +108,6 @@ install: $(BUILD)/stent
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs check fuzz-unwind demo install clean
+.PHONY: all unit asan live-programs check fuzz-unwind bench-rows demo install clean
 .SECONDARY:
--include $(shell find $(BUILD)/src $(BUILD)/tests -type f -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)
