@@ -147,15 +147,6 @@ struct dispatch {
 	uint64_t lookup;	/* code that write_lookup() writes */
 };
 
-/* Where the parts of per-thread dispatch stand, for one patch in one process. All words are aligned. */
-struct dispatch {
-	uint64_t selector;	/* word: address of the version table that all threads use, or 0: each its own */
-	uint64_t fallback;	/* word: address of the version table of threads without an entry */
-	uint64_t table;		/* struct dispatch_entry (arch/dispatch.h) ... */
-	uint8_t table_bits;	/* ... 1 << table_bits of them */
-	uint64_t lookup;	/* code that write_lookup() writes */
-};
-
 struct arch {
 	const char *name;	/* "x86-64" */
 	uint16_t machine;	/* e_machine of ELF */
@@ -211,22 +202,6 @@ struct arch {
 	 */
 	size_t switch_size;
 	bool (*write_switch)(uint8_t *out, uint64_t at, uint64_t selector, uint32_t index);
-
-	/*
-	 * Dispatcher: jump to version_table[index], where version_table is what the selector says, or, when that is 0, the
-	 * entry of the calling thread in the table, or, when it has none, the fallback. One lookup routine does the latter for all
-	 * dispatchers of a region. They keep every register, the flags, and vector and floating-point state, do not
-	 * move the stack pointer, whatever its alignment, and write only to the 128 bytes below it (nothing is live there at a
-	 * function's entry, and signal frames leave them alone: psABI 3.2.2). Exactly `dispatcher_size` and `lookup_size`
-	 * bytes are written; false, and nothing written, when something is out of reach, the index is too large (above
-	 * 2^28 - 1), or table_bits is not from DISPATCH_BITS_MIN to DISPATCH_BITS_MAX.
-	 */
-	size_t dispatcher_size, lookup_size;
-	bool (*write_dispatcher)(uint8_t *out, uint64_t at, const struct dispatch *dispatch, uint32_t index);
-	bool (*write_lookup)(uint8_t *out, const struct dispatch *dispatch);
-
-	/* Bits of AT_HWCAP2 without which a program can't run the lookup routine: the selector must never be 0 then. */
-	uint64_t lookup_hwcap2;
 
 	/*
 	 * Dispatcher: jump to version_table[index], where version_table is what the selector says, or, when that is 0, the
