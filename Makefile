@@ -65,6 +65,26 @@ $(VICTIMS): $(BUILD)/%: %.c
 	@mkdir -p $(@D)
 	$(COMPILE) -Wno-unknown-attributes $(LDFLAGS) -Wl,--build-id -pthread -o $@ $<	# clang has no noipa
 
+# Tests of stacks: targets that know nothing of stent; ask.c, which is linked with it; and other unwinders, to compare with.
+STACKS := $(addprefix $(BUILD)/tests/,stack/hard stack/hard-static stack/many stack/throw stack/ask oracle/chains oracle/json_chains)
+stack-programs: $(STACKS)
+TARGET  = @mkdir -p $(@D); $(COMPILE) -Wno-unknown-attributes $(LDFLAGS) -Wl,--build-id -pthread -o $@ $<
+$(BUILD)/tests/stack/hard: tests/stack/hard.c
+	$(TARGET)
+$(BUILD)/tests/stack/hard-static: tests/stack/hard.c
+	$(TARGET) -static
+$(BUILD)/tests/stack/libmany.so: tests/stack/many_library.c tests/stack/many.h
+	$(TARGET) -fPIC -shared
+$(BUILD)/tests/stack/many: tests/stack/many.c tests/stack/many.h $(BUILD)/tests/stack/libmany.so
+	$(TARGET) $(BUILD)/tests/stack/libmany.so -Wl,-rpath,'$$ORIGIN'
+$(BUILD)/tests/stack/throw: tests/stack/throw.cc
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 $(CPPFLAGS) $(CFLAGS) $(filter-out %-prototypes,$(WARNINGS)) $(LDFLAGS) -rdynamic -pthread -o $@ $<
+$(BUILD)/tests/stack/ask: $(BUILD)/tests/stack/ask.o $(BUILD)/libstent.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(BUILD)/tests/oracle/%: $(BUILD)/tests/oracle/%.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ldw -lunwind-ptrace -lunwind-generic -lunwind -ljansson
+
 # The recursive calls begin once everything that they need is installed.
 check:
 	@scripts/deps build check
@@ -108,6 +128,6 @@ install: $(BUILD)/stent
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs check fuzz-unwind bench-rows demo install clean
+.PHONY: all unit asan live-programs stack-programs check fuzz-unwind bench-rows demo install clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)

@@ -1,0 +1,94 @@
+/*
+ * ask.c: the question that live patching asks of each thread: is its stack free of this code?
+ *
+ *	ask PID START END	prints a line for each thread: TID FREE|INSIDE|UNRELIABLE TEXT
+ */
+#include <elf.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "live/stacks.h"
+#include "live/survey.h"
+
+#define STOP_MS 1000
+
+static const char *const verdict_names[] = {
+	[STACK_FREE] = "FREE", [STACK_INSIDE] = "INSIDE", [STACK_UNRELIABLE] = "UNRELIABLE",
+};
+
+struct answer {
+	pid_t tid;
+	struct stack_result result;
+};
+
+struct answers {
+	struct answer *item;
+	size_t count, room;
+};
+
+/* Nothing is printed while the process is stopped. */
+static enum status ask(const struct stack_check *check, struct answers *answers, struct error *error)
+{
+	struct threads threads = { 0 };
+	struct maps maps = { 0 };
+	enum status status = threads_stop(check->survey->process, STOP_MS, &threads, error);
+
+	if (status == STATUS_OK)
+		status = maps_read(check->survey->process, &maps, error);
+	for (size_t i = 0; i < threads.count && status == STATUS_OK; i++) {
+		struct answer answer = { .tid = threads.item[i].tid };
+
+		if (threads.item[i].state != THREAD_STOPPED)
+			continue;
+		stack_check_thread(check, &maps, &threads.item[i], &answer.result);
+		*array_add(answers) = answer;
+	}
+	threads_release(check->survey->process, &threads);
+	threads_free(&threads);
+	maps_free(&maps);
+	return status;
+}
+
+static enum status run(pid_t pid, struct range range, struct error *error)
+{
+	struct survey survey = { 0 };
+	struct process process;
+	struct stack_check check = { .survey = &survey, .arch = arch_by_machine(EM_X86_64) };
+	struct answers answers = { 0 };
+	enum status status = process_open(pid, PROCESS_LOOK, &process, error);
+
+	if (status == STATUS_OK)
+		status = survey_read(&process, &survey, error);
+	if (status == STATUS_OK) {
+		survey_unwind(&survey);
+		stack_check_add(&check, range, "the function");
+		stack_check_ready(&check);
+		status = ask(&check, &answers, error);
+		stack_check_free(&check);
+	}
+	for (size_t i = 0; i < answers.count && status == STATUS_OK; i++)
+		printf("%d %s %s\n", answers.item[i].tid, verdict_names[answers.item[i].result.verdict],
+		       answers.item[i].result.text);
+	array_free(&answers);
+	survey_free(&survey);
+	process_close(&process);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct error error = { 0 };
+	enum status status;
+
+	if (argc != 4) {
+		fputs("usage: ask PID START END\n", stderr);
+		return STATUS_ERROR;
+	}
+	status = run((pid_t)atoi(argv[1]), (struct range){ strtoull(argv[2], NULL, 16), strtoull(argv[3], NULL, 16) },
+		     &error);
+	if (status != STATUS_OK)
+		fprintf(stderr, "ask: %s\n", error.text);
+	error_clear(&error);
+	return (int)status;
+}
