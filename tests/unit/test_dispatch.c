@@ -440,8 +440,10 @@ static void *call_all_the_time(void *context)
 		bool pause = __atomic_load_n(&caller->pause, __ATOMIC_ACQUIRE);
 
 		__atomic_store_n(&caller->paused, pause, __ATOMIC_RELEASE);
-		if (pause || !caller->entry)
+		if (pause || !caller->entry) {
+			sched_yield();
 			continue;
+		}
 		for (int i = 0; i < 100; i++)
 			caller->wrong += function() != caller->expected;
 		caller->calls += 100;
@@ -471,7 +473,7 @@ static void threads_of_different_states_at_the_same_time(void **state)
 	}
 	for (int i = 0; i < 3; i++)
 		ask(&callers[i], 0);
-	for (; seconds() < end; flips++) {
+	for (; flips < 50 || seconds() < end; flips++) {
 		struct caller *caller = &callers[flips % 3];
 
 		ask(caller, 1);
@@ -484,9 +486,8 @@ static void threads_of_different_states_at_the_same_time(void **state)
 		__atomic_store_n(&callers[i].stop, 1, __ATOMIC_RELEASE);
 		pthread_join(callers[i].thread, NULL);
 		assert_int_equal(callers[i].wrong, 0);
-		assert_true(callers[i].calls > 10000);
+		assert_true(callers[i].calls > 0);
 	}
-	assert_true(flips > 20);
 }
 
 /* Nothing is written by a call that is refused. */
