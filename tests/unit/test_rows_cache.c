@@ -93,7 +93,7 @@ static uint8_t *read_whole(const char *path, size_t *size)
 	return bytes;
 }
 
-static void write_whole(const char *path, const uint8_t *bytes, size_t size)
+static void write_whole(const char *path, const void *bytes, size_t size)
 {
 	FILE *file = fopen(path, "w");
 
@@ -272,7 +272,7 @@ static void a_folder_must_be_one(void **state)
 	expect_unused(&other);
 	assert_int_equal(count_files(target), 0);
 	assert_int_equal(unlink(other.folder), 0);
-	write_whole(other.folder, NULL, 0);
+	write_whole(other.folder, "", 0);
 	expect_unused(&other);
 	strcpy(other.folder, "");
 	expect_unused(&other);
@@ -335,12 +335,12 @@ static void the_oldest_files_go(void **state)
 	const struct scene *scene = *state;
 	char *foreign = text_format("%s/precious", scene->folder);
 
-	write_whole(foreign, NULL, 0);
+	write_whole(foreign, "", 0);
 	for (unsigned int i = 0; i < ROWS_FOLDER_FILES + 10; i++) {
 		char *path = text_format("%s/%04x.%s", scene->folder, i, i % 2 ? "rows" : "new");
 		struct timespec times[2] = { { .tv_sec = 1000 + i }, { .tv_sec = 1000 + i } };
 
-		write_whole(path, NULL, 0);
+		write_whole(path, "", 0);
 		assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 		free(path);
 	}

@@ -57,11 +57,10 @@ static uint8_t *row_of_kind(const struct example *example, uint8_t *bytes, uint8
 {
 	uint8_t *row = bytes + FILE_BODY + SWITCHES * 8;
 
-	for (; row < bytes + example->size; row += ROW_SIZE)
-		if (row[ROW_KIND] == kind)
-			return row;
-	give_up("the example has no row of kind %d", kind);
-	return NULL;
+	while (row < bytes + example->size && row[ROW_KIND] != kind)
+		row += ROW_SIZE;
+	assert_true(row < bytes + example->size);
+	return row;
 }
 
 static void come_back_as_they_were(void **state)
@@ -231,6 +230,109 @@ static void a_last_row_that_claims_is_refused(void **state)
 	free(bytes);
 }
 
+static void a_file_without_rows_is_refused(void **state)
+{
+	const struct example *example = *state;
+	const size_t size = FILE_BODY + SWITCHES * 8;
+
+	store32(example->bytes + FILE_ROWS, 0);
+	store64(example->bytes + FILE_FDES, 0);
+	rows_file_seal(example->bytes, size);
+	assert_null(decode(example, example->bytes, size));
+}
+
+/* Rows that say nothing of a frame: one with nothing else in it is taken, one with a place of a saved register is not. */
+static void rows_without_a_frame_have_no_places(void **state)
+{
+	static const struct { uint8_t kind, base, verdict, reason; int32_t offset; } bare[] = {
+		{ ROW_END, 0, ROW_EXACT, REASON_NONE, 0 }, { ROW_SIGNAL, 7, ROW_EXACT, REASON_NONE, 40 },
+		{ ROW_UNRELIABLE, 0, ROW_UNVERIFIABLE, REASON_PROGRAM, 0 },
+	};
+	const struct example *example = *state;
+	uint8_t *row = row_of_kind(example, example->bytes, ROW_REGISTER);
+
+	for (size_t i = 0; i < sizeof(bare) / sizeof(*bare); i++) {
+		struct code_rows *code;
+
+		memset(row + ROW_OFFSET, 0, ROW_SIZE - ROW_OFFSET);
+		store32(row + ROW_OFFSET, (uint32_t)bare[i].offset);
+		row[ROW_KIND] = bare[i].kind;
+		row[ROW_BASE] = bare[i].base;
+		row[ROW_FLAGS] = ROW_STARTS_FDE;
+		row[ROW_VERDICT] = bare[i].verdict;
+		row[ROW_REASON] = bare[i].reason;
+		rows_file_seal(example->bytes, example->size);
+		code = decode(example, example->bytes, example->size);
+		assert_non_null(code);
+		code_rows_free(code);
+		for (size_t at = ROW_OFFSET; at < ROW_SIZE; at++) {
+			/* A signal frame's offset may be any, and a reason may be another. */
+			if (at == ROW_FLAGS || at == ROW_REASON || (bare[i].kind == ROW_SIGNAL && at < ROW_KIND))
+				continue;
+			row[at] ^= 0x40;
+			rows_file_seal(example->bytes, example->size);
+			if (decode(example, example->bytes, example->size))
+				give_up("kind %d, byte %zu", bare[i].kind, at);
+			row[at] ^= 0x40;
+		}
+	}
+}
+
+/* What each kind's verdict may be. */
+static void verdicts_fit_the_kind(void **state)
+{
+	static const struct { uint8_t kind, verdict, reason; bool sound; } rows[] = {
+		{ ROW_END, ROW_EXACT, REASON_NONE, true }, { ROW_END, ROW_CONTRADICTED, REASON_NONE, true },
+		{ ROW_END, ROW_UNVERIFIABLE, REASON_ENTRY, true }, { ROW_END, ROW_UNVERIFIABLE, REASON_STACK_RULE, false },
+		{ ROW_END, ROW_UNVERIFIABLE, REASON_COUNT - 1, true }, { ROW_END, ROW_UNVERIFIABLE, REASON_COUNT, false },
+		{ ROW_END, ROW_UNVERIFIABLE, REASON_NONE, false }, { ROW_END, ROW_CONTRADICTED, REASON_ENTRY, false },
+		{ ROW_UNRELIABLE, ROW_UNVERIFIABLE, REASON_STACK_RULE, true }, { ROW_UNRELIABLE, ROW_UNVERIFIABLE, REASON_NOT_REACHED, false },
+		{ ROW_UNRELIABLE, ROW_UNVERIFIABLE, REASON_NONE, false }, { ROW_UNRELIABLE, ROW_EXACT, REASON_NONE, false },
+		{ ROW_UNRELIABLE, ROW_UNCHECKED, REASON_NONE, false }, { ROW_UNRELIABLE, ROW_CONTRADICTED, REASON_NONE, false },
+	};
+	const struct example *example = *state;
+	uint8_t *row = row_of_kind(example, example->bytes, ROW_REGISTER);
+
+	memset(row + ROW_OFFSET, 0, ROW_SIZE - ROW_OFFSET);
+	row[ROW_FLAGS] = ROW_STARTS_FDE;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct code_rows *code;
+
+		row[ROW_KIND] = rows[i].kind;
+		row[ROW_VERDICT] = rows[i].verdict;
+		row[ROW_REASON] = rows[i].reason;
+		rows_file_seal(example->bytes, example->size);
+		code = decode(example, example->bytes, example->size);
+		if ((code != NULL) != rows[i].sound)
+			give_up("kind %d, verdict %d, reason %d", rows[i].kind, rows[i].verdict, rows[i].reason);
+		code_rows_free(code);
+	}
+}
+
+/* The offset of a signal frame: from the stack pointer up to where row_compile() gives up. */
+static void a_signal_frame_is_near(void **state)
+{
+	static const struct { int32_t offset; bool sound; } offsets[] = {
+		{ -120, true }, { -121, false }, { INT16_MAX, true }, { INT16_MAX + 1, false },
+	};
+	const struct example *example = *state;
+	uint8_t *row = row_of_kind(example, example->bytes, ROW_REGISTER);
+
+	memset(row + ROW_OFFSET, 0, ROW_SIZE - ROW_OFFSET);
+	row[ROW_KIND] = ROW_SIGNAL;
+	row[ROW_BASE] = 7;
+	row[ROW_VERDICT] = ROW_EXACT;
+	for (size_t i = 0; i < sizeof(offsets) / sizeof(*offsets); i++) {
+		struct code_rows *code;
+
+		store32(row + ROW_OFFSET, (uint32_t)offsets[i].offset);
+		rows_file_seal(example->bytes, example->size);
+		code = decode(example, example->bytes, example->size);
+		assert_int_equal(code != NULL, offsets[i].sound);
+		code_rows_free(code);
+	}
+}
+
 static void damaged_rows_are_not_kept(void **state)
 {
 	const struct example *example = *state;
@@ -253,6 +355,10 @@ int main(void)
 		TEST(every_rule_is_enforced),
 		TEST(another_stents_rows_are_stale),
 		TEST(a_last_row_that_claims_is_refused),
+		TEST(a_file_without_rows_is_refused),
+		TEST(rows_without_a_frame_have_no_places),
+		TEST(verdicts_fit_the_kind),
+		TEST(a_signal_frame_is_near),
 		TEST(damaged_rows_are_not_kept),
 	};
 
