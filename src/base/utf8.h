@@ -34,4 +34,10 @@ static inline size_t utf8_length(const uint8_t *at, const uint8_t *end)
 	return length;
 }
 
+/*
+ * Put '?' in the place of every control character and of what is no UTF-8, because the text comes from a program that may mean
+ * harm, and goes to a terminal or into JSON. It becomes no longer. Returns the text.
+ */
+char *utf8_make_printable(char *text);
+
 #endif

@@ -1,9 +1,7 @@
 /*
  * apply.c: put a patch into a running process, and say what that took.
  */
-#include <getopt.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "cmd/cmd.h"
 #include "cmd/live_common.h"
@@ -27,14 +25,13 @@ static const char usage[] =
 	"  1  error: the file is damaged, there is no such process, no permission, or the system said no\n"
 	"  2  refused: not safe; nothing was changed, and the reasons were printed\n"
 	"  3  nothing to do: the patch is there already, or the process runs the new build\n"
-	"  4  gave up waiting, and took everything back; the threads that were in the way are named\n";
+	"  4  gave up waiting, and took everything back; the threads that were in the way are named\n"
+	"SIGINT (Ctrl-C), SIGTERM and SIGHUP make it give up at once: as 4, and it ends by the signal.\n";
 
-static const struct option options[] = {
-	{ "pid", required_argument, NULL, 'p' },
-	{ "timeout", required_argument, NULL, 't' },
-	{ "verbose", no_argument, NULL, 'v' },
-	{ "help", no_argument, NULL, 'h' },
-	{ 0 },
+static const struct live_command command = {
+	.name = "apply",
+	.usage = usage,
+	.needed = "one patch file and one process are needed",
 };
 
 static void print_report(const struct live_report *report, const struct process *process, bool verbose)
@@ -49,29 +46,19 @@ static void print_report(const struct live_report *report, const struct process 
 
 int cmd_apply(int argc, char **argv)
 {
-	struct live_arguments arguments = { .options = { .timeout = LIVE_TIMEOUT } };
+	struct live_arguments arguments;
 	struct live_report report = { 0 };
 	struct process process;
 	struct patch patch = { 0 };
 	struct error error = { 0 };
 	enum status status;
-	int option;
+	int code;
 
-	while ((option = getopt_long(argc, argv, "p:t:vh", options, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(usage, stdout);
-			return STATUS_OK;
-		}
-		if (option == '?')
-			return cmd_misused_option("apply");
-		if (live_parse_option(option, optarg, &arguments, &error) != STATUS_OK)
-			return cmd_report(STATUS_ERROR, &error);
-	}
-	if (optind + 1 != argc || !arguments.pid)
-		return cmd_misused("apply", "one patch file and one process are needed");
-
-	status = patch_read(argv[optind], &patch, &error);
+	if (!live_parse(&command, argc, argv, &arguments, &code))
+		return code;
+	status = patch_read(arguments.what, &patch, &error);
 	if (status == STATUS_OK) {
+		live_hold_signals();
 		status = process_open(arguments.pid, PROCESS_CHANGE, &process, &error);
 		if (status == STATUS_OK)
 			status = live_apply(&process, &patch, &arguments.options, &report, &error);
@@ -81,5 +68,5 @@ int cmd_apply(int argc, char **argv)
 	}
 	live_report_free(&report);
 	patch_free(&patch);
-	return cmd_report(status, &error);
+	return live_finish(status, &error);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "cmd/cmd.h"
 
 #define LINES_MAX 40	/* of one report: who reads more has seen enough */
@@ -30,7 +31,8 @@ int cmd_report(enum status status, struct error *error)
 			fprintf(stderr, "stent: ... and %zu more\n", count_lines(rest) + 1);
 			break;
 		}
-		fprintf(stderr, "stent: %s\n", line);
+		/* Names of files and mappings are in it, which others have chosen. */
+		fprintf(stderr, "stent: %s\n", utf8_make_printable(line));
 	}
 	error_clear(error);
 	return (int)status;

@@ -1,10 +1,13 @@
 #include "cmd/live_common.h"
 
+#include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "cmd/cmd.h"
 
+#define TIMEOUT 10000u		/* milliseconds */
 #define TIMEOUT_MAX 86400.0	/* seconds */
 
 static enum status parse_timeout(const char *text, unsigned int *milliseconds, struct error *error)
@@ -19,7 +22,15 @@ static enum status parse_timeout(const char *text, unsigned int *milliseconds, s
 	return STATUS_OK;
 }
 
-enum status live_parse_option(int option, const char *argument, struct live_arguments *arguments, struct error *error)
+static const struct option options[] = {
+	{ "pid", required_argument, NULL, 'p' },
+	{ "timeout", required_argument, NULL, 't' },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static enum status parse_option(int option, const char *argument, struct live_arguments *arguments, struct error *error)
 {
 	switch (option) {
 	case 'p':
@@ -30,6 +41,78 @@ enum status live_parse_option(int option, const char *argument, struct live_argu
 		arguments->verbose = true;
 		return STATUS_OK;
 	}
+}
+
+/* Signals by which people end a command, but for those that are ignored (nohup). */
+static sigset_t ending, mask_before;
+static bool held;
+
+static bool cancelled(void)
+{
+	sigset_t pending, wanted;
+
+	sigpending(&pending);
+	sigandset(&wanted, &pending, &ending);
+	return !sigisemptyset(&wanted);
+}
+
+void live_hold_signals(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	sigset_t set;
+
+	sigemptyset(&ending);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		struct sigaction action;
+
+		/* A signal that is blocked becomes pending although it is ignored (kernel/signal.c, sig_ignored()). */
+		if (sigaction(signals[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+			sigaddset(&ending, signals[i]);
+	}
+	set = ending;
+	/* While stent is stopped, nobody would let go a thread that it has under control and that stops now. */
+	sigaddset(&set, SIGTSTP);
+	held = sigprocmask(SIG_BLOCK, &set, &mask_before) == 0;
+}
+
+bool live_parse(const struct live_command *command, int argc, char **argv, struct live_arguments *arguments, int *code)
+{
+	struct error error = { 0 };
+	int option;
+
+	*arguments = (struct live_arguments){ .options = { .timeout = TIMEOUT, .cancelled = cancelled } };
+	while ((option = getopt_long(argc, argv, "p:t:vh", options, NULL)) != -1) {
+		if (option == 'h') {
+			fputs(command->usage, stdout);
+			*code = STATUS_OK;
+			return false;
+		}
+		if (option == '?') {
+			*code = cmd_misused_option(command->name);
+			return false;
+		}
+		if (parse_option(option, optarg, arguments, &error) != STATUS_OK) {
+			*code = cmd_report(STATUS_ERROR, &error);
+			return false;
+		}
+	}
+	if (optind + 1 != argc || !arguments->pid) {
+		*code = cmd_misused(command->name, "%s", command->needed);
+		return false;
+	}
+	arguments->what = argv[optind];
+	return true;
+}
+
+int live_finish(enum status status, struct error *error)
+{
+	int code = cmd_report(status, error);
+
+	/* All is done or undone, and said: a signal may end stent now, so that its caller sees that. */
+	fflush(stdout);
+	if (held)
+		sigprocmask(SIG_SETMASK, &mask_before, NULL);
+	return code;
 }
 
 static void print_blocker(const struct live_blocker *blocker)

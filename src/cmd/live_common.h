@@ -3,21 +3,35 @@
 #define STENT_CMD_LIVE_COMMON_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
-#include "base/error.h"
 #include "live/live.h"
 
-#define LIVE_TIMEOUT 10000u	/* milliseconds */
+struct live_command {
+	const char *name;
+	const char *usage;
+	const char *needed;	/* behind "stent: ", when there is another number of arguments */
+};
 
 struct live_arguments {
-	pid_t pid;		/* 0: not given */
+	const char *what;	/* the one that is no option: a file, or the name of a patch */
+	pid_t pid;
 	bool verbose;
 	struct live_options options;
 };
 
-/* Take one option of getopt_long(): p, t or v. STATUS_ERROR: its argument is not what it should be. */
-enum status live_parse_option(int option, const char *argument, struct live_arguments *arguments,
-			      struct error *error) must_check;
+/* Read the command line. False: all is said, and *code is the exit code. */
+bool live_parse(const struct live_command *command, int argc, char **argv, struct live_arguments *arguments,
+		int *code) must_check;
+
+/*
+ * Before a process is touched: hold back SIGINT, SIGTERM, SIGHUP and SIGTSTP, so that none of them ends or stops stent half-way. The
+ * first three are a reason for options.cancelled() to be true. live_finish() follows.
+ */
+void live_hold_signals(void);
+
+/* Print the error as cmd_report() does, and let the signals that came meanwhile have their effect: it may not return. */
+int live_finish(enum status status, struct error *error) must_check;
 
 /* How long the process stood still, and what for. */
 void live_print_stop(const struct live_report *report, bool verbose);

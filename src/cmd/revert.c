@@ -1,7 +1,6 @@
 /*
  * revert.c: take a patch out of a running process.
  */
-#include <getopt.h>
 #include <stdio.h>
 
 #include "cmd/cmd.h"
@@ -25,14 +24,13 @@ static const char usage[] =
 	"  1  error: there is no such process, no permission, or the system said no\n"
 	"  2  refused: the process holds no patch of that name, or it is not safe; nothing was changed\n"
 	"  3  nothing to do: the patch is reverted already\n"
-	"  4  gave up waiting: the patch is still active; the threads that were in the way are named\n";
+	"  4  gave up waiting: the patch is still active; the threads that were in the way are named\n"
+	"SIGINT (Ctrl-C), SIGTERM and SIGHUP make it give up at once: as 4, and it ends by the signal.\n";
 
-static const struct option options[] = {
-	{ "pid", required_argument, NULL, 'p' },
-	{ "timeout", required_argument, NULL, 't' },
-	{ "verbose", no_argument, NULL, 'v' },
-	{ "help", no_argument, NULL, 'h' },
-	{ 0 },
+static const struct live_command command = {
+	.name = "revert",
+	.usage = usage,
+	.needed = "the name of one patch and one process are needed",
 };
 
 static void print_report(const struct live_report *report, const struct process *process, bool verbose)
@@ -45,32 +43,22 @@ static void print_report(const struct live_report *report, const struct process 
 
 int cmd_revert(int argc, char **argv)
 {
-	struct live_arguments arguments = { .options = { .timeout = LIVE_TIMEOUT } };
+	struct live_arguments arguments;
 	struct live_report report = { 0 };
 	struct process process;
 	struct error error = { 0 };
 	enum status status;
-	int option;
+	int code;
 
-	while ((option = getopt_long(argc, argv, "p:t:vh", options, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(usage, stdout);
-			return STATUS_OK;
-		}
-		if (option == '?')
-			return cmd_misused_option("revert");
-		if (live_parse_option(option, optarg, &arguments, &error) != STATUS_OK)
-			return cmd_report(STATUS_ERROR, &error);
-	}
-	if (optind + 1 != argc || !arguments.pid)
-		return cmd_misused("revert", "the name of one patch and one process are needed");
-
+	if (!live_parse(&command, argc, argv, &arguments, &code))
+		return code;
+	live_hold_signals();
 	status = process_open(arguments.pid, PROCESS_CHANGE, &process, &error);
 	if (status == STATUS_OK)
-		status = live_revert(&process, argv[optind], &arguments.options, &report, &error);
+		status = live_revert(&process, arguments.what, &arguments.options, &report, &error);
 	if (status == STATUS_OK)
 		print_report(&report, &process, arguments.verbose);
 	process_close(&process);
 	live_report_free(&report);
-	return cmd_report(status, &error);
+	return live_finish(status, &error);
 }

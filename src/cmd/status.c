@@ -130,7 +130,8 @@ static void print_text(const struct process *process, const struct survey *surve
 	for (size_t i = 0; i < survey->ledgers.count; i++)
 		print_ledger(&survey->ledgers.item[i]);
 	if (survey->damaged)
-		printf("%zu ledger%s can't be read\n", survey->damaged, survey->damaged == 1 ? "" : "s");
+		printf("%zu ledger%s can't be read; at %#" PRIx64 ": %s\n", survey->damaged, survey->damaged == 1 ? "" : "s",
+		       survey->ledgers.damaged_at, survey->ledgers.why);
 }
 
 static enum status print_status(pid_t pid, bool json, struct error *error)

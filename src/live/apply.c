@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "live/install.h"
 #include "live/link.h"
 #include "live/live.h"
@@ -12,6 +13,7 @@
 #include "live/transition.h"
 #include "live/versions.h"
 
+#define CLEANINGS 4	/* how often something of an earlier stent is put right: one can leave only one region behind */
 #define PLACE_TRIES 8	/* how often a free place may be taken by the program before we get there */
 
 void live_report_free(struct live_report *report)
@@ -43,7 +45,7 @@ static bool is_half_done(const struct ledger *ledger)
 }
 
 /* Take back what a killed stent left half done. */
-static enum status finish_revert(struct survey *survey, const struct ledger *found, const struct live_options *options,
+static enum status finish_revert(struct survey *survey, const struct ledger *found, const struct patience *patience,
 				 struct error *error)
 {
 	struct live_report report = { 0 };
@@ -52,7 +54,7 @@ static enum status finish_revert(struct survey *survey, const struct ledger *fou
 
 	ledger_copy(found, &ledger);
 	survey_unwind(survey);
-	status = transition_run(survey, &ledger, TO_OLD, options, &report, error);
+	status = transition_run(survey, &ledger, TO_OLD, patience, &report, error);
 	live_report_free(&report);
 	ledger_free(&ledger);
 	return status;
@@ -63,7 +65,7 @@ static enum status finish_revert(struct survey *survey, const struct ledger *fou
  * out of date. STATUS_OK with *kept: a reverted ledger of the same patch, whose memory can be used again.
  */
 static enum status settle_ledgers(struct survey *survey, const struct patch *patch, const struct mapped_image *image,
-				  const struct live_options *options, bool *clean, const struct ledger **kept,
+				  const struct patience *patience, bool *clean, const struct ledger **kept,
 				  struct error *error)
 {
 	const struct process *process = survey->process;
@@ -72,8 +74,7 @@ static enum status settle_ledgers(struct survey *survey, const struct patch *pat
 	*clean = true;
 	*kept = NULL;
 	if (survey->damaged)
-		return refuse(error, "process %d (%s) holds the ledger of a patch that can't be read", process->pid,
-			      process->comm);
+		return ledgers_refuse_damaged(process, &survey->ledgers, error);
 	for (size_t i = 0; i < survey->ledgers.count; i++) {
 		const struct ledger *ledger = &survey->ledgers.item[i];
 
@@ -89,11 +90,11 @@ static enum status settle_ledgers(struct survey *survey, const struct patch *pat
 				      process->pid, process->comm, image->name, ledger->name);
 		if (ledger->state == LEDGER_PREPARED) {
 			*clean = false;
-			return install_remove(survey, ledger, error);
+			return install_remove(survey, ledger, patience, error);
 		}
 		if (is_half_done(ledger)) {
 			*clean = false;
-			return finish_revert(survey, ledger, options, error);
+			return finish_revert(survey, ledger, patience, error);
 		}
 		if (ledger->digest == digest)
 			*kept = ledger;
@@ -117,7 +118,8 @@ static bool same_layout(const struct ledger *one, const struct ledger *other)
 
 /* Bring the region into the process, where nothing leads to it yet. */
 static enum status install(struct survey *survey, const struct patch *patch, const struct mapped_image *image,
-			   const struct ledger *kept, struct link *link, bool *reused, struct error *error)
+			   const struct ledger *kept, const struct patience *patience, struct link *link, bool *reused,
+			   struct error *error)
 {
 	enum status status = STATUS_NOTHING;
 
@@ -143,7 +145,7 @@ static enum status install(struct survey *survey, const struct patch *patch, con
 		if (status == STATUS_OK)
 			status = link_patch(survey, patch, image, 0, link, error);
 		if (status == STATUS_OK)
-			status = install_region(survey, link, error);
+			status = install_region(survey, link, patience, error);
 	}
 	if (status == STATUS_NOTHING)
 		return refuse(error, "process %d (%s): every place for the patch was taken before it could be mapped",
@@ -154,7 +156,7 @@ static enum status install(struct survey *survey, const struct patch *patch, con
 static void describe_report(struct live_report *report, const struct ledger *ledger, const char *image)
 {
 	report->name = text_copy(ledger->name);
-	report->image = text_copy(image);
+	report->image = utf8_make_printable(text_copy(image));
 	report->redirected = ledger_redirected(ledger);
 	report->added = ledger->functions.count - report->redirected;
 }
@@ -162,7 +164,9 @@ static void describe_report(struct live_report *report, const struct ledger *led
 /* Unmap a region that nothing has ever led to, unless the program has gone or has put something else there. */
 static enum status take_back(const struct survey *survey, const struct ledger *ledger, struct error *error)
 {
-	return ledger_is_there(survey->process, ledger) ? install_remove(survey, ledger, error) : STATUS_OK;
+	const struct patience undo = patience_for(INSTALL_UNDO_MILLISECONDS, NULL);
+
+	return ledger_is_there(survey->process, ledger) ? install_remove(survey, ledger, &undo, error) : STATUS_OK;
 }
 
 /* Nothing has ever led to a new region, unless the switch began; and what that wrote was undone in the same stop if it could be. */
@@ -172,18 +176,18 @@ static bool never_used(const struct ledger *ledger, bool reused)
 }
 
 static enum status apply_to(struct survey *survey, const struct patch *patch, const struct mapped_image *image,
-			    const struct ledger *kept, const struct live_options *options, struct live_report *report,
+			    const struct ledger *kept, const struct patience *patience, struct live_report *report,
 			    struct error *error)
 {
 	struct link link = { 0 };
 	enum status status = survey_check_sites(survey, patch, image, error);
 
 	if (status == STATUS_OK)
-		status = install(survey, patch, image, kept, &link, &report->reused, error);
+		status = install(survey, patch, image, kept, patience, &link, &report->reused, error);
 	if (status == STATUS_OK) {
 		describe_report(report, &link.ledger, image->name);
 		survey_unwind(survey);
-		status = transition_run(survey, &link.ledger, TO_NEW, options, report, error);
+		status = transition_run(survey, &link.ledger, TO_NEW, patience, report, error);
 		if (status != STATUS_OK && never_used(&link.ledger, report->reused) &&
 		    take_back(survey, &link.ledger, error) != STATUS_OK)
 			status = STATUS_ERROR;
@@ -192,26 +196,39 @@ static enum status apply_to(struct survey *survey, const struct patch *patch, co
 	return status;
 }
 
+/* STATUS_OK with *clean false: something that an earlier stent left was put right first, and all has to be read again. */
+static enum status apply_once(const struct process *process, const struct patch *patch, const struct patience *patience,
+			      bool *clean, struct live_report *report, struct error *error)
+{
+	const struct mapped_image *image = NULL;
+	const struct ledger *kept = NULL;
+	struct survey survey;
+	enum status status = survey_read(process, &survey, error);
+
+	if (status == STATUS_OK)
+		status = survey_find_image(&survey, patch, &image, error);
+	if (status == STATUS_OK)
+		status = settle_ledgers(&survey, patch, image, patience, clean, &kept, error);
+	if (status == STATUS_OK && *clean)
+		status = apply_to(&survey, patch, image, kept, patience, report, error);
+	survey_free(&survey);
+	return status;
+}
+
 enum status live_apply(const struct process *process, const struct patch *patch, const struct live_options *options,
 		       struct live_report *report, struct error *error)
 {
+	const struct patience patience = patience_for(options->timeout, options->cancelled);
 	enum status status = check_shadow_stacks(process, error);
 	bool clean = false;
 
 	*report = (struct live_report){ 0 };
-	while (status == STATUS_OK && !clean) {
-		const struct mapped_image *image = NULL;
-		const struct ledger *kept = NULL;
-		struct survey survey;
-
-		status = survey_read(process, &survey, error);
-		if (status == STATUS_OK)
-			status = survey_find_image(&survey, patch, &image, error);
-		if (status == STATUS_OK)
-			status = settle_ledgers(&survey, patch, image, options, &clean, &kept, error);
-		if (status == STATUS_OK && clean)
-			status = apply_to(&survey, patch, image, kept, options, report, error);
-		survey_free(&survey);
+	for (unsigned int cleanings = 0; status == STATUS_OK && !clean; cleanings++) {
+		/* A program may forge ledgers as fast as they are put right. */
+		if (cleanings > CLEANINGS)
+			return refuse(error, "process %d (%s): the ledger of a patch that was half done is there again each "
+				      "time it has been put right", process->pid, process->comm);
+		status = apply_once(process, patch, &patience, &clean, report, error);
 	}
 	return status;
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 void blockers_clear(struct blockers *blockers)
 {
 	blockers->count = 0;
@@ -22,6 +24,7 @@ void blockers_add(struct blockers *blockers, const struct process *process, pid_
 
 	*blocker = (struct live_blocker){ .tid = tid, .times = 1 };
 	snprintf(blocker->text, sizeof(blocker->text), "%s", text);
+	utf8_make_printable(blocker->text);	/* names of images are in it */
 	if (process_task(process, tid, &task))
 		memcpy(blocker->comm, task.comm, sizeof(blocker->comm));
 	else

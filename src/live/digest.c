@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "live/link.h"
+#include "process/maps.h"
 
 static uint64_t digest_id(uint64_t digest, const struct build_id *id)
 {
@@ -35,6 +36,21 @@ uint64_t patch_digest(const struct patch *patch)
 		digest = digest_number(digest_number(digest, binding->where), binding->type);
 		digest = digest_number(digest_number(digest, binding->anchor), binding->target);
 		digest = digest_number(digest, (uint64_t)binding->addend);
+	}
+	return digest;
+}
+
+uint64_t digest_code_mappings(const struct maps *maps)
+{
+	uint64_t digest = DIGEST_START;
+
+	for (size_t i = 0; i < maps->count; i++) {
+		const struct mapping *mapping = &maps->item[i];
+
+		if (!mapping->execute)
+			continue;
+		digest = digest_number(digest_number(digest, mapping->range.start), mapping->range.end);
+		digest = digest_number(digest_number(digest, mapping->inode), mapping->offset);
 	}
 	return digest;
 }

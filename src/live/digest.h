@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
+
 #define DIGEST_START 0xcbf29ce484222325u
 
 static inline uint64_t digest_bytes(uint64_t digest, const void *bytes, size_t size)
@@ -18,5 +20,9 @@ static inline uint64_t digest_number(uint64_t digest, uint64_t number)
 {
 	return digest_bytes(digest, &number, sizeof(number));
 }
+
+/* Of all executable mappings: where they are, and what is mapped there. */
+struct maps;
+uint64_t digest_code_mappings(const struct maps *maps) must_check;
 
 #endif

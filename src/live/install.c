@@ -106,13 +106,14 @@ static enum status write_parts(const struct survey *survey, const struct link *l
  * Another stent that has this region in use, or has put its own at the place, changes that only with all threads stopped. So
  * what the ledger says in the stop of the thread that unmaps it is so until it has. `written`: there must be one.
  */
-static enum status unmap_region(const struct survey *survey, const struct ledger *ledger, bool written, struct error *error)
+static enum status unmap_region(const struct survey *survey, const struct ledger *ledger, bool written,
+				const struct patience *patience, struct error *error)
 {
 	const uint64_t arguments[6] = { ledger->region.start, ledger->region.end - ledger->region.start };
 	const struct process *process = survey->process;
 	struct remote remote;
 	int64_t result = 0;
-	enum status status = remote_begin(process, &survey->maps, &survey->images, &remote, error);
+	enum status status = remote_begin(process, &survey->maps, &survey->images, patience, &remote, error);
 
 	if (status == STATUS_OK && written && !ledger_is_there(process, ledger))
 		status = fail(error, "process %d (%s): what is at %#lx is no longer what it was", process->pid, process->comm,
@@ -126,10 +127,11 @@ static enum status unmap_region(const struct survey *survey, const struct ledger
 		    process->comm, ledger->region.start, ledger->region.end);
 }
 
-enum status install_region(const struct survey *survey, const struct link *link, struct error *error)
+enum status install_region(const struct survey *survey, const struct link *link, const struct patience *patience,
+			   struct error *error)
 {
 	struct remote remote;
-	enum status status = remote_begin(survey->process, &survey->maps, &survey->images, &remote, error);
+	enum status status = remote_begin(survey->process, &survey->maps, &survey->images, patience, &remote, error);
 
 	if (status == STATUS_OK)
 		status = map_region(&remote, link, error);
@@ -138,8 +140,12 @@ enum status install_region(const struct survey *survey, const struct link *link,
 		return status;
 
 	status = write_parts(survey, link, false, error);
-	if (status != STATUS_OK && unmap_region(survey, &link->ledger, false, error) != STATUS_OK)
-		return STATUS_ERROR;
+	if (status != STATUS_OK) {
+		const struct patience undo = patience_for(INSTALL_UNDO_MILLISECONDS, NULL);
+
+		if (unmap_region(survey, &link->ledger, false, &undo, error) != STATUS_OK)
+			return STATUS_ERROR;
+	}
 	return status;
 }
 
@@ -148,7 +154,8 @@ enum status install_again(const struct survey *survey, const struct link *link, 
 	return write_parts(survey, link, true, error);
 }
 
-enum status install_remove(const struct survey *survey, const struct ledger *ledger, struct error *error)
+enum status install_remove(const struct survey *survey, const struct ledger *ledger, const struct patience *patience,
+			   struct error *error)
 {
-	return unmap_region(survey, ledger, true, error);
+	return unmap_region(survey, ledger, true, patience, error);
 }

@@ -4,18 +4,24 @@
 
 #include "live/link.h"
 #include "live/survey.h"
+#include "process/threads.h"
+
+/* How long it may take to undo what was begun, when the time for the rest is over already; it is not to be cancelled. */
+#define INSTALL_UNDO_MILLISECONDS 2000u
 
 /*
  * Map the region and write its contents. STATUS_NOTHING: something else has been mapped there meanwhile: plan anew. On any
  * other failure, too, the region is unmapped again.
  */
-enum status install_region(const struct survey *survey, const struct link *link, struct error *error) must_check;
+enum status install_region(const struct survey *survey, const struct link *link, const struct patience *patience,
+			   struct error *error) must_check;
 
 /* Write the contents again into a region that a revert kept; what the slice's writable data holds stays. */
 enum status install_again(const struct survey *survey, const struct link *link, struct error *error) must_check;
 
 /* Unmap the region of a ledger, if that is still there in the state that it is known to have. Otherwise it is left, with
  * STATUS_ERROR. */
-enum status install_remove(const struct survey *survey, const struct ledger *ledger, struct error *error) must_check;
+enum status install_remove(const struct survey *survey, const struct ledger *ledger, const struct patience *patience,
+			   struct error *error) must_check;
 
 #endif

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "live/digest.h"
 
 enum { VERSION_AT = 16, SIZE_AT = 20, CHECKSUM_AT = 24, STATE_AT = 32, APPLIED_AT = 40, HEADER_SIZE = 48, VERSION = 3, PAGE = 4096 };
@@ -84,10 +85,8 @@ static void stream_text(struct stream *stream, char **text)
 			length = 0, stream->why = stream->why ? stream->why : "it is cut short";
 	}
 	stream_bytes(stream, *text, length);
-	/* Texts are printed: no control characters from another program's memory. */
-	for (char *c = *text; stream->reading && *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
+	if (stream->reading)
+		utf8_make_printable(*text);	/* it comes from another program's memory */
 }
 
 static void stream_id(struct stream *stream, struct build_id *id)

@@ -124,4 +124,7 @@ struct ledgers {
 void ledgers_read(const struct process *process, const struct maps *maps, struct ledgers *ledgers, size_t *damaged);
 void ledgers_free(struct ledgers *ledgers);
 
+/* Name the first damaged one (there must be one). STATUS_REFUSED. */
+enum status ledgers_refuse_damaged(const struct process *process, const struct ledgers *ledgers, struct error *error);
+
 #endif

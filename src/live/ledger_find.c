@@ -140,6 +140,12 @@ void ledgers_read(const struct process *process, const struct maps *maps, struct
 	}
 }
 
+enum status ledgers_refuse_damaged(const struct process *process, const struct ledgers *ledgers, struct error *error)
+{
+	return refuse(error, "process %d (%s) holds a ledger, at %#lx, that can't be read: %s", process->pid, process->comm,
+		      ledgers->damaged_at, ledgers->why);
+}
+
 void ledgers_free(struct ledgers *ledgers)
 {
 	for (size_t i = 0; i < ledgers->count; i++)

@@ -16,6 +16,7 @@
 
 struct live_options {
 	unsigned int timeout;		/* milliseconds to wait for all threads to be out of the code that is left */
+	bool (*cancelled)(void);	/* asked now and then; true: give up at once. NULL: never */
 };
 
 /* A thread that was in the way. */

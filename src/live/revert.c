@@ -15,8 +15,7 @@ static enum status not_there(const struct survey *survey, const char *name, stru
 		refuse(error, "process %d (%s) holds patch %s (%s)", process->pid, process->comm,
 		       survey->ledgers.item[i].name, ledger_condition(&survey->ledgers.item[i]));
 	if (survey->damaged)
-		refuse(error, "process %d (%s) holds the ledger of a patch that can't be read", process->pid,
-		       process->comm);
+		return ledgers_refuse_damaged(process, &survey->ledgers, error);
 	return STATUS_REFUSED;
 }
 
@@ -34,7 +33,7 @@ static const struct ledger *find_ledger(const struct survey *survey, const char 
 	return found;
 }
 
-static enum status revert_ledger(struct survey *survey, const struct ledger *found, const struct live_options *options,
+static enum status revert_ledger(struct survey *survey, const struct ledger *found, const struct patience *patience,
 				 struct live_report *report, struct error *error)
 {
 	const struct process *process = survey->process;
@@ -49,11 +48,11 @@ static enum status revert_ledger(struct survey *survey, const struct ledger *fou
 				 "that it was in", process->pid, process->comm, found->name, found->image);
 	/* Nothing ever led to a region that was only prepared. */
 	if (found->state == LEDGER_PREPARED)
-		return install_remove(survey, found, error);
+		return install_remove(survey, found, patience, error);
 
 	ledger_copy(found, &ledger);	/* the survey may be renewed */
 	survey_unwind(survey);
-	status = transition_run(survey, &ledger, TO_OLD, options, report, error);
+	status = transition_run(survey, &ledger, TO_OLD, patience, report, error);
 	ledger_free(&ledger);
 	return status;
 }
@@ -61,6 +60,7 @@ static enum status revert_ledger(struct survey *survey, const struct ledger *fou
 enum status live_revert(const struct process *process, const char *name, const struct live_options *options,
 			struct live_report *report, struct error *error)
 {
+	const struct patience patience = patience_for(options->timeout, options->cancelled);
 	const struct ledger *ledger;
 	struct survey survey;
 	enum status status = survey_read(process, &survey, error);
@@ -73,7 +73,7 @@ enum status live_revert(const struct process *process, const char *name, const s
 			report->image = text_copy(ledger->image);
 			report->redirected = ledger_redirected(ledger);
 			report->added = ledger->functions.count - report->redirected;
-			status = revert_ledger(&survey, ledger, options, report, error);
+			status = revert_ledger(&survey, ledger, &patience, report, error);
 		} else {
 			status = not_there(&survey, name, error);
 		}

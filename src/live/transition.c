@@ -25,8 +25,8 @@
 #define WAIT_LONGEST 250u
 #define STOP_FIRST 100u		/* milliseconds that all threads may take to stop, doubled each time up to */
 #define STOP_LONGEST 1000u
-#define PATIENCE_FIRST 500u	/* milliseconds without a try although a thread in the way has not moved, up to */
-#define PATIENCE_LONGEST 4000u
+#define SLEEP_FIRST 500u	/* milliseconds without a try although a thread in the way has not moved, up to */
+#define SLEEP_LONGEST 4000u
 #define FOLLOW_FIRST 10u	/* milliseconds that threads in the way are followed, doubled each time up to */
 #define FOLLOW_LONGEST 80u
 
@@ -139,6 +139,17 @@ static void sweep_leftovers(struct transition *transition, const struct maps *ma
 	stack_check_free(&check);
 }
 
+/* Another process runs in the same memory, and isn't stopped together with this one. */
+static bool is_shared(struct transition *transition)
+{
+	const struct process *process = transition->survey->process;
+	pid_t other = sharing_process(process);
+
+	if (other)
+		blockers_add(&transition->blockers, process, other, "another process, which runs in the same memory");
+	return other;
+}
+
 /* With all threads stopped. STATUS_NOTHING: not now. */
 static enum status try_switch(struct transition *transition, struct error *error)
 {
@@ -149,6 +160,9 @@ static enum status try_switch(struct transition *transition, struct error *error
 	if (status == STATUS_OK)
 		status = check_process(transition, error);
 	if (status == STATUS_OK && !check_threads(transition, &transition->check, &maps, true))
+		status = STATUS_NOTHING;
+	/* A child may have been made since the look before the stop; none can be made now. */
+	if (status == STATUS_OK && is_shared(transition))
 		status = STATUS_NOTHING;
 	if (status == STATUS_OK)
 		status = transition->direction == TO_NEW ? versions_to_new(process, transition->ledger, error) :
@@ -207,14 +221,11 @@ static enum status try_once(struct transition *transition, unsigned int millisec
 			    struct error *error)
 {
 	const struct process *process = transition->survey->process;
-	pid_t other = sharing_process(process);
 	enum status status;
 
 	blockers_clear(&transition->blockers);
-	if (other) {
-		blockers_add(&transition->blockers, process, other, "another process, which runs in the same memory");
+	if (is_shared(transition))
 		return STATUS_NOTHING;
-	}
 	status = stop_and_switch(transition, milliseconds, error);
 	if (status == STATUS_NOTHING) {
 		blockers_count(&transition->blockers, transition->report);
@@ -227,16 +238,6 @@ static enum status try_once(struct transition *transition, unsigned int millisec
 	}
 	count_pause(transition->report, threads_release(process, &transition->threads));
 	return status;
-}
-
-static uint64_t digest_code_mappings(const struct maps *maps)
-{
-	uint64_t digest = DIGEST_START;
-
-	for (size_t i = 0; i < maps->count; i++)
-		if (maps->item[i].execute)
-			digest = digest_number(digest_number(digest, maps->item[i].range.start), maps->item[i].range.end);
-	return digest;
 }
 
 /* The process may have loaded a library since: its frames could not be walked. */
@@ -258,12 +259,13 @@ static enum status renew_survey(struct transition *transition, struct error *err
 	return status;
 }
 
-static enum status gave_up(struct transition *transition, const struct live_options *options, struct error *error)
+static enum status gave_up(struct transition *transition, const struct patience *patience, struct error *error)
 {
 	const struct process *process = transition->survey->process;
 
-	error_add(error, STATUS_GAVE_UP, "process %d (%s): gave up after %.1f s and %u tries", process->pid, process->comm,
-		  options->timeout / 1000.0, transition->report->tries);
+	error_add(error, STATUS_GAVE_UP, "process %d (%s): %s after %.1f s and %u tries", process->pid, process->comm,
+		  patience_cancelled(patience) ? "interrupted" : "gave up", (double)(clock_now() - patience->began) / 1e9,
+		  transition->report->tries);
 	for (size_t i = 0; i < transition->blockers.count; i++)
 		error_add(error, STATUS_GAVE_UP, "thread %d (%s): %s", transition->blockers.item[i].tid,
 			  transition->blockers.item[i].comm, transition->blockers.item[i].text);
@@ -282,22 +284,23 @@ static unsigned int with_jitter(unsigned int milliseconds)
 }
 
 /*
- * Wait until another try makes sense, `patience` ms at most: a stop makes a thread that sleeps in a timed system call start the
+ * Wait until another try makes sense, `longest` ms at most: a stop makes a thread that sleeps in a timed system call start the
  * time anew (see registers_call_fails()), so one that sleeps inside old code is looked at from outside and left alone.
  */
-static void wait_for_change(struct transition *transition, unsigned int wait, unsigned int patience, uint64_t deadline)
+static void wait_for_change(struct transition *transition, unsigned int wait, unsigned int longest,
+			    const struct patience *patience)
 {
-	uint64_t end = clock_now() + (uint64_t)patience * 1000000u;
+	uint64_t end = clock_now() + (uint64_t)longest * 1000000u;
 
-	if (end > deadline)
-		end = deadline;
+	if (end > patience->deadline)
+		end = patience->deadline;
 	blockers_awaken(&transition->blockers);
 	/* The first look, after a part of the time, is what the others are compared with. */
 	for (unsigned int looks = 0;; looks++) {
 		uint64_t now = clock_now();
 		unsigned int left = now < end ? (unsigned int)((end - now) / 1000000) + 1 : 0;
 
-		if (!left)
+		if (!left || patience_cancelled(patience))
 			return;
 		threads_idle(transition->survey->process, &transition->threads, smaller(with_jitter(wait / 2), left));
 		if (!blockers_asleep(&transition->blockers, transition->survey->process) && looks)
@@ -305,38 +308,38 @@ static void wait_for_change(struct transition *transition, unsigned int wait, un
 	}
 }
 
-static enum status try_until(struct transition *transition, const struct live_options *options, struct error *error)
+static enum status try_until(struct transition *transition, const struct patience *patience, struct error *error)
 {
-	uint64_t deadline = clock_now() + (uint64_t)options->timeout * 1000000u;
-	unsigned int wait = WAIT_FIRST, stop = STOP_FIRST, follow = FOLLOW_FIRST, patience = PATIENCE_FIRST;
+	unsigned int wait = WAIT_FIRST, stop = STOP_FIRST, follow = FOLLOW_FIRST, sleep = SLEEP_FIRST;
 
-	for (;;) {
+	while (!patience_cancelled(patience)) {
 		enum status status = try_once(transition, stop, follow, error);
 
 		if (status != STATUS_NOTHING)
 			return status;
-		if (clock_now() >= deadline)
-			return gave_up(transition, options, error);
-		wait_for_change(transition, wait, patience, deadline);
+		if (patience_over(patience))
+			break;
+		wait_for_change(transition, wait, sleep, patience);
 		wait = smaller(2 * wait, WAIT_LONGEST);
 		stop = smaller(2 * stop, STOP_LONGEST);
 		follow = smaller(2 * follow, FOLLOW_LONGEST);
-		patience = smaller(2 * patience, PATIENCE_LONGEST);
+		sleep = smaller(2 * sleep, SLEEP_LONGEST);
 		status = renew_survey(transition, error);
 		if (status != STATUS_OK)
 			return status;
 	}
+	return gave_up(transition, patience, error);
 }
 
 enum status transition_run(struct survey *survey, struct ledger *ledger, enum direction direction,
-			   const struct live_options *options, struct live_report *report, struct error *error)
+			   const struct patience *patience, struct live_report *report, struct error *error)
 {
 	struct transition transition = { .survey = survey, .ledger = ledger, .direction = direction, .report = report };
 	enum status status;
 
 	prepare_check(&transition);
 	remote_leftovers(survey->process, &survey->maps, &survey->images, &transition.leftovers);
-	status = try_until(&transition, options, error);
+	status = try_until(&transition, patience, error);
 	array_free(&transition.leftovers);
 	blockers_free(&transition.blockers);
 	threads_free(&transition.threads);

@@ -8,16 +8,17 @@
 #include "live/ledger.h"
 #include "live/live.h"
 #include "live/survey.h"
+#include "process/threads.h"
 
 enum direction { TO_NEW, TO_OLD };
 
 /*
  * Make the switch. `survey` must have its unwind tables; it is renewed when the process maps other code meanwhile.
- * STATUS_GAVE_UP: not within options->timeout; nothing was switched, and the lines name the threads that were in the
+ * STATUS_GAVE_UP: the patience was over; nothing was switched, and the lines name the threads that were in the
  * way. STATUS_REFUSED, STATUS_ERROR: nothing was switched, or a line says so.
  */
 enum status transition_run(struct survey *survey, struct ledger *ledger, enum direction direction,
-			   const struct live_options *options, struct live_report *report,
+			   const struct patience *patience, struct live_report *report,
 			   struct error *error) must_check;
 
 #endif

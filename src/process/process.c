@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/utf8.h"
 
 /* First line of a file; "" when there is none. */
 static void read_line(const char *path, char *out, size_t room)
@@ -33,7 +34,7 @@ const char *process_comm_of(pid_t pid, char out[COMM_MAX])
 
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
 	read_line(path, out, COMM_MAX);
-	return *out ? out : "?";
+	return *out ? utf8_make_printable(out) : "?";
 }
 
 static enum status no_process(pid_t pid, struct error *error)

@@ -21,7 +21,7 @@
 
 struct process {
 	pid_t pid;
-	char comm[COMM_MAX];
+	char comm[COMM_MAX];	/* printable, as all of these */
 	int handle;		/* pidfd */
 	int directory;		/* /proc/PID */
 	int memory;		/* /proc/PID/task/TID/mem */
@@ -94,7 +94,7 @@ void process_tids(const struct process *process, struct tids *tids);
 /* Contents of a file in /proc/PID, with a NUL behind them; free() it. NULL when it can't be read (see errno). */
 char *process_file(const struct process *process, const char *name, size_t *size) must_check;
 
-/* Name of any process, for messages, put into `out`; "?" when there is none. Returns out. */
+/* Name of any process, for messages, made printable, put into `out`; "?" when there is none. Returns out. */
 const char *process_comm_of(pid_t pid, char out[COMM_MAX]);
 
 /*

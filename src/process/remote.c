@@ -28,13 +28,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "process/slack.h"
 
 #define STOP_MILLISECONDS 300	/* for one thread to stop; then another one is tried */
-#define CALL_MILLISECONDS 5000	/* for a system call: mmap may wait for page faults of other threads */
-#define ROUNDS 50		/* over all threads, until one stops where it can be used */
+#define CALL_LEAST 1000u	/* ms for a system call: mmap may wait for page faults of other threads. However little is left: */
+#define CALL_LONGEST 5000u	/* if it is not awaited, the stub must stay */
+#define ROUNDS 20		/* over all threads, at least, until one stops where it can be used */
 
 /* linux/ptrace.h, Linux 5.13; not in the headers of every distribution */
 #define GET_RSEQ_CONFIGURATION 0x420f
@@ -130,6 +132,16 @@ static unsigned int reluctance(const struct process *process, pid_t tid)
 	return sum;
 }
 
+/* In vfork, where no signal and no stop reaches it until the child has ended or executes another program. */
+static bool waits_for_child(const struct process *process, pid_t tid)
+{
+	struct task_call call;
+	struct task task;
+
+	return process_task(process, tid, &task) && task.state == 'D' && process_task_call(process, tid, &call) &&
+	       call.blocked && registers_call_spawns(call.number);
+}
+
 struct candidate {
 	pid_t tid;
 	unsigned int reluctance;
@@ -144,16 +156,21 @@ static int compare_candidates(const void *one, const void *other)
 	return a->tid < b->tid ? -1 : 1;
 }
 
-static struct candidate *rank_candidates(const struct process *process, size_t *count)
+/* Threads that could be used, best first. *waits: one that could not, because it is in vfork, if there is any. */
+static struct candidate *rank_candidates(const struct process *process, size_t *count, pid_t *waits)
 {
 	struct tids tids = { 0 };
 	struct candidate *candidates;
 
 	process_tids(process, &tids);
 	candidates = memory_zeroed(tids.count, sizeof(*candidates));
-	for (size_t i = 0; i < tids.count; i++)
-		candidates[i] = (struct candidate){ tids.item[i], reluctance(process, tids.item[i]) };
-	*count = tids.count;
+	*count = 0;
+	for (size_t i = 0; i < tids.count; i++) {
+		if (waits_for_child(process, tids.item[i]))
+			*waits = tids.item[i];
+		else
+			candidates[(*count)++] = (struct candidate){ tids.item[i], reluctance(process, tids.item[i]) };
+	}
 	qsort(candidates, *count, sizeof(*candidates), compare_candidates);
 	array_free(&tids);
 	return candidates;
@@ -165,7 +182,6 @@ static enum status try_candidate(struct remote *remote, pid_t tid, struct error 
 	struct thread *thread = &remote->thread;
 	enum status status = thread_seize(remote->process, tid, thread, error);
 	struct task task;
-	unsigned int waits = 0;
 
 	if (status != STATUS_OK)
 		return status;
@@ -174,7 +190,7 @@ static enum status try_candidate(struct remote *remote, pid_t tid, struct error 
 	thread_interrupt(thread);
 	while (!thread_wait(remote->process, thread, STOP_MILLISECONDS)) {
 		/* Only a stopped thread can be given up, and it may stop at any time: somebody has to be there. */
-		if (++waits == ROUNDS)
+		if (patience_over(remote->patience))
 			return error_add(error, STATUS_GAVE_UP, "process %d (%s): thread %d does not stop",
 					 remote->process->pid, remote->process->comm, tid);
 	}
@@ -193,22 +209,28 @@ static enum status try_candidate(struct remote *remote, pid_t tid, struct error 
 
 static enum status stop_some_thread(struct remote *remote, struct error *error)
 {
+	const struct timespec nap = { 0, 5000000 };
 	enum status status = STATUS_NOTHING;
+	pid_t waits = 0;
 
-	for (unsigned int round = 0; round < ROUNDS && status == STATUS_NOTHING; round++) {
+	for (unsigned int round = 0; round < ROUNDS || !patience_over(remote->patience); round++) {
 		size_t count;
-		struct candidate *candidates = rank_candidates(remote->process, &count);
+		struct candidate *candidates = rank_candidates(remote->process, &count, &waits);
 
 		for (size_t i = 0; i < count && status == STATUS_NOTHING; i++)
 			status = try_candidate(remote, candidates[i].tid, error);
 		free(candidates);
-		if (!count)
+		if (status != STATUS_NOTHING)
+			return status;
+		if (!process_alive(remote->process))
 			return fail(error, "process %d (%s) has ended", remote->process->pid, remote->process->comm);
+		nanosleep(&nap, NULL);
 	}
-	if (status == STATUS_NOTHING)
-		status = error_add(error, STATUS_GAVE_UP, "process %d (%s): no thread stopped where it could make a "
-				   "system call for stent", remote->process->pid, remote->process->comm);
-	return status;
+	if (waits)
+		error_add(error, STATUS_GAVE_UP, "process %d (%s): thread %d waits for a child that runs in the same memory "
+			  "(vfork)", remote->process->pid, remote->process->comm, waits);
+	return error_add(error, STATUS_GAVE_UP, "process %d (%s): no thread stopped where it could make a system call for "
+			 "stent", remote->process->pid, remote->process->comm);
 }
 
 static enum status put_stub(struct remote *remote, struct error *error)
@@ -225,11 +247,11 @@ static enum status put_stub(struct remote *remote, struct error *error)
 }
 
 enum status remote_begin(const struct process *process, const struct maps *maps, const struct mapped_images *images,
-			 struct remote *remote, struct error *error)
+			 const struct patience *patience, struct remote *remote, struct error *error)
 {
 	enum status status;
 
-	*remote = (struct remote){ .process = process, .thread = { .state = THREAD_RELEASED } };
+	*remote = (struct remote){ .process = process, .patience = patience, .thread = { .state = THREAD_RELEASED } };
 	window_open();
 	if (!place_stub(remote, maps, images))
 		return refuse(error, "process %d (%s): no %zu unused bytes behind the code of any image, to make system "
@@ -249,11 +271,13 @@ static enum status run_to_stop(struct remote *remote, struct error *error)
 {
 	struct thread *thread = &remote->thread;
 	struct registers own = thread->registers;
+	unsigned int left = patience_left(remote->patience);
 	bool rewound = thread->rewound;
 
+	left = left < CALL_LEAST ? CALL_LEAST : left > CALL_LONGEST ? CALL_LONGEST : left;
 	do {
 		thread_resume(thread, PTRACE_SYSCALL);
-		if (!thread_wait(remote->process, thread, CALL_MILLISECONDS))
+		if (!thread_wait(remote->process, thread, left))
 			return fail(error, "process %d (%s): thread %d does not come back from a system call",
 				    remote->process->pid, remote->process->comm, thread->tid);
 		if (thread->state != THREAD_STOPPED)
@@ -323,7 +347,7 @@ static void leave_stub(struct remote *remote)
 		if (thread->state != THREAD_ENDED)
 			thread_resume(thread, PTRACE_CONT);
 		/* Not bounded: the thread only has to return from a system call, and nothing else could be done. */
-		while (!thread_wait(remote->process, thread, CALL_MILLISECONDS))
+		while (!thread_wait(remote->process, thread, CALL_LONGEST))
 			;
 	} while (thread->state == THREAD_STOPPED && thread->in_call_stop);
 	if (thread->state != THREAD_STOPPED)

@@ -17,6 +17,7 @@
 
 struct remote {
 	const struct process *process;
+	const struct patience *patience;
 	struct thread thread;
 	bool entered;		/* the thread's registers are those of the stub */
 	uint64_t stub;		/* where the stub is, 0: nowhere */
@@ -24,12 +25,12 @@ struct remote {
 };
 
 /*
- * Stop a thread that can be used and put the stub into place. STATUS_REFUSED: no room for the stub, traced, or
+ * Stop a thread that can be used and put the stub into place; `patience` is kept. STATUS_REFUSED: no room for the stub, traced, or
  * every thread is under a seccomp filter that can't be suspended. STATUS_GAVE_UP: no thread stopped in
  * time at a place where it can be used. remote_end() follows in any case.
  */
 enum status remote_begin(const struct process *process, const struct maps *maps, const struct mapped_images *images,
-			 struct remote *remote, struct error *error) must_check;
+			 const struct patience *patience, struct remote *remote, struct error *error) must_check;
 
 /* One system call. STATUS_OK: it was made, and *result is what it returned (-errno for a failure). */
 enum status remote_call(struct remote *remote, int64_t number, const uint64_t arguments[6], int64_t *result,

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
 #include "process/process.h"
 
 /* include/linux/sched.h. The kernel's workers of a process had bit 4 until 6.3, and have bit 14 since. */
@@ -96,9 +97,9 @@ static void parse_status(const char *status, struct task *task)
 	length = strcspn(name, "\n");
 	if (length >= sizeof(task->comm))
 		length = sizeof(task->comm) - 1;
-	for (size_t i = 0; i < length; i++)
-		task->comm[i] = isprint((unsigned char)name[i]) ? name[i] : '?';
+	memcpy(task->comm, name, length);
 	task->comm[length] = '\0';
+	utf8_make_printable(task->comm);
 }
 
 bool process_task(const struct process *process, pid_t tid, struct task *task)

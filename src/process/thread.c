@@ -32,6 +32,30 @@ uint64_t clock_now(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+struct patience patience_for(unsigned int milliseconds, bool (*cancelled)(void))
+{
+	uint64_t now = clock_now();
+
+	return (struct patience){ now, now + (uint64_t)milliseconds * 1000000u, cancelled };
+}
+
+bool patience_cancelled(const struct patience *patience)
+{
+	return patience->cancelled && patience->cancelled();
+}
+
+bool patience_over(const struct patience *patience)
+{
+	return clock_now() >= patience->deadline || patience_cancelled(patience);
+}
+
+unsigned int patience_left(const struct patience *patience)
+{
+	uint64_t now = clock_now();
+
+	return now < patience->deadline ? (unsigned int)((patience->deadline - now + 999999) / 1000000) : 0;
+}
+
 static bool is_thread_of(const struct process *process, pid_t tid)
 {
 	char name[64];
@@ -62,6 +86,11 @@ enum status thread_seize(const struct process *process, pid_t tid, struct thread
 
 	int reason = errno;
 
+	/* Seized earlier, when it did not stop (see threads_release()): it can't have become another one since. */
+	if (task.tracer == getpid()) {
+		thread->state = THREAD_RUNNING;
+		return STATUS_OK;
+	}
 	if (reason == ESRCH || !process_task(process, tid, &task) || task_ended(&task))
 		return STATUS_OK;
 	thread->state = THREAD_RELEASED;

@@ -96,6 +96,19 @@ void threads_free(struct threads *threads);
 /* CLOCK_MONOTONIC in ns. */
 uint64_t clock_now(void);
 
+/* How long to wait for something in the target: until the deadline, or until somebody says that it is not wanted any more. */
+struct patience {
+	uint64_t began, deadline;	/* as clock_now() */
+	bool (*cancelled)(void);	/* NULL: never */
+};
+
+struct patience patience_for(unsigned int milliseconds, bool (*cancelled)(void));
+bool patience_cancelled(const struct patience *patience);
+bool patience_over(const struct patience *patience);	/* cancelled, or the deadline has passed */
+
+/* Milliseconds to the deadline, rounded up; 0 when it has passed. */
+unsigned int patience_left(const struct patience *patience);
+
 /* Hold back all signals to stent itself, so that a Ctrl-Z can't stop it while a target is stopped; and undo that. Nests. */
 void window_open(void);
 void window_close(void);

@@ -5,7 +5,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 9
+plan 17
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 build_preload() {	# NAME
@@ -56,4 +56,29 @@ sleep 1.1
 check "apply once more" apply victim
 check "in the same memory" [ "$(limit 10 "$stent" status -p "$victim" | grep -c '^  memory')" = 1 ]
 check "since is when it was applied last" [ "$(since)" -gt "$first" ]
+
+# Damage.
+says() {	# STATUS TEXT COMMAND...
+	local status=$1 text=$2
+	shift 2
+	ends_with "$status" "$@" >"$scratch/output" 2>&1 && grep -q -- "$text" "$scratch/output" || { cat "$scratch/output"; return 1; }
+}
+ledger=$(ledger_at victim)
+byte=$(peek $((ledger + 100)) 1)
+poke $((ledger + 100)) ff
+at=$(printf '%#x' "$ledger")
+check "apply names a damaged ledger" says 2 "ledger, at $at, that can't be read: its checksum is wrong" apply victim
+check "and so does revert" says 2 "ledger, at $at, that can't be read: its checksum is wrong" revert victim
+check "and status" says 0 "1 ledger can't be read; at $at: its checksum is wrong" "$stent" status -p "$victim"
+poke $((ledger + 100)) "$byte"
+check "the same without the damage" revert victim
+
+# A program that changes its own ledger to "installing" each time stent has undone that.
+check "a library to forge a ledger" build_preload forging
+poke $((ledger + 32)) 02
+export FORGED_IN=$victim FORGED_AT=$((ledger + 32))
+check "it is not put right for ever" says 2 "is there again each time" \
+	env "LD_PRELOAD=$scratch/forging.so" timeout 20 "$stent" apply "$scratch/victim.stent" -p "$victim"
+check "the old version runs" runs_version 1
+check "apply when it has stopped that" apply victim
 victim_stop

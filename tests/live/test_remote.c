@@ -192,6 +192,7 @@ static enum status map_and_unmap(pid_t pid, uint64_t *address, struct error *err
 	struct process process;
 	struct maps maps = { 0 };
 	struct mapped_images images = { 0 };
+	const struct patience patience = patience_for(5000, NULL);
 	struct remote remote;
 	int64_t result = 0;
 	enum status status;
@@ -204,7 +205,7 @@ static enum status map_and_unmap(pid_t pid, uint64_t *address, struct error *err
 		const uint64_t map[6] = { 0, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0 };
 
 		images_read(&process, &maps, &images);
-		status = remote_begin(&process, &maps, &images, &remote, error);
+		status = remote_begin(&process, &maps, &images, &patience, &remote, error);
 		if (status == STATUS_OK)
 			status = remote_call(&remote, SYS_mmap, map, &result, error);
 		if (status == STATUS_OK) {

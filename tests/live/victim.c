@@ -2,18 +2,22 @@
  * victim.c: the program that live tests patch. Built twice, the second time with -DVERSION=2.
  *
  *	victim [THREADS...]	one thread for each word: spin, nanosleep, poll, epoll, recv, sigwait, futex, read, signals,
- *				vfork, churn, parked, and parked_later, which waits for the line "park". These are none: "leaderless" ends the first thread and
+ *				vfork, churn, ignoring (which sends all threads signals that are ignored), parked, and parked_later,
+ *				which waits for the line "park". These are none: "leaderless" ends the first thread and
  *				answers from another, "crowded" leaves no room for a patch, "hardened" forbids memory that is
- *				writable and then executable, "uring" has a thread of the kernel's
+ *				writable and then executable, "uring" has a thread of the kernel's, "sharing" has a child that runs in the
+ *				same memory, and with "vforked" (the last word) one that vfork() made gives the answers
  *
  * It answers lines of standard input: "ask" with "VERSION SUM ERRORS", which answer() and the
  * others computed; so does "park", after a thread went into park_inside(), and "unpark", after it was told to
  * leave; end of input ends it. ERRORS counts system calls of the threads that ended as they never do when nobody interferes.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -236,6 +240,25 @@ static void *run_parked_later(void *unused)
 	return run_parked(unused);
 }
 
+/* Each thread gets signals that are ignored, by default and because the program says so. */
+static void *run_ignoring(void *unused)
+{
+	signal(SIGHUP, SIG_IGN);
+	while (1) {
+		DIR *directory = opendir("/proc/self/task");
+		struct dirent *entry;
+
+		while (directory && (entry = readdir(directory))) {
+			syscall(SYS_tgkill, getpid(), atoi(entry->d_name), SIGURG);
+			syscall(SYS_tgkill, getpid(), atoi(entry->d_name), SIGHUP);
+		}
+		if (directory)
+			closedir(directory);
+		usleep(100);
+	}
+	return unused;
+}
+
 static const struct {
 	const char *name;
 	void *(*run)(void *);
@@ -243,6 +266,7 @@ static const struct {
 	{ "spin", run_spin }, { "nanosleep", run_nanosleep }, { "poll", run_poll }, { "epoll", run_epoll },
 	{ "recv", run_recv }, { "sigwait", run_sigwait }, { "futex", run_futex }, { "read", run_read },
 	{ "signals", run_signals }, { "vfork", run_vfork }, { "churn", run_churn }, { "parked", run_parked }, { "parked_later", run_parked_later },
+	{ "ignoring", run_ignoring },
 };
 
 static void start_thread(const char *name)
@@ -279,6 +303,24 @@ static void crowd(void)
 			crowd_pages(at, step);
 }
 
+/* A process of its own, in the memory of this one. */
+static int run_sharing(void *unused)
+{
+	(void)unused;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (1)
+		pause();
+	return 0;
+}
+
+static void share(void)
+{
+	static char stack[65536];
+
+	if (clone(run_sharing, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL) < 0)
+		exit(2);
+}
+
 static void *run_answers(void *unused)
 {
 	char line[64];
@@ -309,6 +351,11 @@ static void set_up(const char *word)
 		pthread_exit(NULL);
 	} else if (!strcmp(word, "crowded")) {
 		crowd();
+	} else if (!strcmp(word, "sharing")) {
+		share();
+	} else if (!strcmp(word, "vforked")) {
+		if (!vfork())
+			run_answers(NULL);
 	} else if (!strcmp(word, "uring")) {
 		/* With a thread of the kernel's among those of the program, which polls for requests. */
 		struct io_uring_params params = { .flags = IORING_SETUP_SQPOLL, .sq_thread_idle = 100000 };

@@ -5,7 +5,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 8
+plan 41
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
@@ -16,10 +16,11 @@ apply_waits() {	# OPTION...
 	within 5 is_in_state victim prepared
 }
 
+# (A shell that ignores a signal can't have its children do otherwise.)
 exec_quietly() {	# OUTPUT COMMAND...
 	local output=$1
 	shift
-	exec "$@" >"$output" 2>&1
+	exec env --default-signal=INT,TERM,HUP "$@" >"$output" 2>&1
 }
 
 waited() {	# STATUS
@@ -27,6 +28,84 @@ waited() {	# STATUS
 	local is=$?
 	[ "$is" = "$1" ] || { echo "exit status $is instead of $1"; cat "$scratch/waiting"; return 1; }
 }
+
+# Whatever comes in between, the process is as it was before.
+start_waiting() {	# WHAT
+	victim_start "$scratch/victim.1" parked
+	verdict $? "$1: a victim starts, with a thread parked in old code"
+	snapshot "$victim" >"$scratch/before"
+	apply_waits --timeout 20
+	verdict $? "$1: apply waits"
+}
+
+is_unchanged() {
+	snapshot "$victim" >"$scratch/after"
+	cmp "$scratch/before" "$scratch/after" && runs_version 1
+}
+
+# 6 results
+interrupted_by() {	# SIGNAL
+	start_waiting "$1"
+	kill -s "$1" "$waiting"
+	waited $((128 + $(kill -l "$1"))) >"$scratch/output" 2>&1
+	verdict $? "$1: it ends by that"
+	check "$1: and says so" grep -q "^stent: process $victim (victim.1): interrupted after 0\.[0-9] s" "$scratch/waiting"
+	check "$1: nothing is left in the process" is_unchanged
+	ask unpark >/dev/null
+	check "$1: apply succeeds later" apply victim
+	victim_stop
+}
+
+for signal in INT TERM HUP; do
+	interrupted_by "$signal"
+done
+
+# Ignored, as nohup has it.
+exec_ignoring() {	# OUTPUT COMMAND...
+	local output=$1
+	shift
+	exec env --ignore-signal=HUP "$@" >"$output" 2>&1
+}
+victim_start "$scratch/victim.1" parked
+verdict $? "ignored: a victim starts"
+start exec_ignoring "$scratch/waiting" "$stent" apply "$scratch/victim.stent" -p "$victim" --timeout 20
+waiting=$started
+within 5 is_in_state victim prepared
+for _ in {1..20}; do
+	kill -HUP "$waiting"
+	sleep 0.02
+done
+check "ignored: a signal that is ignored ends nothing" kill -0 "$waiting"
+ask unpark >/dev/null
+waited 0 >"$scratch/output" 2>&1
+verdict $? "ignored: it gets done"
+victim_stop
+
+# The other direction: the patch stays in force.
+victim_start "$scratch/victim.1" parked_later
+verdict $? "revert: a victim starts"
+check "revert: apply" apply victim
+ask park >/dev/null
+start exec_quietly "$scratch/waiting" "$stent" revert victim -p "$victim" --timeout 20
+waiting=$started
+sleep 0.7
+kill -INT "$waiting"
+waited 130 >"$scratch/output" 2>&1
+verdict $? "revert: it ends by the signal"
+check "revert: and says so" grep -q "interrupted after" "$scratch/waiting"
+check "revert: the patch is active" is_in_state victim active
+check "revert: the new version runs" runs_version 2
+victim_stop
+
+# Two of them at once.
+start_waiting "two at once"
+check "two at once: the second one is refused" ends_with 2 apply victim
+check "two at once: a revert, too" ends_with 2 revert victim
+ask unpark >/dev/null
+waited 0 >"$scratch/output" 2>&1
+verdict $? "two at once: the first one works"
+check "two at once: the new version runs" runs_version 2
+victim_stop
 
 # Something else comes to lie where the region was. (Of the same state and with the same magic.)
 victim_start "$scratch/victim.1" parked
