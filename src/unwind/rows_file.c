@@ -205,7 +205,7 @@ struct code_rows *rows_file_decode(const uint8_t *bytes, size_t size, const stru
 	struct header header;
 	struct code_rows *code;
 
-	if (size < ROWS_FILE_MIN || size > ROWS_FILE_MAX)
+	if (size < ROWS_FILE_MIN)
 		return NULL;
 	memcpy(&header, bytes, sizeof(header));
 	if (!is_header_ours(&header, size, of, text))

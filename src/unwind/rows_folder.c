@@ -89,8 +89,7 @@ uint8_t *rows_folder_read(int folder, const struct build_id *id, size_t *size)
 	if (file < 0)
 		return NULL;
 	/* No writer changes a file that has its name (rows_folder_write), so its size stays. */
-	if (!fstat(file, &found) && S_ISREG(found.st_mode) && is_private(&found) && found.st_size >= (off_t)ROWS_FILE_MIN &&
-	    found.st_size <= (off_t)ROWS_FILE_MAX) {
+	if (!fstat(file, &found) && S_ISREG(found.st_mode) && is_private(&found) && found.st_size <= (off_t)ROWS_FILE_MAX) {
 		*size = (size_t)found.st_size;
 		bytes = memory_zeroed(*size, 1);
 		if (!read_all(file, bytes, *size)) {

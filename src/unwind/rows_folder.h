@@ -16,7 +16,7 @@ int rows_folder_open(const char *path) must_check;
 #define ROWS_FOLDER_FILES 512
 
 /* All bytes of the image's file, *size of them; free() them. NULL: there is none that can be trusted,
- * of ROWS_FILE_MIN to ROWS_FILE_MAX bytes. */
+ * of at most ROWS_FILE_MAX bytes. */
 uint8_t *rows_folder_read(int folder, const struct build_id *id, size_t *size) must_check;
 
 /* Replace the image's file in one step, and delete the oldest files when there are too many. False: all is as before. */
