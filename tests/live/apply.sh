@@ -5,7 +5,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 101
+plan 113
 
 has_one_region() {
 	[ "$(limit 10 "$stent" status -p "$victim" | grep -c '^  memory')" = 1 ]
@@ -40,6 +40,9 @@ build_pair calls -O2 || exit 1
 cycle calls spin nanosleep nanosleep poll poll epoll epoll recv sigwait sigwait futex futex read spin epoll recv signals
 build_pair churn || exit 1
 cycle churn churn churn poll futex vfork
+# Signals that are ignored wake nobody up, but for a thread that is traced.
+build_pair ignoring || exit 1
+cycle ignoring ignoring epoll epoll recv recv sigwait nanosleep poll futex spin
 build_pair fixed -no-pie -fno-pie || exit 1
 cycle fixed spin epoll
 if build_pair static -static -no-pie -fno-pie >"$scratch/output" 2>&1; then

@@ -5,7 +5,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 41
+plan 47
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 mkdir "$scratch/other"
@@ -124,6 +124,23 @@ check "a process that is gone" says 1 "no such process" apply victim
 victim_start "$scratch/victim.2"
 verdict $? "a process of the new build starts"
 check "which needs no patch" refused 3 "runs the new build" apply victim
+victim_stop
+
+# Names that would do something to a terminal.
+printable() {	# COMMAND...
+	"$@" >"$scratch/output" 2>&1
+	grep -q 'evil' "$scratch/output" && ! grep -qa $'[\033\233\177]' "$scratch/output" || { cat -v "$scratch/output"; return 1; }
+}
+evil=$'evil\033[31m\302\233\233\177'
+cp "$scratch/victim.1" "$scratch/$evil"
+victim_start "$scratch/$evil" parked
+verdict $? "a program with a strange name starts"
+check "its name is printed harmlessly: gives up" printable apply victim --timeout 0.2
+check "refused" printable "$stent" revert "no such $evil" -p "$victim"
+ask unpark >/dev/null
+check "done" printable apply victim -v
+check "status" printable "$stent" status --json -p "$victim"
+check "it was done" runs_version 2
 victim_stop
 
 victim_start "$scratch/victim.1" crowded

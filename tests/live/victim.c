@@ -356,6 +356,7 @@ static void set_up(const char *word)
 	} else if (!strcmp(word, "vforked")) {
 		if (!vfork())
 			run_answers(NULL);
+		_exit(0);
 	} else if (!strcmp(word, "uring")) {
 		/* With a thread of the kernel's among those of the program, which polls for requests. */
 		struct io_uring_params params = { .flags = IORING_SETUP_SQPOLL, .sq_thread_idle = 100000 };
