@@ -18,6 +18,7 @@ static const struct command {
 	{ "apply", cmd_apply, "put a patch into a running process" },
 	{ "status", cmd_status, "list the patches that are in a process" },
 	{ "revert", cmd_revert, "take a patch out of a running process" },
+	{ "stack", cmd_stack, "print the stacks of a process, and how far each can be trusted" },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -228,6 +228,13 @@ struct arch {
 	/* Do the bytes begin with the code that a signal handler returns to (a call of rt_sigreturn)? */
 	bool (*is_signal_return)(const uint8_t *code, size_t size);
 
+	/*
+	 * Bytes up to where the code ends its thread: by the system call exit or exit_group, or an instruction that no
+	 * program survives. All ways lead there: it has no jump and no return (calls are none of these). 0 when it may go
+	 * on, and when that is not to be seen within a few instructions.
+	 */
+	size_t (*thread_end)(const uint8_t *code, size_t size);
+
 	/* Registers that carry the first integer arguments, in their order, as bits of insn.clobbers (psABI figure 3.4). */
 	uint8_t argument_count;
 	uint8_t argument[8];

@@ -6,18 +6,22 @@
 #include <libelf.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/search.h"
 
 #define PAGE 4096
+#define FILE_MAX (1u << 30)	/* bytes of a file that are read; the largest browsers have 300 MB */
 
-static enum status map_file(const char *path, struct image *image, struct error *error)
+/* Read, and not mapped: whoever can write to a mapped file can end its reader by making the file shorter. */
+static enum status read_file(const char *path, struct image *image, struct error *error)
 {
 	struct stat stat;
-	int file = open(path, O_RDONLY | O_CLOEXEC);
+	int file = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	uint8_t *bytes;
+	size_t done = 0;
+	ssize_t count = 1;
 
 	if (file < 0)
 		return fail(error, "%s: %s", path, strerror(errno));
@@ -25,15 +29,20 @@ static enum status map_file(const char *path, struct image *image, struct error 
 		close(file);
 		return fail(error, "%s: is not an ELF file", path);
 	}
-
-	void *map = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, file, 0);
-
+	if (stat.st_size > FILE_MAX) {
+		close(file);
+		return fail(error, "%s: is larger than %u MiB", path, FILE_MAX >> 20);
+	}
+	bytes = memory_resize(NULL, (size_t)stat.st_size, 1);
+	while (done < (size_t)stat.st_size && count > 0) {
+		count = pread(file, bytes + done, (size_t)stat.st_size - done, (off_t)done);
+		if (count > 0)
+			done += (size_t)count;
+	}
 	close(file);
-	if (map == MAP_FAILED)
-		return fail(error, "%s: %s", path, strerror(errno));
-	image->file = map;
-	image->file_size = (size_t)stat.st_size;
-	return STATUS_OK;
+	image->file = bytes;
+	image->file_size = done;
+	return done == (size_t)stat.st_size ? STATUS_OK : fail(error, "%s: can't be read to its end", path);
 }
 
 /* Is [offset, offset + size) inside the file? */
@@ -345,35 +354,63 @@ static int compare_relocations(const void *one, const void *other)
 	return (a > b) - (a < b);
 }
 
-enum status image_open(const char *path, struct image *image, struct error *error)
+/* A library is known by its soname, all else by its file. */
+static void set_name(struct image *image, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (image->name && image->library)
+		return;
+	free(image->name);
+	image->name = text_copy(slash ? slash + 1 : path);
+}
+
+static enum status parse(const char *path, struct image *image, struct error *error)
 {
 	struct range relro = { 0 };
-	enum status status;
+	enum status status = read_header(path, image, error);
 
-	*image = (struct image){ 0 };
-	status = map_file(path, image, error);
-	if (!status)
-		status = read_header(path, image, error);
 	if (!status)
 		status = read_segments(path, image, &relro, error);
 	if (!status)
 		status = read_sections(path, image, &relro, error);
 	if (status)
 		return status;
-	if (!image->id.size)
-		return fail(error, "%s: has no build-id", path);
-	if (!image->eh_frame.size)
-		return fail(error, "%s: has no .eh_frame, so its functions cannot be told apart", path);
 	if (image->sections.count)
 		qsort(image->sections.item, image->sections.count, sizeof(*image->sections.item), compare_sections);
 	if (image->relocations.count)
 		qsort(image->relocations.item, image->relocations.count, sizeof(*image->relocations.item), compare_relocations);
-	if (!image->name || !image->library) {
-		const char *slash = strrchr(path, '/');
+	set_name(image, path);
+	return STATUS_OK;
+}
 
-		free(image->name);
-		image->name = text_copy(slash ? slash + 1 : path);
-	}
+enum status image_read(const char *path, struct image *image, struct error *error)
+{
+	enum status status;
+
+	*image = (struct image){ 0 };
+	status = read_file(path, image, error);
+	return status ? status : parse(path, image, error);
+}
+
+enum status image_read_bytes(const char *name, uint8_t *bytes, size_t size, struct image *image, struct error *error)
+{
+	*image = (struct image){ .file = bytes, .file_size = size };
+	if (size < sizeof(Elf64_Ehdr))
+		return fail(error, "%s: is not an ELF file", name);
+	return parse(name, image, error);
+}
+
+enum status image_open(const char *path, struct image *image, struct error *error)
+{
+	enum status status = image_read(path, image, error);
+
+	if (status)
+		return status;
+	if (!image->id.size)
+		return fail(error, "%s: has no build-id", path);
+	if (!image->eh_frame.size)
+		return fail(error, "%s: has no .eh_frame, so its functions cannot be told apart", path);
 	return STATUS_OK;
 }
 
@@ -381,8 +418,7 @@ void image_close(struct image *image)
 {
 	if (image->elf)
 		elf_end(image->elf);
-	if (image->file)
-		munmap((void *)(uintptr_t)image->file, image->file_size);
+	free((void *)(uintptr_t)image->file);
 	array_free(&image->segments);
 	array_free(&image->sections);
 	array_free(&image->symbols);

@@ -69,17 +69,37 @@ struct image {
 	ARRAY(struct symbol) symbols;		/* .dynsym and .symtab */
 	ARRAY(struct relocation) relocations;	/* sorted by where */
 	struct eh_frame eh_frame;
-	const uint8_t *file;
+	const uint8_t *file;	/* owned */
 	size_t file_size;
 	struct Elf *elf;
 };
 
 /*
- * Open a file. STATUS_ERROR: unreadable, not such an ELF file, damaged, without section headers, .eh_frame or build-id.
+ * Read a file. STATUS_ERROR: unreadable, not such an ELF file, damaged, without section headers.
  * The image is complete after STATUS_OK and is to be closed by image_close() in any case.
  */
+enum status image_read(const char *path, struct image *image, struct error *error) must_check;
+
+/* The same from memory, which the image owns from here on (free()). `name`: for messages, and the image's unless it has a soname. */
+enum status image_read_bytes(const char *name, uint8_t *bytes, size_t size, struct image *image,
+			     struct error *error) must_check;
+
+/* image_read() with what a comparison of two builds needs. STATUS_ERROR also: without build-id or .eh_frame. */
 enum status image_open(const char *path, struct image *image, struct error *error) must_check;
 void image_close(struct image *image);
+
+/* A part of an image that is no file. */
+struct image_part {
+	struct range span;
+	bool execute, write;
+};
+
+/*
+ * An image of what lies in memory: `bytes` are those of all of `span`, and the image's from here on (free()). All addresses are
+ * where it lies, so pointers in its data are what they say (fixed_address). Parts are sorted; what is not inside of `span` is left out.
+ */
+void image_assemble(const char *name, const struct arch *arch, struct range span, uint8_t *bytes,
+		    const struct image_part *parts, size_t count, struct range eh_frame, struct image *image);
 
 /* Section that holds the address; NULL when there is none. */
 const struct section *image_section(const struct image *image, uint64_t address);

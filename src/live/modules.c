@@ -1,67 +1,274 @@
 /*
- * Unwind tables from the memory of the process, for every image and for the slices of patches, whose new functions are on
- * stacks like any other.
+ * The code of a process, and what its unwind data is worth: for every image, and for the slices of patches, whose new
+ * functions are on stacks like any other.
+ *
+ * Rows are compiled and validated from an image's file, which has all that the validator looks at. They hold for the
+ * process where its code is the same, byte by byte; anything else there (a breakpoint, another patcher's jump) takes
+ * its part of the code out. Entries that stent itself has redirected count as what they were: the jump is the first
+ * instruction there, with the frame of the entry in both versions.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "image/image.h"
 #include "live/survey.h"
+#include "unwind/rows_cache.h"
 
-#define SECTION_MAX (256u << 20)	/* bytes of one .eh_frame; the largest browsers have 30 MB */
+#define TEXT_MAX (512u << 20)	/* bytes of one executable mapping; the largest browsers have 150 MB */
+#define SLICE_MAX (256u << 20)	/* bytes of a patch's region */
+#define BLOCK 64		/* bytes that are altered together */
 
-static void note_restorers(struct survey *survey, const struct eh_frame *section)
+/* Rows of everything that was seen by this program, whatever the process: it ends with the program. */
+static struct rows_cache *known_rows(void)
+{
+	static struct rows_cache *cache;
+
+	if (!cache) {
+		char *folder = rows_cache_folder();
+
+		cache = rows_cache_open(folder);
+		free(folder);
+	}
+	return cache;
+}
+
+static void note_restorers(struct survey *survey, const struct image *image, uint64_t bias)
 {
 	size_t offset = 0;
 	struct eh_fde fde;
 	const char *why;
 
-	while (eh_frame_next(section, &offset, &fde, &why))
+	while (eh_frame_next(&image->eh_frame, &offset, &fde, &why))
 		if (fde.cie.signal_frame)
-			*array_add(&survey->restorers) = fde.code;
+			*array_add(&survey->restorers) = (struct range){ fde.code.start + bias, fde.code.end + bias };
 }
 
-static const struct unwind_table *read_table(struct survey *survey, uint64_t start, uint64_t end)
+static bool imports(const struct image *image, const char *name)
 {
-	struct survey_table *table;
-	size_t size = end - start;
-	uint8_t *bytes;
+	for (size_t i = 0; i < image->symbols.count; i++)
+		if (!image->symbols.item[i].defined && !strcmp(image->symbols.item[i].name, name))
+			return true;
+	return false;
+}
 
-	if (!start || end <= start || size > SECTION_MAX)
-		return NULL;
-	bytes = memory_zeroed(size, 1);
-	if (!process_read(survey->process, start, bytes, size)) {
-		free(bytes);
-		return NULL;
-	}
-	note_restorers(survey, &(struct eh_frame){ .data = bytes, .size = size, .address = start });
-	table = array_add(&survey->tables);
-	table->bytes = bytes;
-	table->table = unwind_table_build(&(struct eh_frame){ .data = bytes, .size = size, .address = start });
-	return table->table;
+/* They switch stacks for others, who call them by name: that is seen where it is called. */
+static bool is_runtime(const struct image *image)
+{
+	static const char *const runtime[] = { "libc.so.", "ld-linux-", "libgcc_s.so.", "ld-musl-", "libc.musl-" };
+
+	for (size_t i = 0; i < sizeof(runtime) / sizeof(*runtime); i++)
+		if (!strncmp(image->name, runtime[i], strlen(runtime[i])))
+			return true;
+	return false;
 }
 
 /*
- * Where the program headers don't tell where .eh_frame is (static programs of glibc), the section headers of the file do.
- * It counts only when it has the build-id that stands in memory, and only the place is taken from it, not the bytes.
+ * Can this image's code leave a context suspended, that is a stack that no thread is on? By the C library's functions
+ * (makecontext(3); sigaltstack(2) with longjmp(3), as GNU pth and QEMU have it), or by code of its own.
  */
-static const struct unwind_table *read_table_by_file(struct survey *survey, const struct mapped_image *mapped)
+static void note_switches(struct survey *survey, const struct image *image, const struct code_rows *code)
+{
+	static const char *const calls[] = { "makecontext", "swapcontext", "setcontext" };
+	static const char *const jumps[] = { "longjmp", "_longjmp", "siglongjmp", "__longjmp_chk" };
+
+	if (survey->switches || is_runtime(image))
+		return;
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls) && !survey->switches; i++)
+		if (imports(image, calls[i]))
+			survey->switches = text_format("%s calls %s()", image->name, calls[i]);
+	for (size_t i = 0; i < sizeof(jumps) / sizeof(*jumps) && !survey->switches; i++)
+		if (imports(image, "sigaltstack") && imports(image, jumps[i]))
+			survey->switches = text_format("%s calls sigaltstack() and %s()", image->name, jumps[i]);
+	if (!survey->switches && code->switches.count)
+		survey->switches = text_format("%s switches stacks at 0x%" PRIx64, image->name, code->switches.item[0]);
+}
+
+/* Write the original bytes of redirected entries into `text`; nothing jumps behind their first byte. */
+static void undo_entries(const struct survey *survey, struct range range, struct survey_code *code)
+{
+	for (size_t i = 0; i < survey->ledgers.count; i++) {
+		const struct ledger *ledger = &survey->ledgers.item[i];
+
+		for (size_t j = 0; j < ledger->functions.count; j++) {
+			const struct ledger_function *function = &ledger->functions.item[j];
+			uint8_t *bytes = code->text + (function->site - range.start);
+
+			if (!function->redirected || !range_holds(range, function->site) ||
+			    range.end - function->site < function->size || memcmp(bytes, function->jump, function->size) != 0)
+				continue;
+			memcpy(bytes, function->original, function->size);
+			*array_add(&code->altered) = (struct range){ function->site + 1, function->site + function->size };
+		}
+	}
+}
+
+static void note_differences(struct range range, const uint8_t *file, struct survey_code *code)
+{
+	for (uint64_t at = 0; at < range.end - range.start; at += BLOCK) {
+		uint64_t size = range.end - range.start - at < BLOCK ? range.end - range.start - at : BLOCK;
+		struct range *last = code->altered.count ? &code->altered.item[code->altered.count - 1] : NULL;
+
+		if (!memcmp(code->text + at, file + at, size))
+			continue;
+		if (last && last->end == range.start + at)
+			last->end += size;
+		else
+			*array_add(&code->altered) = (struct range){ range.start + at, range.start + at + size };
+	}
+}
+
+static int compare_ranges(const void *one, const void *other)
+{
+	const struct range *a = one, *b = other;
+
+	return (a->start > b->start) - (a->start < b->start);
+}
+
+/* What the program has in place of an executable mapping; NULL when it can't be read. */
+static struct survey_code *read_code(struct survey *survey, struct range range)
+{
+	struct survey_code *code;
+	uint8_t *text;
+
+	if (range.end - range.start > TEXT_MAX)
+		return NULL;
+	text = memory_resize(NULL, range.end - range.start, 1);
+	if (!process_read(survey->process, range.start, text, range.end - range.start)) {
+		free(text);
+		return NULL;
+	}
+	code = array_add(&survey->codes);
+	*code = (struct survey_code){ .text = text };
+	return code;
+}
+
+static void add_module(struct survey *survey, struct range range, uint64_t bias, const struct image *image,
+		       const struct rows *rows, const char *name)
+{
+	struct unwind_module module = { .code = range, .bias = bias, .rows = rows, .name = name };
+	const uint8_t *bytes = image ? image_bytes(image, range.start - bias, range.end - range.start) : NULL;
+	struct survey_code *code = bytes ? read_code(survey, range) : NULL;
+
+	if (code) {
+		undo_entries(survey, range, code);
+		note_differences(range, bytes, code);
+		if (code->altered.count)
+			qsort(code->altered.item, code->altered.count, sizeof(struct range), compare_ranges);
+		module.text = code->text;
+		module.altered = code->altered.item;
+		module.altered_count = code->altered.count;
+	} else {
+		module.rows = NULL;
+		module.why = image ? "its code can't be read" : "its file can't be read, so its unwind data was not validated";
+	}
+	*array_add(&survey->modules) = module;
+}
+
+/* The vdso is a whole file, in memory. */
+static enum status read_vdso(const struct survey *survey, const struct mapping *mapping, struct image *image, struct error *error)
+{
+	size_t size = mapping->range.end - mapping->range.start;
+	uint8_t *bytes = memory_zeroed(size, 1);
+
+	if (!process_read(survey->process, mapping->range.start, bytes, size)) {
+		free(bytes);
+		return STATUS_ERROR;
+	}
+	return image_read_bytes("[vdso]", bytes, size, image, error);
+}
+
+/*
+ * The file that is mapped, also when its name is gone. Not everybody may follow that link; the name in the process's own view
+ * leads to the same file or to another one, and which of the two, the code tells.
+ */
+static enum status read_mapped_file(const struct survey *survey, const struct mapping *mapping, struct image *image,
+				    struct error *error)
+{
+	pid_t task = process_living_task(survey->process);	/* the first thread's folder is empty once it has ended */
+	char path[96], *named;
+	enum status status;
+
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, task,
+		 mapping->range.start, mapping->range.end);
+	status = image_read(path, image, error);
+	if (status == STATUS_OK)
+		return status;
+	image_close(image);
+	named = text_format("/proc/%d/root%s", task, mapping->name);
+	status = image_read(named, image, error);
+	free(named);
+	return status;
+}
+
+bool survey_read_image(const struct survey *survey, const struct mapped_image *mapped, struct image *image)
 {
 	const struct mapping *mapping = maps_find(&survey->maps, mapped->span.start);
-	const struct unwind_table *table = NULL;
-	struct image image = { 0 };
-	char path[96];
+	struct error unused = { 0 };
+	enum status status = STATUS_ERROR;
 
-	if (!mapping || !mapping->inode || !mapped->id.size)
-		return NULL;
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, survey->process->pid,
-		 mapping->range.start, mapping->range.end);
-	if (image_open(path, &image, NULL) == STATUS_OK && build_id_equal(&image.id, &mapped->id))
-		table = read_table(survey, image.eh_frame.address + mapped->bias,
-				   image.eh_frame.address + mapped->bias + image.eh_frame.size);
+	*image = (struct image){ 0 };
+	if (mapping && mapping_special(mapping, "[vdso]"))
+		status = read_vdso(survey, mapping, image, &unused);
+	else if (mapping && mapping->inode)
+		status = read_mapped_file(survey, mapping, image, &unused);
+	error_clear(&unused);
+	return status == STATUS_OK && build_id_equal(&image->id, &mapped->id) &&
+	       image->span.start + mapped->bias == mapped->span.start && image->span.end + mapped->bias == mapped->span.end;
+}
+
+static void add_image(struct survey *survey, const struct mapped_image *mapped)
+{
+	const struct code_rows *code;
+	struct image image;
+	bool found = survey_read_image(survey, mapped, &image);
+
+	if (found) {
+		code = rows_cache_get(known_rows(), &image);
+		note_restorers(survey, &image, mapped->bias);
+		free(image.name);
+		image.name = text_copy(mapped->name);	/* a file's name in /proc says nothing */
+		note_switches(survey, &image, code);
+	}
+	for (size_t i = 0; i < mapped->code.count; i++)
+		add_module(survey, mapped->code.item[i], mapped->bias, found ? &image : NULL, found ? code->rows : NULL, mapped->name);
 	image_close(&image);
-	return table;
+}
+
+/* A slice has everything at run-time addresses. Stubs, switches and displaced copies have no rows. */
+static void add_slice(struct survey *survey, const struct ledger *ledger)
+{
+	ARRAY(struct image_part) parts = { 0 };
+	uint8_t *bytes;
+	struct image image;
+	const struct code_rows *code;
+
+	if (ledger->region.end - ledger->region.start > SLICE_MAX)
+		return;
+	bytes = memory_zeroed(ledger->region.end - ledger->region.start, 1);
+	for (size_t i = 0; i < ledger->parts.count; i++) {
+		const struct ledger_part *part = &ledger->parts.item[i];
+
+		if (part->range.start == ledger->code.start ||
+		    !process_read(survey->process, part->range.start, bytes + (part->range.start - ledger->region.start),
+				  part->range.end - part->range.start))
+			continue;
+		*array_add(&parts) = (struct image_part){ part->range, part->flags & SEGMENT_EXECUTE, part->flags & SEGMENT_WRITE };
+	}
+	image_assemble(ledger->name, arch_by_machine(ledger->machine), ledger->region, bytes, parts.item, parts.count,
+		       ledger->eh_frame, &image);
+	code = rows_cache_get(known_rows(), &image);
+	for (size_t i = 0; i < parts.count; i++)
+		if (parts.item[i].execute)
+			add_module(survey, parts.item[i].span, 0, &image, code->rows, ledger->name);
+	*array_add(&survey->modules) = (struct unwind_module){
+		.code = ledger->code,
+		.name = ledger->name,
+		.why = "in a stub or a displaced copy of stent's",
+	};
+	array_free(&parts);
+	image_close(&image);
 }
 
 static int compare_modules(const void *one, const void *other)
@@ -84,27 +291,10 @@ static void drop_overlaps(struct survey *survey)
 
 void survey_unwind(struct survey *survey)
 {
-	for (size_t i = 0; i < survey->images.count; i++) {
-		const struct mapped_image *image = &survey->images.item[i];
-		const struct unwind_table *table = image->eh_frame ?
-			read_table(survey, image->eh_frame, image->eh_frame_end) : read_table_by_file(survey, image);
-
-		for (size_t j = 0; j < image->code.count; j++)
-			*array_add(&survey->modules) =
-				(struct unwind_module){ .code = image->code.item[j], .table = table, .name = image->name };
-	}
-	for (size_t i = 0; i < survey->ledgers.count; i++) {
-		const struct ledger *ledger = &survey->ledgers.item[i];
-		const struct unwind_table *table = read_table(survey, ledger->eh_frame.start, ledger->eh_frame.end);
-
-		for (size_t j = 0; j < ledger->parts.count; j++)
-			if (ledger->parts.item[j].flags & SEGMENT_EXECUTE)
-				*array_add(&survey->modules) = (struct unwind_module){
-					.code = ledger->parts.item[j].range,
-					.table = ledger->parts.item[j].range.start == ledger->code.start ? NULL : table,
-					.name = ledger->name,
-				};
-	}
+	for (size_t i = 0; i < survey->images.count; i++)
+		add_image(survey, &survey->images.item[i]);
+	for (size_t i = 0; i < survey->ledgers.count; i++)
+		add_slice(survey, &survey->ledgers.item[i]);
 	if (survey->modules.count)
 		qsort(survey->modules.item, survey->modules.count, sizeof(struct unwind_module), compare_modules);
 	drop_overlaps(survey);

@@ -1,5 +1,10 @@
+/*
+ * What may interrupt a look at a stack: all threads are stopped, so nothing of the process changes but by other processes that
+ * share its memory, which the caller has looked for. Everything here only reads.
+ */
 #include "live/stacks.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +19,23 @@ void stack_check_add(struct stack_check *check, struct range range, const char *
 
 void stack_check_ready(struct stack_check *check)
 {
+	struct range *inner = memory_zeroed(check->ranges.count ? check->ranges.count : 1, sizeof(*inner));
+
+	for (size_t i = 0; i < check->ranges.count; i++)
+		inner[i] = (struct range){ check->ranges.item[i].start + 1, check->ranges.item[i].end };
 	scan_set_build(&check->set, check->ranges.item, check->ranges.count);
+	scan_set_build(&check->inner, inner, check->ranges.count);
+	free(inner);
+	check->trace = memory_zeroed(1, sizeof(*check->trace));
 }
 
 void stack_check_free(struct stack_check *check)
 {
 	scan_set_free(&check->set);
+	scan_set_free(&check->inner);
+	if (check->trace)
+		unwind_trace_free(check->trace);
+	free(check->trace);
 	array_free(&check->ranges);
 	array_free(&check->names);
 }
@@ -33,7 +49,7 @@ static const char *name_inside(const struct stack_check *check, uint64_t address
 	return NULL;
 }
 
-static const char *name_at(const struct stack_check *check, uint64_t address)
+const char *stack_check_name(const struct stack_check *check, uint64_t address)
 {
 	const char *inside = name_inside(check, address);
 
@@ -53,16 +69,19 @@ static const char *name_at(const struct stack_check *check, uint64_t address)
  * at the top of its stack. [heap] is excluded because a static program has the first thread's block there.
  * More than the thread's own part may be in the mapping; it is scanned, too.
  */
-static const char *find_stack(const struct stack_check *check, const struct maps *maps, const struct thread *thread,
-			      struct range *stack)
+const char *stack_find(const struct survey *survey, const struct maps *maps, const struct thread *thread, struct range *stack)
 {
 	uint64_t pointer = registers_stack(&thread->registers);
 	uint64_t control = registers_thread_pointer(&thread->registers);
 	const struct mapping *mapping = maps_find(maps, pointer);
-	bool first = thread->tid == check->survey->process->pid;
+	bool first = thread->tid == survey->process->pid;
 
+	*stack = (struct range){ 0 };
 	if (!mapping || !mapping->read || !mapping->write)
 		return "its stack pointer is in no stack";
+	*stack = (struct range){ (pointer - REGISTERS_RED_ZONE) & ~7ul, mapping->range.end };
+	if (stack->start < mapping->range.start)
+		stack->start = mapping->range.start;
 	if (!(first && mapping_special(mapping, "[stack]")) &&
 	    (first || mapping_special(mapping, "[heap]") || !range_holds(mapping->range, control) || control < pointer))
 		return "it runs on a stack that is not known to be its own (a signal stack or a coroutine?)";
@@ -70,90 +89,120 @@ static const char *find_stack(const struct stack_check *check, const struct maps
 		return "its stack pointer is not aligned";
 	if (mapping->range.end - pointer > STACK_MAX)
 		return "its stack is too large";
-	*stack = (struct range){ (pointer - REGISTERS_RED_ZONE) & ~7ul, mapping->range.end };
-	if (stack->start < mapping->range.start)
-		stack->start = mapping->range.start;
 	return NULL;
 }
 
-/* The stack as read once, and other memory (code) from the process. */
+/* Where a walk reads. */
 struct reader {
 	const struct process *process;
-	struct range stack;
-	const uint8_t *bytes;
+	pid_t tid;
+	const struct maps *maps;
 };
 
+/* The thread is stopped, so its number stays its own; one system call, and no copy on the way, unlike /proc/PID/mem. */
 static bool read_memory(void *context, uint64_t address, void *out, size_t size)
 {
 	const struct reader *reader = context;
 
-	if (range_holds(reader->stack, address) && size <= reader->stack.end - address) {
-		memcpy(out, reader->bytes + (address - reader->stack.start), size);
-		return true;
-	}
-	return process_read(reader->process, address, out, size);
+	return process_read_stopped(reader->tid, address, out, size) || process_read(reader->process, address, out, size);
 }
 
-static void walk(const struct stack_check *check, const struct thread *thread, struct reader *reader,
-		 struct stack_result *result)
+static bool find_other_stack(void *context, uint64_t pointer, struct range *stack)
 {
-	struct unwind_start start = { .pc = registers_pc(&thread->registers), .stack = reader->stack };
-	struct unwind_memory memory = { .read = read_memory, .context = reader };
-	struct unwind_trace trace;
-	uint64_t hit;
+	const struct reader *reader = context;
+	const struct mapping *mapping = maps_find(reader->maps, pointer);
+
+	if (!mapping || !mapping->read || !mapping->write)
+		return false;
+	*stack = (struct range){ pointer & ~7ul, mapping->range.end };
+	return true;
+}
+
+void stack_walk(const struct survey *survey, const struct maps *maps, const struct arch *arch, const struct thread *thread,
+		struct range stack, const char *doubt, const uint8_t *bytes, struct unwind_trace *trace)
+{
+	struct reader reader = { .process = survey->process, .tid = thread->tid, .maps = maps };
+	const struct unwind_memory memory = { .read = read_memory, .find_stack = find_other_stack, .context = &reader };
+	struct unwind_start start = {
+		.stack = stack,
+		.doubt = doubt,
+		.base = thread->tid == survey->process->pid ? survey->process->stack_start : 0,
+		.bytes = bytes,
+		.size = bytes ? stack.end - stack.start : 0,
+	};
 
 	registers_dwarf(&thread->registers, start.registers);
-	for (unsigned int i = 0; i < UNWIND_REGISTERS; i++)
-		start.known[i] = true;
-	unwind_walk(check->survey->modules.item, check->survey->modules.count, check->arch, &start, memory, &trace);
+	unwind_walk(survey->modules.item, survey->modules.count, arch, &start, &memory, trace);
+}
+
+void stack_reason(const struct maps *maps, const struct unwind_trace *trace, char *out, size_t room)
+{
+	const struct unwind_frame *frame = &trace->frames.item[trace->doubtful];
+	const struct mapping *mapping = frame->module ? NULL : maps_find(maps, frame->pc);
+
+	if (mapping && mapping->execute)
+		snprintf(out, room, "0x%" PRIx64 " is in %s, which is the code of no image (a JIT compiler's?)", frame->pc,
+			 *mapping->name ? mapping->name : "anonymous memory");
+	else
+		unwind_trace_reason(trace, out, room);
+}
+
+static void walk(const struct stack_check *check, const struct maps *maps, const struct thread *thread, struct range stack,
+		 const uint8_t *bytes, struct stack_result *result)
+{
+	struct unwind_trace *trace = check->trace;
+	size_t hit;
+
+	stack_walk(check->survey, maps, check->arch, thread, stack, NULL, bytes, trace);
 	result->walked = true;
-	/* A frame of an incomplete trace that lies inside says as much as one of a complete one. */
-	if (unwind_trace_hits(&trace, check->ranges.item, check->ranges.count, &hit)) {
+	/* A frame of an unproven trace that lies inside says as much as one of a proven one. */
+	if (unwind_trace_hits(trace, check->ranges.item, check->ranges.count, &hit)) {
 		result->verdict = STACK_INSIDE;
-		snprintf(result->text, sizeof(result->text), "in %s", name_at(check, hit));
-	} else if (!trace.complete) {
+		snprintf(result->text, sizeof(result->text), "in %s", stack_check_name(check, trace->frames.item[hit].pc));
+	} else if (!unwind_trace_proven(trace)) {
+		char why[192];
+
+		stack_reason(maps, trace, why, sizeof(why));
 		result->verdict = STACK_UNRELIABLE;
-		snprintf(result->text, sizeof(result->text), "stack not reliable: %s", trace.reason);
+		snprintf(result->text, sizeof(result->text), "stack not reliable: %s", why);
 	} else {
 		result->verdict = STACK_FREE;
 	}
-	unwind_trace_free(&trace);
 }
 
 /*
  * Is a signal being handled? The handler may run on a signal stack that lies inside of the thread's own (an array in a frame):
  * the interrupted frames are then below the stack pointer, where no scan looks. The walk finds that the chain does not rise.
  */
-static bool in_handler(const struct stack_check *check, const struct reader *reader)
+static bool in_handler(const struct stack_check *check, const uint8_t *bytes, size_t size)
 {
-	const uint64_t *words = (const uint64_t *)reader->bytes;
-	size_t count = (reader->stack.end - reader->stack.start) / sizeof(uint64_t);
 	struct scan_set restorers;
-	size_t found;
+	size_t count = size / sizeof(uint64_t), found;
 
 	scan_set_build(&restorers, check->survey->restorers.item, check->survey->restorers.count);
-	found = scan_words(&restorers, words, count);
+	found = scan_words(&restorers, (const uint64_t *)(const void *)bytes, count);
 	scan_set_free(&restorers);
 	return found < count;
 }
 
 /* True when no register and no word of the stack can lead into the code that is being left. */
-static bool scan(const struct stack_check *check, const struct thread *thread, const struct reader *reader)
+static bool scan(const struct stack_check *check, const struct thread *thread, const uint8_t *bytes, size_t size)
 {
-	size_t words = (reader->stack.end - reader->stack.start) / sizeof(uint64_t);
+	size_t words = size / sizeof(uint64_t);
 	uint64_t registers[REGISTERS_DWARF];
 
 	registers_dwarf(&thread->registers, registers);
 	return scan_words(&check->set, registers, REGISTERS_DWARF) == REGISTERS_DWARF &&
-	       scan_words(&check->set, (const uint64_t *)reader->bytes, words) == words;
+	       scan_words(&check->set, (const uint64_t *)(const void *)bytes, words) == words;
 }
 
 void stack_check_thread(const struct stack_check *check, const struct maps *maps, const struct thread *thread,
 			struct stack_result *result)
 {
-	struct reader reader = { .process = check->survey->process };
+	struct range stack = { 0 };
 	uint8_t *bytes = NULL;
 	const char *why;
+	size_t size;
 
 	*result = (struct stack_result){ .verdict = STACK_UNRELIABLE };
 	if (thread->unreadable) {
@@ -167,18 +216,19 @@ void stack_check_thread(const struct stack_check *check, const struct maps *maps
 		snprintf(result->text, sizeof(result->text), "in %s", why);
 		return;
 	}
-	why = find_stack(check, maps, thread, &reader.stack);
+	why = stack_find(check->survey, maps, thread, &stack);
+	size = stack.end - stack.start;
 	if (!why) {
-		bytes = memory_zeroed(reader.stack.end - reader.stack.start, 1);
-		if (!process_read(check->survey->process, reader.stack.start, bytes, reader.stack.end - reader.stack.start))
+		bytes = memory_resize(NULL, size, 1);
+		if (!process_read_stopped(thread->tid, stack.start, bytes, size) &&
+		    !process_read(check->survey->process, stack.start, bytes, size))
 			why = "its stack can't be read";
 	}
-	reader.bytes = bytes;
 	if (why)
 		snprintf(result->text, sizeof(result->text), "%s", why);
-	else if (scan(check, thread, &reader) && !in_handler(check, &reader))
+	else if (scan(check, thread, bytes, size) && !in_handler(check, bytes, size))
 		result->verdict = STACK_FREE;
 	else
-		walk(check, thread, &reader, result);
+		walk(check, maps, thread, stack, bytes, result);
 	free(bytes);
 }

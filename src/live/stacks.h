@@ -26,19 +26,40 @@ struct stack_result {
 
 /* Code that is being left. */
 struct stack_check {
-	const struct survey *survey;	/* with its unwind tables */
+	const struct survey *survey;	/* with its unwind data */
 	const struct arch *arch;
 	ARRAY(struct range) ranges;
 	ARRAY(const char *) names;	/* of each range; not owned */
 	struct scan_set set;
+	struct scan_set inner;		/* the same without the first byte of each range: see contexts.h */
+	struct unwind_trace *trace;	/* of the last walk */
 };
 
 void stack_check_add(struct stack_check *check, struct range range, const char *name);
 void stack_check_ready(struct stack_check *check);	/* after the last one is added */
 void stack_check_free(struct stack_check *check);
 
+/* Name of the range that holds an address, or that ends there; "?" when there is none. */
+const char *stack_check_name(const struct stack_check *check, uint64_t address);
+
 /* `maps`: the mappings as they are now, with all threads stopped. */
 void stack_check_thread(const struct stack_check *check, const struct maps *maps, const struct thread *thread,
 			struct stack_result *result);
+
+/*
+ * The memory that a thread's frames are in: from the red zone below its stack pointer to the end of its mapping. Returns NULL,
+ * or why that is not known to be all of the thread's stack (a static string); *stack is empty when there is no memory at all.
+ */
+const char *stack_find(const struct survey *survey, const struct maps *maps, const struct thread *thread, struct range *stack);
+
+/*
+ * Walk a stopped thread's stack. `bytes`: those of *stack, if they have been read, else NULL; `doubt`: what stack_find() said.
+ * It reads the target's memory, and nothing else is asked of it.
+ */
+void stack_walk(const struct survey *survey, const struct maps *maps, const struct arch *arch, const struct thread *thread,
+		struct range stack, const char *doubt, const uint8_t *bytes, struct unwind_trace *trace);
+
+/* Why a trace that is not proven is not, with the kind of memory that the chain ended in, cut at `room`. */
+void stack_reason(const struct maps *maps, const struct unwind_trace *trace, char *out, size_t room);
 
 #endif

@@ -18,11 +18,12 @@ enum status survey_read(const struct process *process, struct survey *survey, st
 
 void survey_free(struct survey *survey)
 {
-	for (size_t i = 0; i < survey->tables.count; i++) {
-		unwind_table_free(survey->tables.item[i].table);
-		free(survey->tables.item[i].bytes);
+	for (size_t i = 0; i < survey->codes.count; i++) {
+		free(survey->codes.item[i].text);
+		array_free(&survey->codes.item[i].altered);
 	}
-	array_free(&survey->tables);
+	array_free(&survey->codes);
+	free(survey->switches);
 	array_free(&survey->restorers);
 	array_free(&survey->modules);
 	ledgers_free(&survey->ledgers);

@@ -6,6 +6,7 @@
 #define STENT_LIVE_SURVEY_H
 
 #include "base/error.h"
+#include "image/image.h"
 #include "live/ledger.h"
 #include "patch/patch.h"
 #include "process/image.h"
@@ -13,10 +14,10 @@
 #include "process/process.h"
 #include "unwind/walk.h"
 
-/* Unwind data of one image, or of a slice. */
-struct survey_table {
-	uint8_t *bytes;		/* the section; owned */
-	struct unwind_table *table;	/* owned */
+/* Code of one executable mapping, as struct unwind_module wants it. */
+struct survey_code {
+	uint8_t *text;		/* owned */
+	ARRAY(struct range) altered;
 };
 
 struct survey {
@@ -25,8 +26,9 @@ struct survey {
 	struct mapped_images images;
 	struct ledgers ledgers;
 	size_t damaged;		/* ledgers that can't be read */
-	ARRAY(struct survey_table) tables;
+	ARRAY(struct survey_code) codes;
 	ARRAY(struct range) restorers;	/* code that signal handlers return to */
+	char *switches;		/* the first code found that can leave a context suspended (a coroutine), or NULL; owned */
 	ARRAY(struct unwind_module) modules;	/* sorted; empty before survey_unwind() */
 };
 
@@ -34,8 +36,11 @@ struct survey {
 enum status survey_read(const struct process *process, struct survey *survey, struct error *error) must_check;
 void survey_free(struct survey *survey);
 
-/* Index the unwind data of all images and slices, for stack walks. */
+/* Validated unwind data of all images and slices, for stack walks: slow for an image that was never seen before. */
 void survey_unwind(struct survey *survey);
+
+/* The file of a mapped image. False when it can't be read, or is another one. image_close() in any case. */
+bool survey_read_image(const struct survey *survey, const struct mapped_image *mapped, struct image *image) must_check;
 
 /*
  * The image that a patch is for: by build-id, wherever it is. STATUS_REFUSED: there is none, or more than one, or it is of

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 bool process_read(const struct process *process, uint64_t address, void *out, size_t size)
@@ -25,6 +26,13 @@ bool process_read(const struct process *process, uint64_t address, void *out, si
 		done += (size_t)count;
 	}
 	return true;
+}
+
+bool process_read_stopped(pid_t tid, uint64_t address, void *out, size_t size)
+{
+	struct iovec local = { out, size }, remote = { (void *)address, size };
+
+	return process_vm_readv(tid, &local, 1, &remote, 1, 0) == (ssize_t)size;
 }
 
 bool process_write(const struct process *process, uint64_t address, const void *data, size_t size)

@@ -142,6 +142,21 @@ static enum status open_memory(struct process *process, enum process_use use, st
 	return STATUS_OK;
 }
 
+#define STAT_STACK_START 28	/* field of /proc/PID/stat (proc(5): startstack); the name in brackets is the second */
+
+static uint64_t read_stack_start(const struct process *process)
+{
+	char *text = process_file(process, "stat", NULL), *at = text ? strrchr(text, ')') : NULL;
+	uint64_t start = 0;
+
+	for (int field = 2; at && field < STAT_STACK_START; field++)
+		at = strchr(at + 1, ' ');
+	if (at)
+		start = strtoull(at + 1, NULL, 10);
+	free(text);
+	return start;
+}
+
 static enum status check_process(struct process *process, enum process_use use, struct error *error)
 {
 	struct task task;
@@ -150,6 +165,7 @@ static enum status check_process(struct process *process, enum process_use use, 
 	if (!process_task(process, process->pid, &task))
 		return fail(error, "process %d: there is no such process", process->pid);
 	memcpy(process->comm, task.comm, sizeof(process->comm));
+	process->stack_start = read_stack_start(process);
 	if (task_kernel_thread(&task))
 		return refuse(error, "%d (%s) is a kernel thread", process->pid, process->comm);
 	status = open_memory(process, use, error);

@@ -25,6 +25,7 @@ struct process {
 	int handle;		/* pidfd */
 	int directory;		/* /proc/PID */
 	int memory;		/* /proc/PID/task/TID/mem */
+	uint64_t stack_start;	/* stack pointer that the program began with (its first thread); 0: not known */
 };
 
 enum process_use {
@@ -94,6 +95,9 @@ void process_tids(const struct process *process, struct tids *tids);
 /* Contents of a file in /proc/PID, with a NUL behind them; free() it. NULL when it can't be read (see errno). */
 char *process_file(const struct process *process, const char *name, size_t *size) must_check;
 
+/* An entry of the auxiliary vector (AT_HWCAP2, ...). False: there is none, or the vector can't be read. */
+bool process_auxv(const struct process *process, uint64_t type, uint64_t *value) must_check;
+
 /* Name of any process, for messages, made printable, put into `out`; "?" when there is none. Returns out. */
 const char *process_comm_of(pid_t pid, char out[COMM_MAX]);
 
@@ -104,6 +108,10 @@ const char *process_comm_of(pid_t pid, char out[COMM_MAX]);
  */
 bool process_read(const struct process *process, uint64_t address, void *out, size_t size) must_check;
 bool process_write(const struct process *process, uint64_t address, const void *data, size_t size) must_check;
+
+/* As process_read(), for a thread that the caller has stopped (its number can't become another's). Memory that it may not
+ * read itself is not read: then process_read() may succeed. Faster than that. */
+bool process_read_stopped(pid_t tid, uint64_t address, void *out, size_t size) must_check;
 
 /* Write, and read back what has been written. STATUS_ERROR names the address. */
 enum status process_put(const struct process *process, uint64_t address, const void *data, size_t size,

@@ -189,6 +189,18 @@ static void set_verdict(struct row *row, enum row_verdict verdict, enum row_reas
 	row->reason = (uint8_t)reason;
 }
 
+/* Is there no way out of the code but the end of the thread? Then nobody returns from it, whatever is above. */
+static bool ends_thread(const struct validating *all, const uint8_t *code, uint64_t size)
+{
+	struct insn_effect effect;
+	size_t end = code ? all->image->arch->thread_end(code, size) : 0;
+
+	for (uint64_t at = end; end && at < size; at += effect.length)
+		if (!all->image->arch->effect(code + at, size - at, at, &effect) || effect.insn != INSN_NOP)
+			return false;
+	return end != 0;
+}
+
 /* Rows whose claim is not about a frame. */
 static bool judge_special(const struct validating *all, const struct unit *unit, struct row *row)
 {
@@ -208,6 +220,10 @@ static bool judge_special(const struct validating *all, const struct unit *unit,
 			set_verdict(row, ROW_UNVERIFIABLE, REASON_SIGNAL_CODE);
 		return true;
 	case ROW_END:
+		if (ends_thread(all, code, row_end(all->rows, row) - start)) {
+			set_verdict(row, ROW_EXACT, REASON_NONE);
+			return true;
+		}
 		if (range_holds(unit->code, all->image->entry) || row != &all->rows->item[unit->row])
 			return false;
 		set_verdict(row, ROW_UNVERIFIABLE, REASON_ENTRY);

@@ -1,61 +1,107 @@
+/*
+ * Nothing here allocates but for the trace's frames, and memory is read in windows: walks happen while the target stands
+ * still. A thread that is scanned first hands its whole stack in, and then nothing is read at all.
+ */
 #include "unwind/walk.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/memory.h"
-#include "unwind/cfi.h"
-#include "unwind/expression.h"
+#include "base/search.h"
 #include "unwind/stack.h"
-#include "unwind/table.h"
 
 #define CALL_LENGTH_MAX 8	/* as much as arch->ends_with_call() asks for */
 #define WORD 8
+#define STACKS_MAX 16		/* that one chain may go over */
+#define BELOW 1024		/* bytes below what is wanted that a window takes in: registers are saved there */
+#define BIT(number) (1u << (number))
+#define ALL_KNOWN (BIT(UNWIND_REGISTERS) - 1)
 
 struct walk {
 	const struct unwind_module *modules;
 	size_t module_count;
 	const struct arch *arch;
-	struct unwind_state state;
-	uint64_t pc;
-	bool after_call;
-	ARRAY(struct unwind_frame) frames;
+	const struct unwind_memory *memory;
 	struct unwind_trace *trace;
+	uint64_t registers[UNWIND_REGISTERS];	/* of the current frame */
+	uint32_t known;		/* bit n: registers[n] has the frame's value */
+	bool after_call;
+	struct range stack, have;	/* `have`: the part of `stack` that is in `bytes` */
+	const uint8_t *bytes;
+	uint64_t base;
+	unsigned int stacks;
+	const char *start_doubt;	/* about the first frame, until there is one */
+	const struct unwind_module *module;	/* of the last look-up */
 };
 
-/* End the walk without proof. */
-static bool give_up(struct walk *walk, const struct unwind_module *module, const char *why)
+const struct unwind_module *unwind_module_find(const struct unwind_module *modules, size_t count, uint64_t address)
 {
-	snprintf(walk->trace->reason, sizeof(walk->trace->reason), "0x%" PRIx64 "%s%s: %s", walk->pc,
-		 module ? " in " : "", module ? module->name : "", why);
-	return false;
-}
-
-static const struct unwind_module *find_module(const struct walk *walk, uint64_t address)
-{
-	size_t low = 0, high = walk->module_count;
+	size_t low = 0, high = count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (walk->modules[middle].code.end <= address)
+		if (modules[middle].code.end <= address)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < walk->module_count && range_holds(walk->modules[low].code, address) ? &walk->modules[low] : NULL;
+	return low < count && range_holds(modules[low].code, address) ? &modules[low] : NULL;
 }
 
-static bool follows_call(const struct walk *walk, const struct unwind_module *module)
+/* Note a doubt about the last frame. False: so that one can stop with it. */
+static bool doubt(struct walk *walk, const char *why)
 {
-	uint8_t code[CALL_LENGTH_MAX];
-	uint64_t size = walk->pc - module->code.start;
+	struct unwind_trace *trace = walk->trace;
+	struct unwind_frame *frame = &trace->frames.item[trace->frames.count - 1];
 
-	if (size > sizeof(code))
-		size = sizeof(code);
-	return walk->state.memory.read(walk->state.memory.context, walk->pc - size, code, size) &&
-	       walk->arch->ends_with_call(code + size, size);
+	if (!frame->doubt)
+		frame->doubt = why;
+	if (!trace->doubt) {
+		trace->doubt = why;
+		trace->doubtful = trace->frames.count - 1;
+	}
+	return false;
+}
+
+/* Read the part of the stack around the address, from the frame's own end on where that is near. */
+static bool fill_window(struct walk *walk, uint64_t address)
+{
+	uint64_t start = walk->registers[REGISTER_STACK_POINTER], end;
+
+	if (start > address || address - start > UNWIND_WINDOW / 2)
+		start = address - walk->stack.start > BELOW ? address - BELOW : walk->stack.start;
+	if (start < walk->stack.start)
+		start = walk->stack.start;
+	end = walk->stack.end - start > UNWIND_WINDOW ? start + UNWIND_WINDOW : walk->stack.end;
+	walk->have = (struct range){ 0 };
+	if (!walk->memory->read(walk->memory->context, start, walk->trace->window, end - start))
+		return false;
+	walk->bytes = walk->trace->window;
+	walk->have = (struct range){ start, end };
+	return true;
+}
+
+/* A word of the stack; false outside of it, and where memory can't be read. (Part of a window may be unreadable.) */
+static bool read_stack(struct walk *walk, uint64_t address, uint64_t *word)
+{
+	if (address < walk->have.start || address >= walk->have.end || walk->have.end - address < WORD) {
+		if (address < walk->stack.start || address >= walk->stack.end || walk->stack.end - address < WORD)
+			return false;
+		if (!fill_window(walk, address))
+			return walk->memory->read(walk->memory->context, address, word, WORD);
+	}
+	*word = load64(walk->bytes + (address - walk->have.start));
+	return true;
+}
+
+static bool is_altered(const struct unwind_module *module, uint64_t address)
+{
+	size_t behind = module->altered_count ? search_address(&module->altered->end, module->altered_count,
+							       sizeof(*module->altered), address + 1) : 0;
+
+	return behind < module->altered_count && range_holds(module->altered[behind], address);
 }
 
 /*
@@ -63,72 +109,47 @@ static bool follows_call(const struct walk *walk, const struct unwind_module *mo
  * that the kernel gives to a signal handler: the start of the restorer, whose FDE begins one byte
  * before it so that a look-up of pc - 1 finds it (glibc, sysdeps/unix/sysv/linux/x86_64/libc_sigaction.c).
  */
-static const char *check_return_address(const struct walk *walk, const struct unwind_module *module,
-					const struct eh_fde *fde)
+static const char *check_return_address(const struct walk *walk, const struct unwind_module *module, const struct row *row)
 {
-	if (fde->cie.signal_frame)
-		return walk->pc == fde->code.start + 1 ? NULL : "a return into the middle of a signal restorer";
-	return follows_call(walk, module) ? NULL : "a return address that follows no call";
+	uint64_t pc = walk->registers[REGISTER_RETURN_ADDRESS], size = pc - module->code.start;
+
+	if (row->kind == ROW_SIGNAL)
+		return pc == module->rows->text.start + module->bias + row->start + 1 ? NULL :
+			"a return into the middle of a signal restorer";
+	if (size > CALL_LENGTH_MAX)
+		size = CALL_LENGTH_MAX;
+	return walk->arch->ends_with_call(module->text + (pc - module->code.start), size) ? NULL :
+		"a return address that follows no call";
 }
 
-static const char *find_cfa(const struct unwind_state *state, const struct cfi_row *row, uint64_t *cfa)
+/* Why the row proves nothing, or NULL. */
+static const char *check_row(const struct row *row)
 {
-	const struct cfi_rule *rule = &row->cfa;
-	const char *why = NULL;
-
-	switch (rule->kind) {
-	case RULE_REGISTER:
-		if (rule->from >= UNWIND_REGISTERS || !state->known[rule->from])
-			return "the CFA depends on a register whose value is not known";
-		*cfa = state->registers[rule->from] + (uint64_t)rule->offset;
+	switch ((enum row_verdict)row->verdict) {
+	case ROW_EXACT:
 		return NULL;
-	case RULE_EXPRESSION:
-		if (expression_evaluate(rule->expression, rule->expression_size, state, NULL, cfa, &why))
-			return NULL;
-		return why;
-	default:
-		return "no rule for the CFA";
-	}
-}
-
-/* The psABI lets a callee change all but these (figure 3.4). */
-static bool callee_saved(unsigned int number)
-{
-	return number == 3 || number == REGISTER_FRAME_POINTER || (number >= 12 && number <= 15);
-}
-
-/* The value of one of the caller's registers; false when it is not known. */
-static bool find_register(const struct unwind_state *state, const struct cfi_rule *rule, unsigned int number,
-			  uint64_t cfa, uint64_t *value)
-{
-	const char *why;
-
-	switch (rule->kind) {
-	case RULE_UNSPECIFIED:
-		*value = state->registers[number];
-		return callee_saved(number) && state->known[number];
-	case RULE_SAME_VALUE:
-		*value = state->registers[number];
-		return state->known[number];
-	case RULE_OFFSET:
-		return unwind_read_stack(state, cfa + (uint64_t)rule->offset, value);
-	case RULE_VAL_OFFSET:
-		*value = cfa + (uint64_t)rule->offset;
-		return true;
-	case RULE_REGISTER:
-		if (rule->from >= UNWIND_REGISTERS || !state->known[rule->from])
-			return false;
-		*value = state->registers[rule->from];
-		return true;
-	case RULE_EXPRESSION:
-		return expression_evaluate(rule->expression, rule->expression_size, state, &cfa, value, &why) &&
-		       unwind_read_stack(state, *value, value);
-	case RULE_VAL_EXPRESSION:
-		return expression_evaluate(rule->expression, rule->expression_size, state, &cfa, value, &why);
-	case RULE_UNDEFINED:
+	case ROW_CONTRADICTED:
+		return "its instructions contradict its unwind data";
+	case ROW_UNVERIFIABLE:
+		return row_reason_text((enum row_reason)row->reason);
+	case ROW_UNCHECKED:
 		break;
 	}
-	return false;
+	return "its unwind data was not compared with its instructions";
+}
+
+static const char *find_cfa(struct walk *walk, const struct row *row, uint64_t *cfa)
+{
+	if (!(walk->known & BIT(row->base)))
+		return "the CFA depends on a register whose value is not known";
+	*cfa = walk->registers[row->base] + (uint64_t)(int64_t)row->offset;
+	if (row->kind == ROW_INDIRECT && !read_stack(walk, *cfa, cfa))
+		return "the CFA can't be read";
+	/* The linker's rule for the stubs of a PLT, which are 16 bytes each and aligned. */
+	if (row->kind == ROW_STUB)
+		*cfa = walk->registers[row->base] + WORD +
+		       ((int64_t)(walk->registers[REGISTER_RETURN_ADDRESS] % 16) >= row->offset ? WORD : 0);
+	return NULL;
 }
 
 /*
@@ -137,138 +158,238 @@ static bool find_register(const struct unwind_state *state, const struct cfi_rul
  * stack into a register (glibc's vfork) may have none, and such a frame is not the caller of another,
  * so a chain can't stand still. A saved return address lies in the frame.
  */
-static const char *check_cfa(const struct walk *walk, const struct cfi_row *row, uint64_t cfa, bool signal_frame)
+static const char *check_cfa(const struct walk *walk, const struct row *row, uint64_t cfa)
 {
-	const struct unwind_state *state = &walk->state;
-	const struct cfi_rule *return_rule = &row->rule[REGISTER_RETURN_ADDRESS];
-	uint64_t sp = state->registers[REGISTER_STACK_POINTER];
-	bool popped = !walk->after_call && !signal_frame && return_rule->kind == RULE_REGISTER;
+	bool in_register = row->flags & ROW_RETURN_IN_REGISTER;
+	uint64_t sp = walk->registers[REGISTER_STACK_POINTER], slot = cfa + (uint64_t)(row->return_at * WORD);
 
-	if (!state->known[REGISTER_STACK_POINTER] || sp < state->stack.start || sp > state->stack.end)
-		return "the stack pointer is outside the stack";
 	if (cfa % WORD)
 		return "the CFA is not aligned";
-	if (cfa < state->stack.start || cfa > state->stack.end)
+	if (cfa < walk->stack.start || cfa > walk->stack.end)
 		return "the CFA is outside the stack";
-	if (cfa < sp || (cfa == sp && !popped))
+	if (cfa < sp || (cfa == sp && (walk->after_call || !in_register)))
 		return "the CFA does not rise";
-	if (return_rule->kind == RULE_UNSPECIFIED || return_rule->kind == RULE_SAME_VALUE)
-		return "no rule for the return address";
-	if (return_rule->kind == RULE_OFFSET) {
-		uint64_t slot = cfa + (uint64_t)return_rule->offset;
-
-		if (slot < sp || slot > cfa - WORD || slot % WORD)
-			return "the return address is not saved in the frame";
-	}
+	if (!in_register && (slot < sp || slot > cfa - WORD))
+		return "the return address is not saved in the frame";
 	return NULL;
 }
 
-/* Replace the state by the caller's. Registers that are not known are so only until a rule needs one. */
-static const char *restore_caller(struct walk *walk, const struct cfi_row *row, uint64_t cfa)
+/* Replace the registers by the caller's. One that can't be read is not known: that matters only where a row needs it. */
+static const char *restore_caller(struct walk *walk, const struct row *row, uint64_t cfa)
 {
-	struct unwind_state caller = walk->state;
+	uint64_t *registers = walk->registers, caller;
+	uint64_t from = row->flags & ROW_SAVED_AT_FRAME ? registers[REGISTER_FRAME_POINTER] : cfa;
+	bool readable = !(row->flags & ROW_SAVED_AT_FRAME) || (walk->known & BIT(REGISTER_FRAME_POINTER));
+	uint32_t known = BIT(REGISTER_STACK_POINTER) | BIT(REGISTER_RETURN_ADDRESS);
 
-	for (unsigned int number = 0; number < UNWIND_REGISTERS; number++)
-		caller.known[number] = find_register(&walk->state, &row->rule[number], number, cfa,
-						     &caller.registers[number]);
-	if (!caller.known[REGISTER_RETURN_ADDRESS])
-		return "the return address can't be read";
+	if (!(row->flags & ROW_RETURN_IN_REGISTER)) {
+		if (!read_stack(walk, cfa + (uint64_t)(row->return_at * WORD), &caller))
+			return "the return address can't be read";
+	} else if (walk->known & BIT(row->return_at)) {
+		caller = registers[row->return_at];
+	} else {
+		return "the return address is in a register whose value is not known";
+	}
+	for (unsigned int i = 0; i < ROW_SAVED; i++) {
+		uint8_t number = row_saved_register[i];
 
-	/* By definition (psABI 3.2.2, DWARF 5, 6.4.1); a rule of its own, as signal frames have, must agree. */
-	if (row->rule[REGISTER_STACK_POINTER].kind != RULE_UNSPECIFIED &&
-	    (!caller.known[REGISTER_STACK_POINTER] || caller.registers[REGISTER_STACK_POINTER] != cfa))
-		return "the rule for the stack pointer contradicts the CFA";
-	caller.known[REGISTER_STACK_POINTER] = true;
-	caller.registers[REGISTER_STACK_POINTER] = cfa;
-	walk->state = caller;
+		if (row->saved[i] == ROW_SAME)
+			known |= walk->known & BIT(number);
+		else if (row->saved[i] != ROW_LOST && readable &&
+			 read_stack(walk, from + (uint64_t)(row->saved[i] * WORD), &registers[number]))
+			known |= BIT(number);
+	}
+	registers[REGISTER_RETURN_ADDRESS] = caller;
+	registers[REGISTER_STACK_POINTER] = cfa;
+	walk->known = known;
 	return NULL;
+}
+
+/* The chain leaves its stack: a signal's frame led to another one. */
+static bool change_stack(struct walk *walk, uint64_t pointer)
+{
+	struct range stack;
+
+	doubt(walk, "a signal is handled on another stack");
+	if (++walk->stacks > STACKS_MAX || !walk->memory->find_stack ||
+	    !walk->memory->find_stack(walk->memory->context, pointer, &stack) || !range_holds(stack, pointer))
+		return doubt(walk, "the interrupted code's stack pointer is in no stack");
+	walk->stack = stack;
+	walk->have = (struct range){ 0 };
+	return true;
+}
+
+/* The kernel saved all registers of the interrupted code. */
+static bool cross_signal(struct walk *walk, const struct row *row)
+{
+	uint64_t context = walk->registers[REGISTER_STACK_POINTER] + (uint64_t)(int64_t)row->offset, sp;
+	uint64_t saved[UNWIND_REGISTERS];
+
+	for (unsigned int i = 0; i < UNWIND_REGISTERS; i++)
+		if (!read_stack(walk, context + row_signal_slot[i], &saved[i]))
+			return doubt(walk, "the signal's frame can't be read");
+	sp = saved[REGISTER_STACK_POINTER];
+	if (sp % WORD)
+		doubt(walk, "the interrupted code's stack pointer is not aligned");
+	if (sp < walk->stack.start || sp > walk->stack.end) {
+		if (!change_stack(walk, sp))
+			return false;
+	} else if (sp <= walk->registers[REGISTER_STACK_POINTER]) {
+		/* A signal stack inside of the thread's own. The chain might go round; it is bounded like changes. */
+		doubt(walk, "a signal is handled above the stack of the code that it interrupted");
+		if (++walk->stacks > STACKS_MAX)
+			return false;
+	}
+	memcpy(walk->registers, saved, sizeof(saved));
+	walk->known = ALL_KNOWN;
+	walk->trace->frames.item[walk->trace->frames.count - 1].cfa = sp;
+	walk->after_call = false;
+	return true;
+}
+
+static bool cross_call(struct walk *walk, const struct row *row)
+{
+	uint64_t cfa = 0;
+	const char *why = find_cfa(walk, row, &cfa);
+
+	if (!why)
+		why = check_cfa(walk, row, cfa);
+	if (!why)
+		why = restore_caller(walk, row, cfa);
+	if (why)
+		return doubt(walk, why);
+	walk->trace->frames.item[walk->trace->frames.count - 1].cfa = cfa;
+	walk->after_call = true;
+	return true;
+}
+
+/*
+ * Code without unwind data ends a chain only where nobody can be above: musl's _start has none, and its callee's frame ends
+ * at the stack pointer that the kernel gave the program, aligned (arch/x86_64/crt_arch.h); its clone() (src/thread/x86_64/clone.s)
+ * has none either, and goes on to end the thread.
+ */
+static bool at_base(const struct walk *walk, const struct unwind_module *module)
+{
+	uint64_t pc = walk->registers[REGISTER_RETURN_ADDRESS];
+
+	if (!walk->after_call)
+		return false;
+	if (walk->base && walk->registers[REGISTER_STACK_POINTER] == (walk->base & ~UINT64_C(15)))
+		return true;
+	return module->text && range_holds(module->code, pc) && !is_altered(module, pc) &&
+	       walk->arch->thread_end(module->text + (pc - module->code.start), module->code.end - pc) != 0;
+}
+
+static bool stop_without_row(struct walk *walk, const struct unwind_module *module, const char *why)
+{
+	if (at_base(walk, module))
+		walk->trace->ended = true;
+	else
+		doubt(walk, why);
+	return false;
 }
 
 /* Take one frame: true when there is a caller to go on with. */
 static bool step(struct walk *walk)
 {
-	uint64_t address = walk->pc - walk->after_call;
-	const struct unwind_module *module = find_module(walk, address);
-	struct unwind_frame *frame;
-	struct cfi_row row;
-	struct eh_fde fde;
-	const char *why;
-	uint64_t cfa = 0;
+	uint64_t pc = walk->registers[REGISTER_RETURN_ADDRESS], address = pc - walk->after_call;
+	const struct unwind_module *module = walk->module;
+	const struct row *row;
+	const char *why = NULL;
 
-	if (walk->frames.count == UNWIND_FRAMES_MAX)
-		return give_up(walk, module, "more frames than a walk follows");
-	frame = array_add(&walk->frames);
-	*frame = (struct unwind_frame){ .pc = walk->pc, .after_call = walk->after_call, .module = module };
+	if (!module || !range_holds(module->code, address))
+		walk->module = module = unwind_module_find(walk->modules, walk->module_count, address);
+	*array_add(&walk->trace->frames) =
+		(struct unwind_frame){ .pc = pc, .after_call = walk->after_call, .module = module };
+	if (walk->start_doubt)
+		doubt(walk, walk->start_doubt);
+	walk->start_doubt = NULL;
+	if (walk->trace->frames.count == UNWIND_FRAMES_MAX)
+		return doubt(walk, "more frames than a walk follows");
 	if (!module)
-		return give_up(walk, module, "not the code of any image");
-	if (!module->table)
-		return give_up(walk, module, "code without unwind data");
-	why = unwind_table_find(module->table, address, &fde);
+		return doubt(walk, "not the code of any image");
+	if (!module->rows)
+		return stop_without_row(walk, module, module->why);
+	row = rows_find(module->rows, address - module->bias);
+	if (!row || row->kind == ROW_NONE)
+		return stop_without_row(walk, module, module->rows->damage ? module->rows->damage : "no unwind data for this address");
+	if (row->kind == ROW_UNRELIABLE)
+		return doubt(walk, row_reason_text((enum row_reason)row->reason));
+	why = check_row(row);
+	if (!why && module->altered_count && is_altered(module, address))
+		why = "its code was changed in memory";
 	if (!why && walk->after_call)
-		why = check_return_address(walk, module, &fde);
-	if (!why)
-		why = cfi_find_row(&fde, address, &row);
+		why = check_return_address(walk, module, row);
 	if (why)
-		return give_up(walk, module, why);
-
-	/* The outermost frame of a thread says so (psABI 4.2.4; glibc's _start, clone and clone3). */
-	if (row.rule[REGISTER_RETURN_ADDRESS].kind == RULE_UNDEFINED) {
-		walk->trace->complete = true;
+		doubt(walk, why);
+	if (row->kind == ROW_END) {
+		walk->trace->ended = true;
 		return false;
 	}
-	why = find_cfa(&walk->state, &row, &cfa);
-	if (!why)
-		why = check_cfa(walk, &row, cfa, fde.cie.signal_frame);
-	if (!why)
-		why = restore_caller(walk, &row, cfa);
-	if (why)
-		return give_up(walk, module, why);
+	return row->kind == ROW_SIGNAL ? cross_signal(walk, row) : cross_call(walk, row);
+}
 
-	frame->cfa = cfa;
-	walk->pc = walk->state.registers[REGISTER_RETURN_ADDRESS];
-	walk->after_call = !fde.cie.signal_frame;
-	return true;
+static const char *check_start(const struct unwind_start *start)
+{
+	uint64_t sp = start->registers[REGISTER_STACK_POINTER];
+
+	if (start->doubt)
+		return start->doubt;
+	if (sp < start->stack.start || sp > start->stack.end)
+		return "the stack pointer is outside the stack";
+	return sp % WORD ? "the stack pointer is not aligned" : NULL;
 }
 
 void unwind_walk(const struct unwind_module *modules, size_t count, const struct arch *arch,
-		 const struct unwind_start *start, struct unwind_memory memory, struct unwind_trace *trace)
+		 const struct unwind_start *start, const struct unwind_memory *memory, struct unwind_trace *trace)
 {
 	struct walk walk = {
 		.modules = modules,
 		.module_count = count,
 		.arch = arch,
-		.state = { .stack = start->stack, .memory = memory },
-		.pc = start->pc,
+		.memory = memory,
 		.trace = trace,
+		.known = ALL_KNOWN,
+		.stack = start->stack,
+		.bytes = start->bytes,
+		.base = start->base,
+		.start_doubt = check_start(start),
 	};
 
-	memcpy(walk.state.registers, start->registers, sizeof(walk.state.registers));
-	memcpy(walk.state.known, start->known, sizeof(walk.state.known));
-	walk.state.registers[REGISTER_RETURN_ADDRESS] = start->pc;
-	walk.state.known[REGISTER_RETURN_ADDRESS] = true;
-	*trace = (struct unwind_trace){ 0 };
+	memcpy(walk.registers, start->registers, sizeof(walk.registers));
+	if (start->bytes)
+		walk.have = (struct range){ start->stack.start, start->stack.start + start->size };
+	trace->frames.count = 0;
+	trace->ended = false;
+	trace->doubt = NULL;
+	trace->doubtful = 0;
 	while (step(&walk))
 		;
-	trace->frame = walk.frames.item;
-	trace->count = walk.frames.count;
 }
 
 void unwind_trace_free(struct unwind_trace *trace)
 {
-	free(trace->frame);
-	*trace = (struct unwind_trace){ 0 };
+	array_free(&trace->frames);
 }
 
-bool unwind_trace_hits(const struct unwind_trace *trace, const struct range *ranges, size_t count, uint64_t *hit)
+void unwind_trace_reason(const struct unwind_trace *trace, char *out, size_t room)
 {
-	for (size_t i = 0; i < trace->count; i++) {
-		const struct unwind_frame *frame = &trace->frame[i];
+	const struct unwind_frame *frame = &trace->frames.item[trace->doubtful];
+
+	snprintf(out, room, "0x%" PRIx64 "%s%s: %s", frame->pc, frame->module ? " in " : "",
+		 frame->module ? frame->module->name : "", trace->doubt);
+}
+
+bool unwind_trace_hits(const struct unwind_trace *trace, const struct range *ranges, size_t count, size_t *frame)
+{
+	for (size_t i = 0; i < trace->frames.count; i++) {
+		const struct unwind_frame *candidate = &trace->frames.item[i];
 
 		for (size_t j = 0; j < count; j++) {
-			if (!range_holds(ranges[j], frame->pc) &&
-			    !(frame->after_call && range_holds(ranges[j], frame->pc - 1)))
+			if (!range_holds(ranges[j], candidate->pc) &&
+			    !(candidate->after_call && range_holds(ranges[j], candidate->pc - 1)))
 				continue;
-			*hit = frame->pc;
+			*frame = i;
 			return true;
 		}
 	}

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -28,6 +29,8 @@
 
 #include "arch/registers.h"
 #include "base/memory.h"
+#include "image/image.h"
+#include "unwind/validate.h"
 #include "unwind/walk.h"
 
 #undef fail	/* cmocka has one of its own */
@@ -41,7 +44,7 @@
 /* What a child says of itself, in memory that it shares with the test. */
 static struct report {
 	_Atomic pid_t tid;	/* set when the child has arrived */
-	_Atomic bool go, done;
+	_Atomic bool go, bound, done;
 	uint64_t pc[FRAMES_MAX], sp[FRAMES_MAX];	/* of each frame from leaf() on */
 	size_t count;
 } *report;
@@ -76,30 +79,37 @@ struct victim {
 
 static struct unwind_module modules[64];
 static size_t module_count;
+static ARRAY(struct rows *) all_rows;
+
+/* The vdso is a file in memory; of 8 KiB at most, in which its section headers are, too. */
+static enum status read_vdso(struct image *image, struct error *error)
+{
+	const void *start = (const void *)getauxval(AT_SYSINFO_EHDR);
+	const ElfW(Ehdr) *header = start;
+	size_t size = header->e_shoff + (size_t)header->e_shentsize * header->e_shnum;
+
+	return image_read_bytes("[vdso]", memory_copy(start, size), size, image, error);
+}
 
 static int add_module(struct dl_phdr_info *info, size_t size, void *unused)
 {
-	const uint8_t *header = NULL;
-	struct eh_frame section = { 0 };
+	const char *name = info->dlpi_name[0] ? info->dlpi_name : "/proc/self/exe";
+	struct validation validation;
+	struct error error = { 0 };
+	struct image image;
+	struct rows *rows;
 
 	(void)size;
 	(void)unused;
-	for (unsigned int i = 0; i < info->dlpi_phnum; i++) {
-		if (info->dlpi_phdr[i].p_type == PT_GNU_EH_FRAME)
-			header = (const uint8_t *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
-	}
-	if (header && header[1] == 0x1b) {
-		section.address = (uint64_t)(header + 4) + (uint64_t)(int64_t)(int32_t)load32(header + 4);
-		section.data = (const uint8_t *)section.address;
-	}
-	for (unsigned int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-		uint64_t start = info->dlpi_addr + segment->p_vaddr, end = start + segment->p_memsz;
-
-		/* The section ends with a terminator; its segment is the bound. */
-		if (segment->p_type == PT_LOAD && section.address >= start && section.address < end)
-			section.size = end - section.address;
-	}
+	if (strncmp(name, "linux-vdso", 10) == 0)
+		assert_int_equal(read_vdso(&image, &error), STATUS_OK);
+	else
+		assert_int_equal(image_read(name, &image, &error), STATUS_OK);
+	rows = rows_build(&image.eh_frame, image.span);
+	validate_image(&image, rows, &validation);
+	validation_free(&validation);
+	image_close(&image);
+	*array_add(&all_rows) = rows;
 	for (unsigned int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
 		uint64_t start = info->dlpi_addr + segment->p_vaddr;
@@ -109,7 +119,9 @@ static int add_module(struct dl_phdr_info *info, size_t size, void *unused)
 		assert_true(module_count < sizeof(modules) / sizeof(*modules));
 		modules[module_count++] = (struct unwind_module){
 			.code = { start, start + segment->p_memsz },
-			.table = unwind_table_build(&section),
+			.bias = info->dlpi_addr,
+			.rows = rows,
+			.text = (const uint8_t *)start,
 			.name = info->dlpi_name[0] ? info->dlpi_name : "program",
 		};
 	}
@@ -138,8 +150,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < module_count; i++)
-		unwind_table_free((struct unwind_table *)(uintptr_t)modules[i].table);
+	for (size_t i = 0; i < all_rows.count; i++)
+		rows_free(all_rows.item[i]);
+	array_free(&all_rows);
 	return munmap(report, sizeof(*report));
 }
 
@@ -208,13 +221,21 @@ static struct range find_mapping(const struct victim *victim, uint64_t address)
 	return (struct range){ 0 };
 }
 
-static void walk_on(struct victim *victim, struct range stack, struct unwind_trace *trace)
+static struct unwind_trace *walk_on(struct victim *victim, struct range stack)
 {
-	struct unwind_start start = { .pc = registers_pc(&victim->registers), .stack = stack };
+	const struct unwind_memory memory = { .read = read_victim, .context = victim };
+	struct unwind_trace *trace = memory_zeroed(1, sizeof(*trace));
+	struct unwind_start start = { .stack = stack };
 
 	registers_dwarf(&victim->registers, start.registers);
-	memset(start.known, true, sizeof(start.known));
-	unwind_walk(modules, module_count, &arch_x86_64, &start, (struct unwind_memory){ read_victim, victim }, trace);
+	unwind_walk(modules, module_count, &arch_x86_64, &start, &memory, trace);
+	return trace;
+}
+
+static void end_walk(struct unwind_trace *trace)
+{
+	unwind_trace_free(trace);
+	free(trace);
 }
 
 #endif

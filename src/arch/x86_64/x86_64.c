@@ -26,6 +26,7 @@ const struct arch arch_x86_64 = {
 	.lookup_hwcap2 = HWCAP2_FSGSBASE,	/* rdfsbase (Linux 5.9) */
 	.effect = x86_64_effect,
 	.is_signal_return = x86_64_is_signal_return,
+	.thread_end = x86_64_thread_end,
 	.ends_with_call = x86_64_ends_with_call,
 	/* rdi, rsi, rdx, rcx, r8, r9 */
 	.argument_count = 6,

@@ -39,6 +39,7 @@ bool x86_64_write_dispatcher(uint8_t *out, uint64_t at, const struct dispatch *d
 bool x86_64_write_lookup(uint8_t *out, const struct dispatch *dispatch);
 bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out);
 bool x86_64_is_signal_return(const uint8_t *code, size_t size);
+size_t x86_64_thread_end(const uint8_t *code, size_t size);
 bool x86_64_ends_with_call(const uint8_t *end, size_t size);
 enum reloc_kind x86_64_relocation(uint32_t type);
 
