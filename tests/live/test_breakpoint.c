@@ -1,0 +1,786 @@
+/*
+ * Breakpoints: a thread stops exactly where it leaves its frame, and nowhere else; whatever becomes of the thread or of
+ * stent meanwhile, the victim lives on. Victims are forked children.
+ */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/hw_breakpoint.h>
+#include <linux/perf_event.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "process/breakpoint.h"
+
+#undef fail	/* cmocka has one of its own */
+#include <cmocka.h>
+
+#define DEPTH 5
+
+/* Shared with the victims. */
+static struct board {
+	uint64_t scratch[TRAPS_SCRATCH / 8];	/* for traps_ignore() */
+	volatile uint64_t returned;		/* how often the code behind the call ran */
+	volatile uint64_t cfa;			/* of the outermost frame */
+	volatile int tid;			/* the thread that is to be watched */
+	volatile int inside, release, stop;
+	volatile int handled, traps;		/* signals */
+	volatile int disposition;		/* of SIGTRAP, at the end: 0 is the default */
+} *board;
+
+/*
+ * Call function(argument) on a known stack from a known place, and count the return at once:
+ * uint64_t *returned, function, argument, uint64_t *cfa (may be NULL)
+ */
+void call_from_here(volatile uint64_t *returned, void (*function)(long), long argument, volatile uint64_t *cfa);
+extern const uint8_t behind_the_call[];
+
+__asm__(".pushsection .text\n"
+	".type call_from_here, @function\n"
+	"call_from_here:\n"
+	"	push %rbx\n"
+	"	mov %rdi, %rbx\n"
+	"	test %rcx, %rcx\n"
+	"	jz 1f\n"
+	"	mov %rsp, (%rcx)\n"
+	"1:	mov %rdx, %rdi\n"
+	"	call *%rsi\n"
+	"behind_the_call:\n"
+	"	incq (%rbx)\n"
+	"	pop %rbx\n"
+	"	ret\n"
+	".size call_from_here, . - call_from_here\n"
+	".popsection\n");
+
+static uint64_t exit_address(void)
+{
+	return (uint64_t)(uintptr_t)behind_the_call;
+}
+
+enum act { RETURN, JUMP, EXIT_THREAD, EXEC, BLOCK, FORK };
+static enum act act;
+static jmp_buf past;
+
+static void nothing(long argument)
+{
+	(void)argument;
+}
+
+/* A child that runs through the address; its wait status goes to the board. */
+static void run_child(void)
+{
+	volatile uint64_t returned = 0;
+	pid_t pid = fork();
+	int status = -1;
+
+	for (int i = 0; pid == 0 && i < 1000; i++)
+		call_from_here(&returned, nothing, 0, NULL);
+	if (pid == 0)
+		_exit(returned != 1000);
+	waitpid(pid, &status, 0);
+	board->handled = status ? -1 : 1;
+}
+
+static void wait_inside(void)
+{
+	sigset_t trap;
+
+	board->inside = 1;
+	while (!board->release)
+		;
+	board->release = 0;
+	switch (act) {
+	case RETURN:
+		break;
+	case JUMP:
+		board->inside = 0;
+		longjmp(past, 1);
+	case EXIT_THREAD:
+		syscall(SYS_exit, 0);
+		break;
+	case EXEC:
+		execl("/bin/sh", "sh", "-c", "echo alive", NULL);
+		break;
+	case BLOCK:
+		sigemptyset(&trap);
+		sigaddset(&trap, SIGTRAP);
+		pthread_sigmask(SIG_BLOCK, &trap, NULL);
+		break;
+	case FORK:
+		run_child();
+		break;
+	}
+	board->inside = 0;
+}
+
+static void recurse(long depth)
+{
+	if (depth)
+		call_from_here(&board->returned, recurse, depth - 1, NULL);
+	else
+		wait_inside();
+}
+
+static void count_signal(int signal)
+{
+	if (signal == SIGTRAP)
+		board->traps++;
+	else
+		board->handled++;
+}
+
+static void *call_until_stop(void *context)
+{
+	(void)context;
+	board->tid = (int)syscall(SYS_gettid);
+	while (!board->stop) {
+		if (act == JUMP && setjmp(past))
+			usleep(60000);	/* long enough to see that nothing stopped it */
+		call_from_here(&board->returned, recurse, DEPTH, &board->cfa);
+		if (act == BLOCK) {
+			while (!board->stop && !board->release)
+				;
+			board->release = 0;
+
+			sigset_t trap;
+
+			sigemptyset(&trap);
+			sigaddset(&trap, SIGTRAP);
+			pthread_sigmask(SIG_UNBLOCK, &trap, NULL);
+			board->inside = 2;
+			while (!board->stop)
+				;
+		}
+	}
+	return NULL;
+}
+
+/* `threaded`: a thread of its own is the one that is watched, and the first thread runs through the address all the time. */
+static _Noreturn void run_victim(bool threaded)
+{
+	struct sigaction action = { .sa_handler = count_signal };
+	volatile uint64_t returned = 0;
+	pthread_t thread;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	sigaction(SIGUSR1, &action, NULL);
+	if (threaded && pthread_create(&thread, NULL, call_until_stop, NULL))
+		_exit(2);
+	if (!threaded)
+		call_until_stop(NULL);
+	while (!board->stop)
+		call_from_here(&returned, nothing, 0, NULL);
+	sigaction(SIGTRAP, NULL, &action);
+	board->disposition = (int)(intptr_t)action.sa_handler;
+	_exit(0);
+}
+
+static pid_t start_victim(enum act what, bool threaded)
+{
+	pid_t pid;
+
+	memset(board, 0, sizeof(*board));
+	act = what;
+	pid = fork();
+	if (pid == 0)
+		run_victim(threaded);
+	while (!board->inside)
+		usleep(200);
+	return pid;
+}
+
+/* All that a test holds of a victim. */
+struct session {
+	struct process process;
+	struct maps maps;
+	struct mapped_images images;
+	struct traps traps;
+	struct thread thread;
+	struct breakpoint breakpoint;
+	struct error error;
+};
+
+static enum status change_traps(struct session *session, bool ignored)
+{
+	const struct patience patience = patience_for(5000, NULL);
+	const uint64_t scratch = (uint64_t)(uintptr_t)board->scratch;
+	struct remote remote;
+	enum status status = remote_begin(&session->process, &session->maps, &session->images, &patience, &remote, &session->error);
+
+	if (status == STATUS_OK)
+		status = ignored ? traps_ignore(&remote, scratch, &session->traps, &session->error) :
+				   traps_restore(&remote, scratch, &session->traps, &session->error);
+	remote_end(&remote);
+	return status;
+}
+
+static enum status open_session(pid_t pid, struct session *session)
+{
+	enum status status;
+
+	*session = (struct session){ .breakpoint.event = -1 };
+	status = process_open(pid, PROCESS_CHANGE, &session->process, &session->error);
+	if (status == STATUS_OK)
+		status = maps_read(&session->process, &session->maps, &session->error);
+	if (status == STATUS_OK)
+		images_read(&session->process, &session->maps, &session->images);
+	return status;
+}
+
+/* Seize and stop the thread, and arm. */
+static enum breakpoint_result arm(struct session *session, uint64_t cfa)
+{
+	bool stopped;
+
+	window_open();
+	if (thread_seize(&session->process, board->tid, &session->thread, &session->error) != STATUS_OK)
+		return BREAKPOINT_ENDED;
+	thread_interrupt(&session->thread);
+	stopped = thread_wait(&session->process, &session->thread, 5000);
+	window_close();
+	if (!stopped)
+		return BREAKPOINT_ENDED;
+	return breakpoint_arm(&session->process, &session->thread, exit_address(), cfa, &session->breakpoint);
+}
+
+/* Open, ignore traps, arm; fails the test when something does. */
+static void begin(pid_t pid, struct session *session)
+{
+	enum breakpoint_result result;
+
+	assert_int_equal(open_session(pid, session), STATUS_OK);
+	if (change_traps(session, true) != STATUS_OK)
+		fail_msg("%s", session->error.text);
+	result = arm(session, board->cfa);
+	if (result != BREAKPOINT_ARMED)
+		fail_msg("%s", breakpoint_reason(result));
+}
+
+static void let_go(struct session *session)
+{
+	bool stopped;
+
+	breakpoint_disarm(&session->breakpoint);
+	if (session->thread.state == THREAD_RUNNING) {
+		window_open();
+		thread_interrupt(&session->thread);
+		stopped = thread_wait(&session->process, &session->thread, 5000);
+		window_close();
+		assert_true(stopped);
+	}
+	breakpoint_take_trap(&session->thread);
+	thread_release(&session->process, &session->thread);
+}
+
+static void close_session(struct session *session)
+{
+	error_clear(&session->error);
+	images_free(&session->images);
+	maps_free(&session->maps);
+	process_close(&session->process);
+}
+
+static void end(struct session *session)
+{
+	let_go(session);
+	if (change_traps(session, false) != STATUS_OK)
+		fail_msg("%s", session->error.text);
+	close_session(session);
+}
+
+/* The victim ends as if nobody had been there. */
+static void check_victim(pid_t pid)
+{
+	int status;
+
+	board->stop = 1;
+	board->release = 1;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		fail_msg("the victim ended with wait status %#x", status);
+	assert_int_equal(board->disposition, 0);
+}
+
+static enum breakpoint_event wait_for(struct session *session, unsigned int milliseconds)
+{
+	return breakpoint_wait(&session->breakpoint, &session->process, &session->thread, milliseconds);
+}
+
+/* The thread stands behind its outermost frame, and has executed nothing there. */
+static void assert_exact(const struct session *session, uint64_t returned)
+{
+	assert_int_equal(session->thread.state, THREAD_STOPPED);
+	assert_int_equal(session->thread.signal, 0);
+	assert_int_equal(registers_pc(&session->thread.registers), exit_address());
+	assert_int_equal(registers_stack(&session->thread.registers), board->cfa);
+	assert_int_equal(board->returned, returned);
+}
+
+static void recursion_stops_at_the_outermost_exit(void **state)
+{
+	pid_t pid = start_victim(RETURN, false);
+	struct session session;
+
+	(void)state;
+	for (uint64_t i = 0; i < 100; i++) {
+		while (!board->inside)
+			usleep(100);
+		begin(pid, &session);
+		assert_int_equal(wait_for(&session, i ? 0 : 20), BREAKPOINT_RUNNING);
+		board->release = 1;
+		assert_int_equal(wait_for(&session, 5000), BREAKPOINT_LEFT);
+		assert_exact(&session, (DEPTH + 1) * i + DEPTH);
+		assert_int_equal(session.breakpoint.passed, DEPTH);
+		end(&session);
+	}
+	while (!board->inside)
+		usleep(100);
+	check_victim(pid);
+}
+
+/* Armed over many exits: it stops at each, goes on from where it stands, and doesn't trap twice for one. */
+static void it_goes_on_and_stays_armed(void **state)
+{
+	pid_t pid = start_victim(RETURN, false);
+	struct session session;
+
+	(void)state;
+	begin(pid, &session);
+	for (uint64_t i = 0; i < 200; i++) {
+		assert_int_equal(wait_for(&session, 0), BREAKPOINT_RUNNING);
+		while (!board->inside)
+			usleep(100);
+		board->release = 1;
+		assert_int_equal(wait_for(&session, 5000), BREAKPOINT_LEFT);
+		assert_exact(&session, (DEPTH + 1) * i + DEPTH);
+		assert_int_equal(session.breakpoint.passed, DEPTH * (i + 1));
+	}
+	end(&session);
+	while (!board->inside)
+		usleep(100);
+	check_victim(pid);
+}
+
+static void longjmp_past_the_frame_is_not_taken_for_an_exit(void **state)
+{
+	pid_t pid = start_victim(JUMP, false);
+	struct session session;
+
+	(void)state;
+	begin(pid, &session);
+	board->release = 1;
+	assert_int_equal(wait_for(&session, 30), BREAKPOINT_RUNNING);
+	while (!board->inside)
+		usleep(100);
+	assert_int_equal(wait_for(&session, 0), BREAKPOINT_RUNNING);
+	assert_int_equal(session.breakpoint.passed, 0);
+	assert_int_equal(board->returned, 0);
+	end(&session);
+	act = RETURN;
+	kill(pid, SIGKILL);	/* it can only jump */
+	waitpid(pid, NULL, 0);
+}
+
+static void thread_exit_while_armed(void **state)
+{
+	pid_t pid = start_victim(EXIT_THREAD, true);
+	struct session session;
+
+	(void)state;
+	begin(pid, &session);
+	assert_int_equal(wait_for(&session, 20), BREAKPOINT_RUNNING);
+	assert_int_equal(session.breakpoint.passed, 0);	/* though the first thread is there all the time */
+	board->release = 1;
+	assert_int_equal(wait_for(&session, 5000), BREAKPOINT_GONE);
+	assert_int_equal(session.breakpoint.passed, 0);
+	end(&session);
+	check_victim(pid);
+}
+
+static void exec_while_armed(void **state)
+{
+	struct session session;
+	char line[16] = "";
+	int pipes[2], out;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(pipes), 0);
+	out = dup(1);
+	dup2(pipes[1], 1);
+	pid = start_victim(EXEC, false);
+	dup2(out, 1);
+	close(out);
+	close(pipes[1]);
+	begin(pid, &session);
+	board->release = 1;
+	assert_int_equal(wait_for(&session, 5000), BREAKPOINT_GONE);	/* it ends after its line */
+	assert_int_equal(session.breakpoint.passed, 0);
+	assert_int_equal(read(pipes[0], line, sizeof(line) - 1), 6);
+	assert_string_equal(line, "alive\n");
+	breakpoint_disarm(&session.breakpoint);
+	close_session(&session);
+	close(pipes[0]);
+	waitpid(pid, NULL, 0);
+}
+
+static void fork_while_armed(void **state)
+{
+	pid_t pid = start_victim(FORK, false);
+	struct session session;
+
+	(void)state;
+	begin(pid, &session);
+	board->release = 1;
+	assert_int_equal(wait_for(&session, 5000), BREAKPOINT_LEFT);
+	assert_exact(&session, DEPTH);
+	assert_int_equal(session.breakpoint.passed, DEPTH);
+	assert_int_equal(board->handled, 1);	/* the child was not stopped, and nothing has killed it */
+	end(&session);
+	check_victim(pid);
+}
+
+static void blocked_traps_are_refused_or_harmless(void **state)
+{
+	pid_t pid = start_victim(BLOCK, false);
+	struct session session;
+
+	(void)state;
+	/* Blocked behind the check: all traps are missed; the first one is delivered when unblocked, at another place. */
+	begin(pid, &session);
+	board->release = 1;
+	assert_int_equal(wait_for(&session, 50), BREAKPOINT_RUNNING);
+	assert_int_equal(board->returned, DEPTH + 1);
+	assert_int_equal(session.breakpoint.passed, 0);
+	board->release = 1;
+	while (board->inside != 2)
+		assert_int_equal(wait_for(&session, 1), BREAKPOINT_RUNNING);
+	assert_int_equal(session.breakpoint.passed, 1);
+	end(&session);
+	check_victim(pid);
+
+	/* The same, but it is unblocked when we are gone and the default action is in force again. */
+	pid = start_victim(BLOCK, false);
+	begin(pid, &session);
+	board->release = 1;
+	assert_int_equal(wait_for(&session, 50), BREAKPOINT_RUNNING);
+	end(&session);
+	board->release = 1;
+	while (board->inside != 2 && waitpid(pid, NULL, WNOHANG) == 0)
+		usleep(200);
+	assert_int_equal(board->inside, 2);
+	check_victim(pid);
+
+	/* Blocked before. */
+	pid = start_victim(BLOCK, false);
+	board->release = 1;
+	while (board->returned < DEPTH + 1)
+		usleep(200);
+	assert_int_equal(open_session(pid, &session), STATUS_OK);
+	assert_int_equal(change_traps(&session, true), STATUS_OK);
+	assert_int_equal(arm(&session, board->cfa), BREAKPOINT_BLOCKED);
+	end(&session);
+	check_victim(pid);
+}
+
+static void signals_at_the_same_time(void **state)
+{
+	pid_t pid = start_victim(RETURN, false), sender = fork();
+	struct session session;
+	int status;
+
+	(void)state;
+	if (sender == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (int i = 1; i <= 3000; i++) {
+			kill(pid, SIGUSR1);
+			while (board->handled < i)
+				;
+		}
+		_exit(0);
+	}
+	begin(pid, &session);
+	for (uint64_t i = 0; board->handled < 3000; i++) {
+		assert_int_equal(wait_for(&session, 0), BREAKPOINT_RUNNING);
+		while (!board->inside)
+			assert_int_equal(wait_for(&session, 0), BREAKPOINT_RUNNING);
+		board->release = 1;
+		assert_int_equal(wait_for(&session, 5000), BREAKPOINT_LEFT);
+		assert_exact(&session, (DEPTH + 1) * i + DEPTH);
+	}
+	assert_int_equal(wait_for(&session, 1), BREAKPOINT_RUNNING);
+	assert_int_equal(waitpid(sender, &status, 0), sender);
+	assert_int_equal(status, 0);
+	assert_int_equal(board->handled, 3000);
+	end(&session);
+	check_victim(pid);
+}
+
+static void group_stop_while_armed(void **state)
+{
+	pid_t pid = start_victim(RETURN, false);
+	struct session session;
+
+	(void)state;
+	begin(pid, &session);
+	assert_int_equal(wait_for(&session, 1), BREAKPOINT_RUNNING);
+	kill(pid, SIGSTOP);
+	assert_int_equal(wait_for(&session, 20), BREAKPOINT_RUNNING);
+	board->release = 1;
+	assert_int_equal(wait_for(&session, 50), BREAKPOINT_RUNNING);
+	assert_int_equal(board->returned, 0);	/* it did not run */
+	kill(pid, SIGCONT);
+	assert_int_equal(wait_for(&session, 5000), BREAKPOINT_LEFT);
+	assert_exact(&session, DEPTH);
+	end(&session);
+	check_victim(pid);
+}
+
+/* Armed by a program itself, in the way of ours. */
+static int occupy(pid_t tid)
+{
+	struct perf_event_attr attributes = {
+		.type = PERF_TYPE_BREAKPOINT, .size = sizeof(attributes), .exclude_kernel = 1, .bp_type = HW_BREAKPOINT_X,
+		.bp_addr = (uint64_t)(uintptr_t)getpid, .bp_len = sizeof(long),
+	};
+
+	return (int)syscall(SYS_perf_event_open, &attributes, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+static void all_registers_in_use(void **state)
+{
+	pid_t pid = start_victim(RETURN, false);
+	struct session session;
+	int others[4];
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		others[i] = occupy(pid);
+		assert_true(others[i] >= 0);
+	}
+	assert_int_equal(open_session(pid, &session), STATUS_OK);
+	assert_int_equal(change_traps(&session, true), STATUS_OK);
+	assert_int_equal(arm(&session, board->cfa), BREAKPOINT_NONE_FREE);
+	assert_int_equal(session.breakpoint.event, -1);
+	close(others[2]);
+	assert_int_equal(breakpoint_arm(&session.process, &session.thread, exit_address(), board->cfa, &session.breakpoint),
+			 BREAKPOINT_ARMED);
+	board->release = 1;
+	assert_int_equal(wait_for(&session, 5000), BREAKPOINT_LEFT);
+	for (int i = 0; i < 4; i++)
+		if (i != 2)
+			close(others[i]);
+	end(&session);
+	check_victim(pid);
+}
+
+static void other_users_of_sigtrap(void **state)
+{
+	struct sigaction action = { .sa_handler = count_signal }, before;
+	struct session session;
+	pid_t pid;
+
+	(void)state;
+	/* With the default action nothing is armed. */
+	pid = start_victim(RETURN, false);
+	assert_int_equal(open_session(pid, &session), STATUS_OK);
+	assert_int_equal(arm(&session, board->cfa), BREAKPOINT_NOT_IGNORED);
+	let_go(&session);
+	close_session(&session);
+	check_victim(pid);
+
+	/* A handler stays, and gets its signals. */
+	sigaction(SIGTRAP, &action, &before);
+	pid = start_victim(RETURN, false);
+	sigaction(SIGTRAP, &before, NULL);
+	assert_int_equal(open_session(pid, &session), STATUS_OK);
+	assert_int_equal(change_traps(&session, true), STATUS_REFUSED);
+	assert_non_null(strstr(session.error.text, "has a handler for SIGTRAP"));
+	assert_int_equal(change_traps(&session, false), STATUS_OK);
+	kill(pid, SIGTRAP);
+	while (!board->traps)
+		usleep(200);
+	close_session(&session);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+
+	/* One that ignores it goes on doing so. */
+	action.sa_handler = SIG_IGN;
+	sigaction(SIGTRAP, &action, &before);
+	pid = start_victim(RETURN, false);
+	sigaction(SIGTRAP, &before, NULL);
+	begin(pid, &session);
+	end(&session);
+	kill(pid, SIGTRAP);
+	usleep(2000);
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* Arm in a process of its own that is forbidden to, or has no descriptors left; the result. */
+static int arm_restricted(struct session *session, bool forbidden)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_perf_event_open, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+	struct rlimit none = { 0, 0 };
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		if (forbidden ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) : setrlimit(RLIMIT_NOFILE, &none))
+			_exit(99);
+		_exit(breakpoint_arm(&session->process, &session->thread, exit_address(), board->cfa, &session->breakpoint));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void errors_have_names(void **state)
+{
+	pid_t pid = start_victim(RETURN, false);
+	struct thread gone = { .state = THREAD_ENDED };
+	struct session session;
+
+	(void)state;
+	begin(pid, &session);
+	breakpoint_disarm(&session.breakpoint);
+	breakpoint_disarm(&session.breakpoint);
+	assert_int_equal(arm_restricted(&session, true), BREAKPOINT_NOT_PERMITTED);
+	assert_int_equal(arm_restricted(&session, false), BREAKPOINT_NO_DESCRIPTOR);
+	assert_int_equal(breakpoint_arm(&session.process, &gone, exit_address(), 0, &session.breakpoint), BREAKPOINT_ENDED);
+	gone = (struct thread){ .state = THREAD_STOPPED, .tid = 1 << 30 };
+	assert_int_equal(breakpoint_arm(&session.process, &gone, exit_address(), 0, &session.breakpoint), BREAKPOINT_ENDED);
+	/* An address of the kernel. */
+	assert_int_equal(breakpoint_arm(&session.process, &session.thread, UINT64_C(0xffffffff81000000), 0, &session.breakpoint),
+			 BREAKPOINT_UNSUPPORTED);
+	for (enum breakpoint_result result = BREAKPOINT_ARMED; result <= BREAKPOINT_ENDED; result++)
+		assert_true(strlen(breakpoint_reason(result)) > 5);
+	end(&session);
+	check_victim(pid);
+}
+
+/* The watcher stands for a stent that is killed: at any moment, while the victim runs into the breakpoint all the time. */
+static _Noreturn void watch_for_ever(pid_t pid)
+{
+	struct session session;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (open_session(pid, &session) != STATUS_OK || change_traps(&session, true) != STATUS_OK || arm(&session, 1) != BREAKPOINT_ARMED)
+		_exit(1);
+	for (;;) {
+		if (wait_for(&session, 1) == BREAKPOINT_GONE)
+			_exit(2);
+		board->handled = (int)session.breakpoint.passed;
+	}
+}
+
+static void the_victim_survives_a_killed_watcher(void **state)
+{
+	unsigned int armed = 0;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	memset(board, 0, sizeof(*board));
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		board->tid = getpid();
+		while (!board->stop)
+			call_from_here(&board->returned, nothing, 0, NULL);
+		_exit(0);
+	}
+	while (!board->returned)
+		usleep(200);
+	for (int i = 0; i < 300; i++) {
+		pid_t watcher = fork();
+		uint64_t before;
+
+		if (watcher == 0)
+			watch_for_ever(pid);
+		/* A third of them early: seizing, calling, arming. The others while it traps. */
+		usleep((unsigned int)(random() % (i % 3 ? 12000 : 4000)));
+		kill(watcher, SIGKILL);
+		assert_int_equal(waitpid(watcher, &status, 0), watcher);
+		if (!WIFSIGNALED(status))
+			fail_msg("watcher %d ended by itself: %#x", i, status);
+		armed += board->handled > 0;
+		board->handled = 0;
+		before = board->returned;
+		for (int j = 0; j < 1000 && board->returned < before + 100; j++)
+			usleep(1000);
+		if (waitpid(pid, &status, WNOHANG))
+			fail_msg("the victim died with watcher %d: %#x", i, status);
+		assert_true(board->returned >= before + 100);
+	}
+	print_message("# %u of 300 watchers were killed while the victim trapped\n", armed);
+	assert_true(armed >= 100);
+	board->stop = 1;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void auxiliary_vector(void **state)
+{
+	pid_t pid = start_victim(RETURN, false);
+	struct session session;
+	uint64_t value = 0;
+
+	(void)state;
+	assert_int_equal(open_session(pid, &session), STATUS_OK);
+	assert_true(process_auxv(&session.process, AT_HWCAP2, &value));
+	assert_int_equal(value, getauxval(AT_HWCAP2));
+	assert_true(process_auxv(&session.process, AT_ENTRY, &value));
+	assert_int_equal(value, getauxval(AT_ENTRY));
+	assert_false(process_auxv(&session.process, 999999, &value));
+	assert_false(process_auxv(&session.process, AT_NULL, &value));
+	close_session(&session);
+	check_victim(pid);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(auxiliary_vector),
+		cmocka_unit_test(recursion_stops_at_the_outermost_exit),
+		cmocka_unit_test(it_goes_on_and_stays_armed),
+		cmocka_unit_test(longjmp_past_the_frame_is_not_taken_for_an_exit),
+		cmocka_unit_test(thread_exit_while_armed),
+		cmocka_unit_test(exec_while_armed),
+		cmocka_unit_test(fork_while_armed),
+		cmocka_unit_test(blocked_traps_are_refused_or_harmless),
+		cmocka_unit_test(signals_at_the_same_time),
+		cmocka_unit_test(group_stop_while_armed),
+		cmocka_unit_test(all_registers_in_use),
+		cmocka_unit_test(other_users_of_sigtrap),
+		cmocka_unit_test(errors_have_names),
+		cmocka_unit_test(the_victim_survives_a_killed_watcher),
+	};
+
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	alarm(100);
+	return cmocka_run_group_tests_name("breakpoints", tests, NULL, NULL);
+}
