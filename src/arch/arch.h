@@ -114,10 +114,13 @@ enum effect_kind {
 	EFFECT_ALIGN,	/* target &= offset, which is a negative power of two */
 	EFFECT_LOAD,	/* target = word at source + offset */
 	EFFECT_STORE,	/* word at target + offset = source */
-	EFFECT_SPOIL,	/* `size` bytes at target + offset get another value; size 0: not known how many */
+	EFFECT_SPOIL,	/* `size` bytes at target + offset get another value; size 0: not known how many, or where behind it */
 	EFFECT_EXCHANGE, /* target and source */
 	EFFECT_ADDRESS,	/* target = address */
 	EFFECT_SUM,	/* target = source + index */
+	EFFECT_SHIFT,	/* target = source, which is the same register, and something added to it, or masked out of it, that is
+			 * no constant; `index` if it is a register */
+	EFFECT_EXTEND,	/* target = lower half of source, sign-extended */
 	EFFECT_TABLE,	/* target = sign-extended word of `size` bytes at source + offset + index * size, or without
 			 * a source at address + index * size; the index may be absent too. An indirect jump
 			 * through memory is one with no target. */
@@ -129,9 +132,11 @@ struct insn_effect {
 	uint8_t insn;		/* enum insn_kind. An indirect jump through a register has it as `source`. */
 	uint8_t kind;		/* enum effect_kind */
 	bool faults;		/* it accesses memory that can't be there: control hardly gets past it */
+	bool pops;		/* a return that takes more than the return address from the stack */
+	bool spoils_frame;	/* it writes to some place of memory that may be in the frame, besides what `kind` says */
 	bool refers;		/* `address` stands in the instruction as a distance from it */
 	uint8_t target, source, index;
-	uint8_t size;
+	uint16_t size;
 	int32_t offset;
 	uint32_t writes;	/* bit n: DWARF register n */
 	uint64_t address;	/* of a direct branch's target; EFFECT_ADDRESS: the value; EFFECT_TABLE: the place; a call

@@ -75,6 +75,73 @@ static bool may_return(const struct validating *all, uint64_t target)
 	       all->units.item[all->units.item[unit].leader].returns;
 }
 
+uint8_t callee_breaks(const struct validating *all, uint64_t target)
+{
+	uint32_t unit = validating_unit(all, target);
+
+	if (unit == NOTHING || all->units.item[unit].stubs || target != all->units.item[unit].code.start)
+		return 0;
+	return all->units.item[all->units.item[unit].leader].breaks;
+}
+
+static int compare_calls(const void *one, const void *other)
+{
+	const struct unit_call *a = one, *b = other;
+
+	return (a->callee > b->callee) - (a->callee < b->callee);
+}
+
+static void find_calls(struct validating *all, uint32_t caller)
+{
+	struct range span = all->units.item[caller].code;
+	const uint8_t *code = image_bytes(all->image, span.start, span.end - span.start);
+	struct insn_effect effect;
+
+	for (uint64_t at = span.start; code && at < span.end; at += effect.length) {
+		uint32_t callee;
+
+		if (!all->image->arch->effect(code + (at - span.start), span.end - at, at, &effect))
+			effect = (struct insn_effect){ .length = 1 };
+		callee = effect.insn == INSN_CALL ? validating_unit(all, effect.address) : NOTHING;
+		if (callee != NOTHING && !all->units.item[callee].stubs)
+			*array_add(&all->calls) = (struct unit_call){ callee, caller };
+	}
+}
+
+/* Once, and only where it is needed: most images have no function that breaks anything. */
+static void find_all_calls(struct validating *all)
+{
+	for (uint32_t i = 0; i < all->units.count; i++)
+		find_calls(all, i);
+	if (all->calls.count)
+		qsort(all->calls.item, all->calls.count, sizeof(*all->calls.item), compare_calls);
+}
+
+bool callees_find_breaking(struct validating *all)
+{
+	bool found = false;
+	size_t call = 0;
+
+	for (uint32_t i = 0; i < all->units.count; i++) {
+		struct unit *unit = &all->units.item[i];
+		uint8_t breaks = callee_breaks(all, unit->code.start);
+
+		/* Bits are only added, so this comes to an end. */
+		if (!(breaks & ~unit->breaks_seen))
+			continue;
+		unit->breaks_seen |= breaks;
+		if (!all->calls.count)
+			find_all_calls(all);
+		while (call < all->calls.count && all->calls.item[call].callee < i)
+			call++;
+		for (; call < all->calls.count && all->calls.item[call].callee == i; call++) {
+			all->units.item[all->units.item[all->calls.item[call].caller].leader].recheck = true;
+			found = true;
+		}
+	}
+	return found;
+}
+
 enum edge callee_edge(struct validating *all, uint32_t call)
 {
 	const struct insn_effect *effect = &all->group.insns.item[call].effect;

@@ -27,6 +27,11 @@ static bool is_caller(struct value value, unsigned int number)
 	return value.kind == VALUE_CALLER && value.number == number;
 }
 
+static bool is_vague(struct value value)
+{
+	return value.kind == VALUE_UNKNOWN || value.kind == VALUE_DERIVED;
+}
+
 static int32_t cfa_offset(const struct row *row, uint64_t address)
 {
 	if (row->kind == ROW_STUB)
@@ -60,7 +65,7 @@ static struct claim_result check_cfa(const struct frame_state *state, const stru
 
 	if (row->kind != ROW_INDIRECT)
 		return check_is_cfa(base, offset, row->base);
-	if (base.kind == VALUE_UNKNOWN)
+	if (is_vague(base))
 		return unverifiable(REASON_FRAME);
 	if (base.kind != VALUE_STACK || __builtin_add_overflow(base.offset, offset, &slot))
 		return contradicted(SUBJECT_CFA);
@@ -74,14 +79,14 @@ static struct claim_result check_slot(const struct frame_state *state, uint32_t 
 
 	if (is_caller(value, number))
 		return (struct claim_result){ 0 };
-	return value.kind == VALUE_UNKNOWN && state->lossy ? unverifiable(REASON_SAVES) : contradicted(number);
+	return is_vague(value) && state->lossy ? unverifiable(REASON_SAVES) : contradicted(number);
 }
 
 static struct claim_result check_register(const struct frame_state *state, unsigned int holder, unsigned int number)
 {
 	if (is_caller(state->reg[holder], number))
 		return (struct claim_result){ 0 };
-	return state->reg[holder].kind == VALUE_UNKNOWN ? unverifiable(REASON_SAVES) : contradicted(number);
+	return is_vague(state->reg[holder]) ? unverifiable(REASON_SAVES) : contradicted(number);
 }
 
 static struct claim_result check_saved(const struct frame_state *state, const struct row *row, unsigned int index)

@@ -5,7 +5,9 @@
 #define WORD 8
 
 static const struct value unknown = { .kind = VALUE_UNKNOWN };
+static const struct value broken = { .kind = VALUE_UNKNOWN, .number = VALUE_BROKEN };
 static const struct value computed = { .kind = VALUE_COMPUTED };
+static const struct value derived = { .kind = VALUE_DERIVED };
 
 static bool value_equal(struct value one, struct value other)
 {
@@ -25,12 +27,58 @@ static struct value value_moved(struct value value, int32_t offset)
 {
 	if (offset == 0)
 		return value;
-	if (value.kind == VALUE_UNKNOWN)
-		return unknown;
+	if (value.kind == VALUE_UNKNOWN || value.kind == VALUE_DERIVED)
+		return value;
 	if ((value.kind != VALUE_STACK && value.kind != VALUE_CONSTANT) ||
 	    __builtin_add_overflow(value.offset, offset, &value.offset))
 		return value.kind == VALUE_STACK ? unknown : computed;
 	return value;
+}
+
+static void drop_slot(struct frame_state *state, unsigned int index)
+{
+	state->slot[index] = state->slot[--state->slots];
+	state->written |= FRAME_SLOTS_WRITTEN;
+}
+
+/* Signal handlers overwrite what is more than this below the stack pointer (psABI 3.2.2). */
+#define RED_ZONE 128
+
+/* The stack pointer rises. */
+static void drop_below_red_zone(struct frame_state *state)
+{
+	struct value sp = state->reg[REGISTER_STACK_POINTER];
+
+	for (unsigned int i = state->slots; i-- > 0 && sp.kind == VALUE_STACK;)
+		if (state->slot[i].base == sp.number && state->slot[i].offset < (int64_t)sp.offset - RED_ZONE) {
+			drop_slot(state, i);
+			state->lossy = true;
+		}
+}
+
+/*
+ * A store up to `end` at one base may hit a word at another, as the distance between the two is not known. It is known only
+ * that what was aligned lies no higher than where the stack pointer was, and that the caller's frame lies above all.
+ */
+static void store_at_unknown_distance(struct frame_state *state, uint32_t base, int64_t end)
+{
+	for (unsigned int i = state->slots; i-- > 0;) {
+		const struct frame_slot *slot = &state->slot[i];
+		bool clear = slot->base == BASE_CFA && slot->offset >= state->aligned_at + end;
+
+		if (slot->base == base || (base == BASE_CFA ? end > 0 : clear))
+			continue;
+		drop_slot(state, i);
+		state->lossy = true;
+	}
+}
+
+/* Is it a place where a word is safe from signal handlers? */
+static bool is_kept(const struct frame_state *state, uint32_t base, int32_t offset)
+{
+	struct value sp = state->reg[REGISTER_STACK_POINTER];
+
+	return sp.kind != VALUE_STACK || sp.number != base || offset >= (int64_t)sp.offset - RED_ZONE;
 }
 
 /*
@@ -41,18 +89,14 @@ static void store(struct frame_state *state, uint32_t base, int32_t offset, int3
 {
 	bool matters = size == WORD && value.kind != VALUE_UNKNOWN && value.kind != VALUE_COMPUTED;
 
-	for (unsigned int i = 0; i < state->slots; i++) {
-		struct frame_slot *slot = &state->slot[i];
-
-		if (slot->base != base || (int64_t)slot->offset + WORD <= offset || slot->offset >= (int64_t)offset + size)
-			continue;
-		state->written |= FRAME_SLOTS_WRITTEN;
-		*slot = state->slot[--state->slots];
-		i--;
-	}
+	for (unsigned int i = state->slots; i-- > 0;)
+		if (state->slot[i].base == base && (int64_t)state->slot[i].offset + WORD > offset &&
+		    state->slot[i].offset < (int64_t)offset + size)
+			drop_slot(state, i);
+	store_at_unknown_distance(state, base, (int64_t)offset + size);
 	if (!matters)
 		return;
-	if (state->slots == FRAME_SLOTS) {
+	if (state->slots == FRAME_SLOTS || !is_kept(state, base, offset)) {
 		state->lossy = true;
 		return;
 	}
@@ -81,7 +125,19 @@ static struct value pop(struct frame_state *state, int32_t size)
 	if (size == WORD && sp.kind == VALUE_STACK)
 		value = frame_state_load(state, sp.number, sp.offset);
 	move_stack_pointer(state, size);
+	drop_below_red_zone(state);
 	return value;
+}
+
+void frame_state_guess(struct frame_state *state)
+{
+	frame_state_enter(state);
+	set_register(state, REGISTER_FRAME_POINTER, derived);
+}
+
+void frame_state_break(struct frame_state *state, unsigned int number)
+{
+	set_register(state, number, broken);
 }
 
 void frame_state_push(struct frame_state *state)
@@ -91,7 +147,7 @@ void frame_state_push(struct frame_state *state)
 
 void frame_state_enter(struct frame_state *state)
 {
-	*state = (struct frame_state){ .slots = 1, .written = UINT32_MAX };
+	*state = (struct frame_state){ .slots = 1, .aligned_at = INT32_MIN, .written = UINT32_MAX };
 	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
 		state->reg[i] = (struct value){ .kind = VALUE_CALLER, .number = (uint8_t)i };
 	state->reg[REGISTER_STACK_POINTER] = (struct value){ .kind = VALUE_STACK, .number = BASE_CFA, .offset = -WORD };
@@ -116,14 +172,35 @@ static struct value load(const struct frame_state *state, const struct insn_effe
 	return value;
 }
 
+/* Something from the place on gets another value. */
+static void spoil_from(struct frame_state *state, uint32_t base, int32_t offset)
+{
+	for (unsigned int i = state->slots; i-- > 0;) {
+		if (state->slot[i].base == base && (int64_t)state->slot[i].offset + WORD <= offset)
+			continue;
+		drop_slot(state, i);
+		state->lossy = true;
+	}
+}
+
+static void spoil_all(struct frame_state *state)
+{
+	state->lossy = state->lossy || state->slots;
+	while (state->slots)
+		drop_slot(state, 0);
+}
+
 static void store_at(struct frame_state *state, const struct insn_effect *effect, struct value value)
 {
 	struct value base = effect->target < FRAME_REGISTERS ? state->reg[effect->target] : unknown;
-	/* Of an access whose size is not known (the state of the vector registers, at the least). */
-	int32_t offset, size = effect->size ? effect->size : 512;
+	int32_t offset;
 
-	if (base.kind == VALUE_STACK && !base.loaded && !__builtin_add_overflow(base.offset, effect->offset, &offset))
-		store(state, base.number, offset, size, value);
+	if (base.kind != VALUE_STACK || base.loaded || __builtin_add_overflow(base.offset, effect->offset, &offset))
+		return;
+	if (effect->size)
+		store(state, base.number, offset, effect->size, value);
+	else
+		spoil_from(state, base.number, offset);
 }
 
 static struct value constant(uint64_t address, uint64_t origin)
@@ -150,8 +227,13 @@ struct value frame_state_table(const struct frame_state *state, const struct ins
 	if (table.kind != VALUE_CONSTANT || (effect->size != 4 && effect->size != WORD))
 		return unknown;
 	table.kind = effect->size == WORD ? VALUE_TARGET : VALUE_ENTRY;
-	table.number = effect->size;
+	table.number = (uint8_t)effect->size;
 	return table;
+}
+
+static bool is_on_stack(struct value value)
+{
+	return value.kind == VALUE_STACK || value.kind == VALUE_DERIVED;
 }
 
 static struct value sum(struct value one, struct value other)
@@ -164,18 +246,28 @@ static struct value sum(struct value one, struct value other)
 	}
 	if (one.kind == VALUE_ENTRY && other.kind == VALUE_CONSTANT && one.offset == other.offset)
 		return (struct value){ .kind = VALUE_TARGET, .number = one.number, .offset = one.offset };
-	/* The stack pointer plus a variable amount is still on the stack. */
-	return one.kind == VALUE_STACK || other.kind == VALUE_STACK || one.kind == VALUE_UNKNOWN ||
-	       other.kind == VALUE_UNKNOWN ? unknown : computed;
+	if (is_on_stack(one) || is_on_stack(other))
+		return derived;
+	return one.kind == VALUE_UNKNOWN || other.kind == VALUE_UNKNOWN ? unknown : computed;
+}
+
+/* By an amount that is no constant: the difference of two addresses on a stack is no address. */
+static struct value shifted(struct value value, struct value amount)
+{
+	if (is_on_stack(value))
+		return is_on_stack(amount) ? unknown : derived;
+	return value.kind == VALUE_UNKNOWN || amount.kind == VALUE_UNKNOWN || is_on_stack(amount) ? unknown : computed;
 }
 
 static void align(struct frame_state *state, const struct insn_effect *effect, uint8_t number)
 {
 	struct value value = effect->target < FRAME_REGISTERS ? state->reg[effect->target] : unknown;
 
-	if (value.kind == VALUE_STACK)
+	if (value.kind == VALUE_STACK) {
+		if (value.number == BASE_CFA && value.offset > state->aligned_at)
+			state->aligned_at = value.offset;
 		value = (struct value){ .kind = VALUE_STACK, .number = number };
-	else if (value.kind != VALUE_UNKNOWN)
+	} else if (value.kind != VALUE_UNKNOWN && value.kind != VALUE_DERIVED)
 		value = computed;
 	set_register(state, effect->target, value);
 }
@@ -201,13 +293,15 @@ void frame_state_apply(struct frame_state *state, const struct insn_effect *effe
 		break;
 	case EFFECT_LEAVE:
 		set_register(state, REGISTER_STACK_POINTER, state->reg[REGISTER_FRAME_POINTER]);
-		if (state->reg[REGISTER_STACK_POINTER].kind != VALUE_STACK)
+		if (!is_on_stack(state->reg[REGISTER_STACK_POINTER]))
 			set_register(state, REGISTER_STACK_POINTER, unknown);
 		first = pop(state, WORD);
 		set_register(state, REGISTER_FRAME_POINTER, first);
 		break;
 	case EFFECT_MOVE:
 		set_register(state, effect->target, value_moved(first, effect->offset));
+		if (effect->target == REGISTER_STACK_POINTER)
+			drop_below_red_zone(state);
 		break;
 	case EFFECT_ALIGN:
 		align(state, effect, align_number);
@@ -233,6 +327,13 @@ void frame_state_apply(struct frame_state *state, const struct insn_effect *effe
 		second = state->reg[effect->index];
 		set_register(state, effect->target, sum(first, second));
 		break;
+	case EFFECT_SHIFT:
+		second = effect->index < FRAME_REGISTERS ? state->reg[effect->index] : computed;
+		set_register(state, effect->target, shifted(first, second));
+		break;
+	case EFFECT_EXTEND:
+		set_register(state, effect->target, first.kind == VALUE_ENTRY || first.kind == VALUE_UNKNOWN ? first : computed);
+		break;
 	case EFFECT_TABLE:
 		set_register(state, effect->target, frame_state_table(state, effect, origin));
 		break;
@@ -240,6 +341,43 @@ void frame_state_apply(struct frame_state *state, const struct insn_effect *effe
 	case EFFECT_COMPARE:
 		break;
 	}
+	if (effect->spoils_frame)
+		spoil_all(state);
+}
+
+/* The value that the stack pointer gets. */
+static struct value next_stack_pointer(const struct frame_state *state, const struct insn_effect *effect)
+{
+	struct frame_state after = *state;
+
+	frame_state_apply(&after, effect, 0, 1);
+	return after.reg[REGISTER_STACK_POINTER];
+}
+
+bool frame_state_switches(const struct frame_state *state, const struct insn_effect *effect)
+{
+	bool loads = effect->target == REGISTER_STACK_POINTER;
+
+	switch (effect->kind) {
+	case EFFECT_EXCHANGE:
+		loads = loads || effect->source == REGISTER_STACK_POINTER;
+		break;
+	case EFFECT_MOVE:
+		loads = loads && effect->source != REGISTER_STACK_POINTER;
+		break;
+	case EFFECT_POP:
+	case EFFECT_LOAD:
+	case EFFECT_ADDRESS:
+	case EFFECT_SUM:
+	case EFFECT_TABLE:
+	case EFFECT_EXTEND:
+		break;
+	default:
+		loads = false;
+		break;
+	}
+	loads = loads || (effect->writes & 1u << REGISTER_STACK_POINTER);
+	return loads && !is_on_stack(next_stack_pointer(state, effect));
 }
 
 /* rax rdx rcx, rsi rdi, r8 to r11 (psABI figure 3.4). */
@@ -261,10 +399,21 @@ void frame_state_call(struct frame_state *state)
 		}
 }
 
+static struct value common_value(struct value one, struct value other)
+{
+	if (frame_state_is_broken(one) || frame_state_is_broken(other))
+		return broken;
+	return is_on_stack(one) && is_on_stack(other) ? derived : unknown;
+}
+
 bool frame_state_merge(struct frame_state *state, const struct frame_state *other)
 {
 	bool less = (other->lossy && !state->lossy) || (state->doubtful && !other->doubtful);
 
+	if (other->aligned_at > state->aligned_at) {
+		state->aligned_at = other->aligned_at;
+		less = true;
+	}
 	state->lossy = state->lossy || other->lossy;
 	/* What both know is so on the certain path, too. */
 	state->doubtful = state->doubtful && other->doubtful;
@@ -273,9 +422,11 @@ bool frame_state_merge(struct frame_state *state, const struct frame_state *othe
 	    !memcmp(state->slot, other->slot, state->slots * sizeof(state->slot[0])))
 		return less;
 	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
-		if (!value_equal(state->reg[i], other->reg[i]) && state->reg[i].kind != VALUE_UNKNOWN) {
-			state->reg[i] = unknown;
-			less = true;
+		if (!value_equal(state->reg[i], other->reg[i])) {
+			struct value common = common_value(state->reg[i], other->reg[i]);
+
+			less = less || !value_equal(state->reg[i], common);
+			state->reg[i] = common;
 		}
 	for (unsigned int i = 0; i < state->slots; i++) {
 		const struct frame_slot *slot = &state->slot[i];

@@ -12,14 +12,18 @@
 #include "unwind/stack.h"
 
 enum value_kind {
-	VALUE_UNKNOWN,		/* nothing is known: it may be anything, a caller's value too */
+	VALUE_UNKNOWN,		/* nothing is known: it may be anything, a caller's value too. `number` is VALUE_BROKEN when a
+				 * function that was called has not given it back, on some path */
 	VALUE_COMPUTED,		/* the function's own value, none of the below */
 	VALUE_CALLER,		/* the caller's value of register `number`; 16: the return address */
 	VALUE_STACK,		/* address on the stack: base `number` + offset */
+	VALUE_DERIVED,		/* computed from an address on the stack, by an amount that is not known */
 	VALUE_CONSTANT,		/* address of the image: its start + offset */
 	VALUE_ENTRY,		/* word of `number` bytes out of the jump table at the image's start + offset */
 	VALUE_TARGET,		/* the address that such a word of `number` bytes stands for */
 };
+
+#define VALUE_BROKEN 1
 
 /* Bases of VALUE_STACK: the CFA, and one for each place where the stack pointer is aligned, which is an
  * unknown distance below the CFA. */
@@ -48,6 +52,7 @@ struct frame_state {
 	uint8_t slots;
 	bool lossy;		/* slots were given up for lack of room or because paths differ */
 	bool doubtful;		/* the path is not certain: it passed a call that may not return, or a guessed target */
+	int32_t aligned_at;	/* what any BASE but the CFA is, at the highest, counted from the CFA; INT32_MIN: there is none */
 	uint32_t written;	/* registers changed since it was last cleared, and FRAME_SLOTS_WRITTEN */
 };
 
@@ -56,15 +61,31 @@ struct frame_state {
 /* A function's entry, behind the call. */
 void frame_state_enter(struct frame_state *state);
 
+/* Any place of a function that may have a frame pointer: no ground for a verdict. */
+void frame_state_guess(struct frame_state *state);
+
 /*
  * Execute one instruction that is no branch. `origin`: the image's start, which constants are counted
  * from. `align`: the number that stands for this instruction, 1 to 255, should it align the stack pointer.
  */
 void frame_state_apply(struct frame_state *state, const struct insn_effect *effect, uint64_t origin, uint8_t align);
 
+/*
+ * Does the instruction load the stack pointer with a value that does not come from the stack, as far as is known? What a
+ * function does to get room on its own stack, to align it and to leave it is no such thing.
+ */
+bool frame_state_switches(const struct frame_state *state, const struct insn_effect *effect);
+
 /* What a callee leaves, that returns: nothing is known of registers that it need not preserve, which a local function may
  * have left alone, nor of the stack below the stack pointer. */
 void frame_state_call(struct frame_state *state);
+
+/* A function that was called does not give the register back. */
+void frame_state_break(struct frame_state *state, unsigned int number);
+static inline bool frame_state_is_broken(struct value value)
+{
+	return value.kind == VALUE_UNKNOWN && value.number == VALUE_BROKEN;
+}
 
 /* The push of a return address, seen from the code that goes on behind it. */
 void frame_state_push(struct frame_state *state);

@@ -158,13 +158,14 @@ void paths_arrive(struct validating *all, uint64_t address, uint64_t from, const
 		arrive_at(all, insn, from, state, edge, tainted);
 }
 
-/* A call into the middle of an FDE: of a subroutine there, or only to push the address behind it. */
+/* A call to a place that is no function's entry, as its row has it: usually in the middle of an FDE: of a subroutine there, or only to push the address behind it. */
 static void enter_inside(struct validating *all, uint64_t target, uint64_t from, const struct frame_state *state)
 {
 	uint32_t unit = validating_unit(all, target), insn;
 	struct frame_state fresh, pushed = *state;
 
-	if (unit == NOTHING || target == all->units.item[unit].code.start || all->units.item[unit].stubs)
+	if (unit == NOTHING || all->units.item[unit].stubs ||
+	    (all->units.item[unit].function && target == all->units.item[unit].code.start))
 		return;
 	insn = group_insn(all, target);
 	if (insn == NOTHING)
@@ -176,6 +177,15 @@ static void enter_inside(struct validating *all, uint64_t target, uint64_t from,
 		arrive_at(all, insn, from, &pushed, EDGE_CERTAIN, false);
 	else
 		arrive_at(all, insn, from, &fresh, EDGE_CERTAIN, false);
+}
+
+static void apply_breaks(struct frame_state *state, uint8_t breaks)
+{
+	for (unsigned int i = 0; i < ROW_SAVED; i++)
+		if (breaks & 1u << i)
+			frame_state_break(state, row_saved_register[i]);
+	if (breaks & BREAKS_STACK)
+		frame_state_break(state, REGISTER_STACK_POINTER);
 }
 
 /* Returns the kind of the edge to the instruction behind the call. */
@@ -191,6 +201,8 @@ static enum edge follow_call(struct validating *all, uint32_t insn, struct frame
 	if (at.effect.insn == INSN_CALL)
 		enter_inside(all, at.effect.address, address, state);
 	frame_state_call(state);
+	if (at.effect.insn == INSN_CALL)
+		apply_breaks(state, callee_breaks(all, at.effect.address));
 	pad = landing_pad_find(&all->group.parts.item[at.part].pads, address);
 	if (pad)
 		paths_arrive(all, pad, address, state, EDGE_POSSIBLE, tainted);
@@ -217,6 +229,45 @@ static struct junction *find_junction(struct group *group, struct value table)
 	}
 	*array_add(&group->junctions) = (struct junction){ .table = table, .state = { NOTHING, NOTHING } };
 	return &group->junctions.item[group->junctions.count - 1];
+}
+
+/*
+ * The function is left on a stack pointer that is not known to be its own. What has moved it there may have looked like
+ * making room on the stack (__builtin_eh_return()).
+ */
+static void note_leaving(struct validating *all, uint64_t address, const struct frame_state *state)
+{
+	if (state->reg[REGISTER_STACK_POINTER].kind != VALUE_STACK)
+		*array_add(&all->group.switches) = address;
+}
+
+/* Is it not what it was at the entry, for certain? */
+static bool is_changed(const struct frame_state *state, unsigned int number)
+{
+	struct value value = state->reg[number];
+
+	if (number == REGISTER_STACK_POINTER && value.kind == VALUE_STACK)
+		return value.number == BASE_CFA && value.offset != -8;
+	if (value.kind == VALUE_CALLER)
+		return value.number != number;
+	return frame_state_is_broken(value) || (value.kind != VALUE_UNKNOWN && value.kind != VALUE_DERIVED);
+}
+
+/*
+ * Compare what a return leaves with what a caller relies on. That something is not known to be given back has been said
+ * of the rows there; here it is about helpers in assembler that have a calling convention of their own.
+ */
+static void follow_return(struct validating *all, uint32_t insn, const struct frame_state *state)
+{
+	struct unit *leader = group_leader(all);
+
+	leader->has_return = true;
+	if (all->group.insns.item[insn].effect.pops || is_changed(state, REGISTER_STACK_POINTER))
+		leader->breaks |= BREAKS_STACK;
+	for (unsigned int i = 0; i < ROW_SAVED; i++)
+		if (is_changed(state, row_saved_register[i]))
+			leader->breaks |= (uint8_t)(1u << i);
+	note_leaving(all, group_address(all, insn), state);
 }
 
 static void follow_indirect_jump(struct validating *all, uint32_t insn, const struct frame_state *state, bool tainted)
@@ -249,8 +300,10 @@ static void follow_indirect_jump(struct validating *all, uint32_t insn, const st
 		else
 			return;
 	}
-	if (!targets.count && !is_entry_frame(state))
+	if (!targets.count && !is_entry_frame(state)) {
 		all->group.spoiled = REASON_INDIRECT_JUMP;
+		note_leaving(all, address, state);
+	}
 	for (size_t i = 0; i < targets.count; i++)
 		paths_arrive(all, targets.item[i], address, state, i < targets.likely ? EDGE_POSSIBLE : EDGE_UNLIKELY, tainted);
 	array_free(&targets);
@@ -286,7 +339,7 @@ static bool execute(struct validating *all, uint32_t insn, struct frame_state *s
 	*edge = EDGE_CERTAIN;
 	switch (effect.insn) {
 	case INSN_RETURN:
-		group_leader(all)->has_return = true;
+		follow_return(all, insn, state);
 		return false;
 	case INSN_STOP:
 		return false;
@@ -305,6 +358,8 @@ static bool execute(struct validating *all, uint32_t insn, struct frame_state *s
 		*edge = follow_call(all, insn, state, tainted);
 		return true;
 	default:
+		if (frame_state_switches(state, &effect))
+			*array_add(&all->group.switches) = address;
 		frame_state_apply(state, &effect, all->image->span.start, align_number(all, &effect, address));
 		if (effect.faults)
 			*edge = EDGE_UNLIKELY;
@@ -320,6 +375,9 @@ static void fall_off(struct validating *all, uint64_t next, uint64_t from, const
 		return;
 	if (group_part(all, next) == group_part(all, from))
 		all->group.spoiled = REASON_UNDECODED;
+	/* Behind the last stub there is padding, which was entered as a stub. */
+	else if (edge == EDGE_CERTAIN && !all->units.item[group_part(all, from)->unit].stubs)
+		paths_arrive(all, next, from, state, EDGE_POSSIBLE, tainted);
 	else
 		paths_arrive(all, next, from, state, EDGE_UNLIKELY, tainted);
 }

@@ -94,11 +94,12 @@ static void find_landing_areas(struct validating *all)
 	}
 }
 
+/* Is it a place in a unit that the unit's own entry does not account for? */
 static bool is_inside(const struct validating *all, uint64_t address)
 {
 	uint32_t unit = validating_unit(all, address);
 
-	return unit != NOTHING && all->units.item[unit].code.start != address;
+	return unit != NOTHING && (all->units.item[unit].code.start != address || !all->units.item[unit].function);
 }
 
 static void find_labels(struct validating *all)
@@ -135,7 +136,9 @@ static void find_entries(struct validating *all)
 	for (size_t i = 0; i < image->symbols.count; i++) {
 		const struct symbol *symbol = &image->symbols.item[i];
 
-		if (symbol->defined && symbol->type == STT_FUNC && is_inside(all, symbol->value))
+		/* gcc gives cold parts local names. */
+		if (symbol->defined && symbol->type == STT_FUNC && is_inside(all, symbol->value) &&
+		    (symbol->dynamic || all->units.item[validating_unit(all, symbol->value)].code.start != symbol->value))
 			*array_add(&all->entries) = symbol->value;
 	}
 	if (all->entries.count)
@@ -155,13 +158,25 @@ static void enter_part(struct validating *all, size_t index)
 		paths_arrive(all, unit.code.start, unit.code.start, &fresh, EDGE_CERTAIN, false);
 	entry = all->entries.count ? search_address(all->entries.item, all->entries.count, sizeof(uint64_t), unit.code.start) : 0;
 	for (; entry < all->entries.count && all->entries.item[entry] < unit.code.end; entry++)
-		paths_arrive(all, all->entries.item[entry], all->entries.item[entry], &fresh, EDGE_UNLIKELY, false);
+		paths_arrive(all, all->entries.item[entry], all->entries.item[entry], &fresh, EDGE_POSSIBLE, false);
 	for (uint32_t i = part.first_insn + 1; unit.stubs && i < part.first_insn + part.insns; i++) {
 		uint8_t before = all->group.insns.item[i - 1].effect.insn;
 
 		if (before == INSN_JUMP || before == INSN_JUMP_INDIRECT || before == INSN_NOP)
 			paths_arrive(all, group_address(all, i), group_address(all, i), &fresh, EDGE_UNLIKELY, false);
 	}
+}
+
+/* Code that data points to may be entered from anywhere. Not so the labels of computed jumps, which the jumps enter. */
+static void enter_labels(struct validating *all, size_t index)
+{
+	struct range code = all->units.item[all->group.parts.item[index].unit].code;
+	size_t at = all->labels.count ? search_address(all->labels.item, all->labels.count, sizeof(uint64_t), code.start) : 0;
+	struct frame_state fresh;
+
+	frame_state_enter(&fresh);
+	for (; at < all->labels.count && all->labels.item[at] < code.end; at++)
+		paths_arrive(all, all->labels.item[at], all->labels.item[at], &fresh, EDGE_POSSIBLE, false);
 }
 
 static void follow_group(struct validating *all)
@@ -174,6 +189,11 @@ static void follow_group(struct validating *all)
 			enter_part(all, entered);
 		paths_follow(all);
 	} while (entered < group->parts.count);
+	if (group->junctions.count)
+		return;
+	for (size_t i = 0; i < group->parts.count; i++)
+		enter_labels(all, i);
+	paths_follow(all);
 }
 
 static bool is_padding(const struct insn_effect *effect)
@@ -183,8 +203,13 @@ static bool is_padding(const struct insn_effect *effect)
 	return effect->insn == INSN_NOP || effect->insn == INSN_STOP || moves_to_itself;
 }
 
-static void set_verdict(struct row *row, enum row_verdict verdict, enum row_reason reason)
+/* The worse of two, where more than one group has a say. One that does not get there has none. */
+static void set_verdict(const struct unit *unit, struct row *row, enum row_verdict verdict, enum row_reason reason)
 {
+	bool has_say = row->verdict != ROW_UNCHECKED && !(row->verdict == ROW_UNVERIFIABLE && row->reason == REASON_NOT_REACHED);
+
+	if (unit->shared && has_say && (row->verdict >= verdict || reason == REASON_NOT_REACHED))
+		return;
 	row->verdict = (uint8_t)verdict;
 	row->reason = (uint8_t)reason;
 }
@@ -215,18 +240,18 @@ static bool judge_special(const struct validating *all, const struct unit *unit,
 		/* The FDE begins one byte before the code, for unwinders that look up the address before a
 		 * return address (glibc, sysdeps/unix/sysv/linux/x86_64/libc_sigaction.c). */
 		if (code && size > 1 && all->image->arch->is_signal_return(code + 1, size - 1))
-			set_verdict(row, ROW_EXACT, REASON_NONE);
+			set_verdict(unit, row, ROW_EXACT, REASON_NONE);
 		else
-			set_verdict(row, ROW_UNVERIFIABLE, REASON_SIGNAL_CODE);
+			set_verdict(unit, row, ROW_UNVERIFIABLE, REASON_SIGNAL_CODE);
 		return true;
 	case ROW_END:
 		if (ends_thread(all, code, row_end(all->rows, row) - start)) {
-			set_verdict(row, ROW_EXACT, REASON_NONE);
+			set_verdict(unit, row, ROW_EXACT, REASON_NONE);
 			return true;
 		}
 		if (range_holds(unit->code, all->image->entry) || row != &all->rows->item[unit->row])
 			return false;
-		set_verdict(row, ROW_UNVERIFIABLE, REASON_ENTRY);
+		set_verdict(unit, row, ROW_UNVERIFIABLE, REASON_ENTRY);
 		return true;
 	default:
 		return false;
@@ -243,17 +268,17 @@ static void judge_row(struct validating *all, const struct unit *unit, struct ro
 	if (judge_special(all, unit, row))
 		return;
 	if (tally->contradicted)
-		set_verdict(row, ROW_CONTRADICTED, REASON_NONE);
+		set_verdict(unit, row, ROW_CONTRADICTED, REASON_NONE);
 	else if (all->group.spoiled)
-		set_verdict(row, ROW_UNVERIFIABLE, all->group.spoiled);
+		set_verdict(unit, row, ROW_UNVERIFIABLE, all->group.spoiled);
 	else if (tally->reason)
-		set_verdict(row, ROW_UNVERIFIABLE, tally->reason);
+		set_verdict(unit, row, ROW_UNVERIFIABLE, tally->reason);
 	else if (tally->gap)
-		set_verdict(row, ROW_UNVERIFIABLE, REASON_UNDECODED);
+		set_verdict(unit, row, ROW_UNVERIFIABLE, REASON_UNDECODED);
 	else if (tally->missed || !tally->reached)
-		set_verdict(row, ROW_UNVERIFIABLE, REASON_NOT_REACHED);
+		set_verdict(unit, row, ROW_UNVERIFIABLE, REASON_NOT_REACHED);
 	else
-		set_verdict(row, ROW_EXACT, REASON_NONE);
+		set_verdict(unit, row, ROW_EXACT, REASON_NONE);
 }
 
 static void judge_part(struct validating *all, const struct part *part)
@@ -281,6 +306,21 @@ static void judge_part(struct validating *all, const struct part *part)
 	}
 }
 
+/* Code that no path was found to may have one, too. */
+static void find_unreached_switches(struct validating *all, const struct part *part)
+{
+	const struct code_insn *insns = &all->group.insns.item[part->first_insn];
+	uint32_t from = 0;
+
+	for (uint32_t i = 0; i <= part->insns; i++) {
+		if (i < part->insns && !insns[i].reached)
+			continue;
+		if (i > from)
+			switches_find_straight(all, (struct range){ insns[from].address, insns[i - 1].address + insns[i - 1].effect.length });
+		from = i + 1;
+	}
+}
+
 /* What is known of an instruction behind a prefix holds for the whole. */
 static void merge_overlapping(struct group *group)
 {
@@ -303,7 +343,7 @@ static void give_up(struct validating *all, struct unit *unit)
 {
 	for (uint32_t i = 0; i < unit->rows; i++)
 		if (!judge_special(all, unit, &all->rows->item[unit->row + i]))
-			set_verdict(&all->rows->item[unit->row + i], ROW_UNVERIFIABLE, REASON_TOO_LARGE);
+			set_verdict(unit, &all->rows->item[unit->row + i], ROW_UNVERIFIABLE, REASON_TOO_LARGE);
 	unit->done = true;
 }
 
@@ -334,12 +374,16 @@ static void validate_group(struct validating *all, uint32_t first)
 
 		if (!unit->done)
 			callees_note(all, &group->parts.item[i]);
+		unit->shared = unit->shared || (unit->done && unit->leader != first);
 		unit->leader = first;
 		unit->done = true;
 		judge_part(all, &group->parts.item[i]);
+		find_unreached_switches(all, &group->parts.item[i]);
 	}
 	for (size_t i = 0; i < group->found.count; i++)
 		*array_add(&all->found) = group->found.item[i];
+	for (size_t i = 0; i < group->switches.count; i++)
+		*array_add(&all->switches) = group->switches.item[i];
 }
 
 /*
@@ -355,10 +399,16 @@ static void validate_all(struct validating *all)
 		if (!all->units.item[i].done)
 			validate_group(all, i);
 	callees_find_returning(all);
+	(void)callees_find_breaking(all);
 	all->second = true;
-	for (uint32_t i = 0; i < all->units.count; i++)
-		if (all->units.item[i].recheck)
+	do {
+		for (uint32_t i = 0; i < all->units.count; i++) {
+			if (!all->units.item[i].recheck)
+				continue;
 			validate_group(all, i);
+			all->units.item[i].recheck = false;
+		}
+	} while (callees_find_breaking(all));
 }
 
 static int compare_found(const void *one, const void *other)
@@ -386,6 +436,17 @@ static void take_found(struct validating *all, struct validation *out)
 			*array_add(&out->contradictions) = *found;
 	}
 	array_free(&all->found);
+}
+
+/* One of each. */
+static void take_switches(struct validating *all, struct validation *out)
+{
+	if (all->switches.count)
+		qsort(all->switches.item, all->switches.count, sizeof(uint64_t), compare_addresses);
+	for (size_t i = 0; i < all->switches.count; i++)
+		if (!i || all->switches.item[i] != all->switches.item[i - 1])
+			*array_add(&out->switches) = all->switches.item[i];
+	array_free(&all->switches);
 }
 
 static void count_rows(const struct validating *all, struct validation *out)
@@ -442,7 +503,7 @@ static uint64_t count_code(const struct arch *arch, const uint8_t *code, uint64_
 	return count;
 }
 
-static void count_text(const struct validating *all, struct validation *out)
+static void count_text(struct validating *all, struct validation *out)
 {
 	const struct rows *rows = all->rows;
 
@@ -458,8 +519,10 @@ static void count_text(const struct validating *all, struct validation *out)
 
 			if (end > section->span.end)
 				end = section->span.end;
-			if (row->kind == ROW_NONE && end > at)
+			if (row->kind == ROW_NONE && end > at) {
 				out->uncovered += count_code(all->image->arch, section->data + (at - section->span.start), end - at);
+				switches_find_straight(all, (struct range){ at, end });
+			}
 			at = end;
 		}
 	}
@@ -478,6 +541,7 @@ void validate_image(const struct image *image, struct rows *rows, struct validat
 	take_found(&all, validation);
 	count_rows(&all, validation);
 	count_text(&all, validation);
+	take_switches(&all, validation);
 
 	group_clear(&all.group);
 	array_free(&all.group.parts);
@@ -487,10 +551,12 @@ void validate_image(const struct image *image, struct rows *rows, struct validat
 	array_free(&all.group.work);
 	array_free(&all.group.junctions);
 	array_free(&all.group.found);
+	array_free(&all.group.switches);
 	array_free(&all.group.aligned);
 	free(all.callees.item);
 	array_free(&all.units);
 	array_free(&all.tails);
+	array_free(&all.calls);
 	array_free(&all.labels);
 	array_free(&all.entries);
 }
@@ -498,4 +564,5 @@ void validate_image(const struct image *image, struct rows *rows, struct validat
 void validation_free(struct validation *validation)
 {
 	array_free(&validation->contradictions);
+	array_free(&validation->switches);
 }

@@ -26,11 +26,16 @@ struct unit {
 	bool function;		/* its first row is that of a function's entry */
 	bool stubs;		/* in a section of stubs for imports: every jump is followed by an entry */
 	bool done;
+	bool shared;		/* more than one group has it */
 	bool recheck;		/* a path ended behind a call, because the frame did not fit */
 	bool has_return;	/* a return instruction was reached in its group */
 	uint32_t tail;		/* first of its tail calls in validating->tails, or NOTHING */
+	uint8_t breaks;		/* what its group does not give back when it returns: bits of row_saved_register[], BREAKS_STACK */
+	uint8_t breaks_seen;	/* those that its callers were looked at with */
 	bool returns;		/* it has a return instruction, or a tail call of a function that returns */
 };
+
+#define BREAKS_STACK 0x80	/* the stack pointer is not right behind the return address's place */
 
 /* A function that is called, and how often with straight code behind the call. */
 struct callee {
@@ -46,6 +51,10 @@ struct callees {
 struct tail_call {
 	uint32_t unit;		/* that is called */
 	uint32_t next;
+};
+
+struct unit_call {
+	uint32_t callee, caller;
 };
 
 /* An instruction of the group. */
@@ -91,6 +100,7 @@ struct group {
 	ARRAY(struct work) work;
 	ARRAY(struct junction) junctions;
 	ARRAY(struct contradiction) found;
+	ARRAY(uint64_t) switches;	/* as in struct validation, but in no order */
 	ARRAY(uint64_t) aligned;	/* addresses of instructions that align the stack pointer */
 	enum row_reason spoiled;	/* why nothing in the group can be verified */
 	bool again;		/* a leader was found too late: do it again, with the leaders known by now */
@@ -104,9 +114,11 @@ struct validating {
 	ARRAY(uint64_t) labels;		/* sorted: addresses inside of units that data points to */
 	ARRAY(uint64_t) entries;	/* sorted: addresses inside of units that have a function symbol */
 	struct callees callees;
+	ARRAY(struct unit_call) calls;	/* by callee; empty until it is needed */
 	bool second;		/* all units were looked at once: callees, and which units return, are known */
 	struct group group;
 	ARRAY(struct contradiction) found;
+	ARRAY(uint64_t) switches;
 };
 
 /* How sure it is that control takes an edge. */
@@ -154,11 +166,19 @@ void paths_arrive(struct validating *all, uint64_t address, uint64_t from, const
 void callees_note(struct validating *all, const struct part *part);
 /* Set `returns` of all units. */
 void callees_find_returning(struct validating *all);
+/* Ask for a recheck of all groups that call a function which does not give back what it must, and that did not know it
+ * when they were looked at last. True if there are any. */
+bool callees_find_breaking(struct validating *all);
+/* What a function that is called there does not give back: as unit.breaks. */
+uint8_t callee_breaks(const struct validating *all, uint64_t target);
 /* How sure it is that the call instruction returns. */
 enum edge callee_edge(struct validating *all, uint32_t call);
 
 /* jump_table.c: the table that the jump's target comes from, as in struct junction. */
 struct value jump_find_table(const struct validating *all, uint32_t insn, const struct frame_state *state);
+
+/* switches.c: find those in code that no path is known to, as if it were executed straight through. */
+void switches_find_straight(struct validating *all, struct range code);
 
 /* Where the indirect jump may lead, by its table or labels; none if that is not known. */
 struct jump_targets {

@@ -65,7 +65,7 @@ static void set_memory(struct insn_effect *out, enum effect_kind kind, uint8_t *
 	*base = general_register(memory->mem.base);
 	out->index = general_register(memory->mem.index);
 	out->offset = (int32_t)memory->mem.disp.value;
-	out->size = memory->size / 8 > UINT8_MAX ? 0 : (uint8_t)(memory->size / 8);
+	out->size = memory->size / 8;
 }
 
 static void set_table(struct insn_effect *out, const ZydisDecodedOperand *memory)
@@ -95,6 +95,25 @@ static bool keeps_memory(const ZydisDecodedInstruction *insn, const ZydisDecoded
 	       insn->mnemonic == ZYDIS_MNEMONIC_SUB || insn->mnemonic == ZYDIS_MNEMONIC_XOR;
 }
 
+/* How much XSAVE writes depends on the processor, and which bit BTS sets on the other operand. */
+static bool has_unknown_size(const ZydisDecodedInstruction *insn)
+{
+	switch (insn->mnemonic) {
+	case ZYDIS_MNEMONIC_XSAVE:
+	case ZYDIS_MNEMONIC_XSAVE64:
+	case ZYDIS_MNEMONIC_XSAVEC:
+	case ZYDIS_MNEMONIC_XSAVEC64:
+	case ZYDIS_MNEMONIC_XSAVEOPT:
+	case ZYDIS_MNEMONIC_XSAVEOPT64:
+	case ZYDIS_MNEMONIC_BTC:
+	case ZYDIS_MNEMONIC_BTR:
+	case ZYDIS_MNEMONIC_BTS:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Registers written, and one memory operand spoiled. */
 static void collect_writes(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand,
 			   struct insn_effect *out)
@@ -114,6 +133,8 @@ static void collect_writes(const ZydisDecodedInstruction *insn, const ZydisDecod
 			   operand[i].mem.type == ZYDIS_MEMOP_TYPE_MEM && !keeps_memory(insn, operand) &&
 			   (operand[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)) {
 			set_memory(out, EFFECT_SPOIL, &out->target, &operand[i]);
+			if (has_unknown_size(insn))
+				out->size = 0;
 		}
 	}
 	/* A register may have been kept in a vector register: what comes back from there is not known,
@@ -212,7 +233,7 @@ static bool collect_extended_load(const ZydisDecodedOperand *operand, struct ins
 		return false;
 	if (operand[1].type == ZYDIS_OPERAND_TYPE_MEMORY && operand[1].mem.base == ZYDIS_REGISTER_RIP) {
 		out->kind = EFFECT_TABLE;
-		out->size = (uint8_t)(operand[1].size / 8);
+		out->size = operand[1].size / 8;
 		out->refers = true;
 	} else if (is_plain_memory(&operand[1], true)) {
 		set_table(out, &operand[1]);
@@ -240,34 +261,21 @@ static bool collect_arithmetic(const ZydisDecodedInstruction *insn, const ZydisD
 	}
 	if (target == NO_REGISTER)
 		return false;
-	switch (insn->mnemonic) {
-	case ZYDIS_MNEMONIC_ADD:
-		if (immediate) {
-			move(out, target, target, from->imm.value.s);
-			return true;
-		}
-		if (!is_wide(from))
-			return false;
-		out->kind = EFFECT_SUM;
-		out->target = out->source = target;
-		out->index = wide_register(from);
-		return true;
-	case ZYDIS_MNEMONIC_SUB:
-		if (!immediate || from->imm.value.s == INT64_MIN)
-			return false;
-		move(out, target, target, -from->imm.value.s);
-		return true;
-	case ZYDIS_MNEMONIC_AND:
-		if (!immediate || from->imm.value.s >= 0 || from->imm.value.s < INT32_MIN ||
-		    (from->imm.value.s & -from->imm.value.s) != -from->imm.value.s)
-			return false;
+	out->target = target;
+	if (insn->mnemonic == ZYDIS_MNEMONIC_AND && immediate && from->imm.value.s < 0 && from->imm.value.s >= INT32_MIN &&
+	    (from->imm.value.s & -from->imm.value.s) == -from->imm.value.s) {
 		out->kind = EFFECT_ALIGN;
-		out->target = target;
 		out->offset = (int32_t)from->imm.value.s;
-		return true;
-	default:
-		return false;
+	} else if (insn->mnemonic == ZYDIS_MNEMONIC_ADD && immediate) {
+		move(out, target, target, from->imm.value.s);
+	} else if (insn->mnemonic == ZYDIS_MNEMONIC_SUB && immediate && from->imm.value.s != INT64_MIN) {
+		move(out, target, target, -from->imm.value.s);
+	} else {
+		out->kind = insn->mnemonic == ZYDIS_MNEMONIC_ADD && is_wide(from) ? EFFECT_SUM : EFFECT_SHIFT;
+		out->source = target;
+		out->index = wide_register(from);
 	}
+	return true;
 }
 
 /* The forms that are more than writes; false for all others. */
@@ -278,14 +286,16 @@ static bool collect_form(const ZydisDecodedInstruction *insn, const ZydisDecoded
 	case ZYDIS_MNEMONIC_PUSHFQ:
 	case ZYDIS_MNEMONIC_PUSHF:
 		out->kind = EFFECT_PUSH;
-		out->size = (uint8_t)(insn->operand_width / 8);
+		out->size = insn->operand_width / 8;
 		out->source = insn->mnemonic == ZYDIS_MNEMONIC_PUSH ? wide_register(&operand[0]) : NO_REGISTER;
 		return true;
 	case ZYDIS_MNEMONIC_POP:
 	case ZYDIS_MNEMONIC_POPFQ:
 	case ZYDIS_MNEMONIC_POPF:
 		out->kind = EFFECT_POP;
-		out->size = (uint8_t)(insn->operand_width / 8);
+		out->size = insn->operand_width / 8;
+		if (operand[0].type == ZYDIS_OPERAND_TYPE_MEMORY)
+			out->spoils_frame = true;
 		if (insn->mnemonic != ZYDIS_MNEMONIC_POP || operand[0].type != ZYDIS_OPERAND_TYPE_REGISTER)
 			return true;
 		out->target = wide_register(&operand[0]);
@@ -294,14 +304,15 @@ static bool collect_form(const ZydisDecodedInstruction *insn, const ZydisDecoded
 		return true;
 	case ZYDIS_MNEMONIC_LEAVE:
 		out->kind = EFFECT_LEAVE;
-		out->size = (uint8_t)(insn->operand_width / 8);
+		out->size = insn->operand_width / 8;
 		return out->size == 8;
 	case ZYDIS_MNEMONIC_MOV:
 		return collect_mov(&operand[0], &operand[1], out);
 	case ZYDIS_MNEMONIC_MOVSXD:
 		return collect_extended_load(operand, out);
 	case ZYDIS_MNEMONIC_CDQE:
-		move(out, DWARF_RAX, DWARF_RAX, 0);
+		out->kind = EFFECT_EXTEND;
+		out->target = out->source = DWARF_RAX;
 		return true;
 	case ZYDIS_MNEMONIC_LEA:
 		return collect_lea(insn, operand, out);
@@ -374,6 +385,7 @@ static bool collect_without_operands(const ZydisDecodedInstruction *insn, struct
 	if (!out->refers && insn->mnemonic != ZYDIS_MNEMONIC_NOP && insn->mnemonic != ZYDIS_MNEMONIC_RET)
 		return false;
 	out->insn = (uint8_t)x86_64_classify(insn, NULL);
+	out->pops = insn->mnemonic == ZYDIS_MNEMONIC_RET && insn->raw.imm[0].size != 0 && insn->raw.imm[0].value.u != 0;
 	if (insn->mnemonic == ZYDIS_MNEMONIC_LOOP || insn->mnemonic == ZYDIS_MNEMONIC_LOOPE ||
 	    insn->mnemonic == ZYDIS_MNEMONIC_LOOPNE)
 		out->writes = 1u << DWARF_RCX;

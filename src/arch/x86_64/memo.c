@@ -4,96 +4,120 @@
 
 #define KEY_BYTES 16
 
-static unsigned __int128 load_key(const uint8_t *code)
+/* Bits 0-3 the length, 4-7 the offset of the relative field, 8-11 its size. */
+static uint16_t make_shape(unsigned int length, unsigned int field, unsigned int size)
 {
-	return (unsigned __int128)load64(code + 8) << 64 | load64(code);
+	return (uint16_t)(length | field << 4 | size << 8);
 }
 
-static unsigned __int128 mask(unsigned int bytes)
+static unsigned int shape_length(uint16_t shape)
 {
-	return ((unsigned __int128)1 << 8 * bytes) - 1;
+	return shape & 0xf;
 }
 
-static unsigned __int128 known_by(unsigned __int128 bytes, struct memo_shape shape)
+static unsigned int shape_field(uint16_t shape)
 {
-	return bytes & mask(shape.length) & ~(mask(shape.field_size) << 8 * shape.field);
+	return shape >> 4 & 0xf;
 }
 
-static uint32_t hash(unsigned __int128 key, unsigned int bits)
+static unsigned int shape_field_size(uint16_t shape)
 {
-	uint64_t mixed = (uint64_t)key * UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)(key >> 64) * UINT64_C(0xc2b2ae3d27d4eb4f);
+	return shape >> 8;
+}
 
-	return (uint32_t)((mixed ^ mixed << 32) >> (64 - bits));
+static struct memo_key key_of_long(const uint8_t *code, uint16_t shape)
+{
+	const unsigned __int128 one = 1;
+	unsigned __int128 field = ((one << 8 * shape_field_size(shape)) - 1) << 8 * shape_field(shape);
+	unsigned __int128 mask = ((one << 8 * shape_length(shape)) - 1) & ~field;
+
+	return (struct memo_key){ load64(code) & (uint64_t)mask, load64(code + 8) & (uint64_t)(mask >> 64), shape };
+}
+
+/* Those that fit in a word, which are most of them, without 128-bit arithmetic. */
+static struct memo_key make_key(const uint8_t *code, uint16_t shape)
+{
+	unsigned int length = shape_length(shape);
+	uint64_t mask;
+
+	if (length > 8)
+		return key_of_long(code, shape);
+	mask = UINT64_MAX >> (64 - 8 * length);
+	if (shape_field_size(shape))
+		mask &= ~((UINT64_MAX >> (64 - 8 * shape_field_size(shape))) << 8 * shape_field(shape));
+	return (struct memo_key){ load64(code) & mask, 0, shape };
+}
+
+static uint32_t hash(uint64_t low, uint64_t high, unsigned int bits)
+{
+	return (uint32_t)((low * UINT64_C(0x9e3779b97f4a7c15) + high * UINT64_C(0xc2b2ae3d27d4eb4f)) >> (64 - bits));
 }
 
 static uint32_t shape_index(const struct memo *memo, const uint8_t *code)
 {
-	return memo->leading[code[0]] ? code[0] : hash(code[0] | code[1] << 8 | code[2] << 16, 16);
-}
-
-static bool is_same_shape(struct memo_shape one, struct memo_shape other)
-{
-	return one.length == other.length && one.field == other.field && one.field_size == other.field_size;
+	return memo->leading[code[0]] ? code[0] : hash(load32(code) & 0xffffff, 0, MEMO_SHAPE_BITS);
 }
 
 uint32_t memo_find(const struct memo *memo, const uint8_t *code, size_t size)
 {
-	struct memo_shape shape;
-	unsigned __int128 key;
+	const struct memo_key *found;
+	struct memo_key key;
+	uint16_t shape;
 	uint32_t slot;
 
 	if (size < KEY_BYTES)
 		return MEMO_NONE;
 	shape = memo->shape[shape_index(memo, code)];
-	if (!shape.length)
+	if (!shape)
 		return MEMO_NONE;
-	key = known_by(load_key(code), shape);
-	slot = hash(key, 14);
-	return memo->slot[slot].bytes == key && is_same_shape(memo->slot[slot].shape, shape) ? slot : MEMO_NONE;
+	key = make_key(code, shape);
+	slot = hash(key.low, key.high, MEMO_SLOT_BITS);
+	found = &memo->slot[slot];
+	return found->low == key.low && found->high == key.high && found->shape == shape ? slot : MEMO_NONE;
 }
 
-/* False when what it refers to depends on its address in another way. */
-static bool find_shape(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, struct memo_shape *shape)
+/* 0 when what it refers to depends on its address in another way. */
+static uint16_t find_shape(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
 {
-	*shape = (struct memo_shape){ .length = insn->length };
+	uint16_t shape = make_shape(insn->length, 0, 0);
+
 	if (insn->raw.imm[0].is_relative)
-		*shape = (struct memo_shape){ insn->length, insn->raw.imm[0].offset, insn->raw.imm[0].size / 8 };
+		shape = make_shape(insn->length, insn->raw.imm[0].offset, insn->raw.imm[0].size / 8);
 	for (unsigned int i = 0; operand && i < insn->operand_count; i++) {
 		if (operand[i].type != ZYDIS_OPERAND_TYPE_MEMORY)
 			continue;
 		if (operand[i].mem.base == ZYDIS_REGISTER_EIP)
-			return false;
+			return 0;
 		if (operand[i].mem.base == ZYDIS_REGISTER_RIP)
-			*shape = (struct memo_shape){ insn->length, insn->raw.disp.offset, insn->raw.disp.size / 8 };
+			shape = make_shape(insn->length, insn->raw.disp.offset, insn->raw.disp.size / 8);
 	}
-	return true;
+	return shape_field_size(shape) == 0 || shape_field_size(shape) == 1 || shape_field_size(shape) == 4 ? shape : 0;
 }
 
 uint32_t memo_add(struct memo *memo, const uint8_t *code, size_t size, const ZydisDecodedInstruction *insn,
 		  const ZydisDecodedOperand *operand)
 {
-	struct memo_shape shape;
-	unsigned __int128 key;
+	uint16_t shape = find_shape(insn, operand);
+	struct memo_key key;
 	uint32_t slot;
 
-	if (size < KEY_BYTES || !find_shape(insn, operand, &shape) || (shape.field_size != 0 && shape.field_size != 1 && shape.field_size != 4))
+	if (size < KEY_BYTES || !shape)
 		return MEMO_NONE;
 	/* A branch with the opcode as its first byte: there is nothing else to be known. */
-	if (insn->raw.imm[0].is_relative && shape.field == 1)
+	if (insn->raw.imm[0].is_relative && shape_field(shape) == 1)
 		memo->leading[code[0]] = 1;
 	memo->shape[shape_index(memo, code)] = shape;
-	key = known_by(load_key(code), shape);
-	slot = hash(key, 14);
-	memo->slot[slot] = (struct memo_key){ key, shape };
+	key = make_key(code, shape);
+	slot = hash(key.low, key.high, MEMO_SLOT_BITS);
+	memo->slot[slot] = key;
 	return slot;
 }
 
 uint64_t memo_target(const struct memo *memo, uint32_t slot, const uint8_t *code, uint64_t address)
 {
-	struct memo_shape shape = memo->slot[slot].shape;
-	uint64_t next = address + shape.length;
+	uint16_t shape = memo->slot[slot].shape;
+	const uint8_t *field = code + shape_field(shape);
+	uint64_t next = address + shape_length(shape);
 
-	if (shape.field_size == 4)
-		return next + (uint64_t)(int64_t)(int32_t)load32(code + shape.field);
-	return next + (uint64_t)(int64_t)(int8_t)code[shape.field];
+	return next + (shape_field_size(shape) == 4 ? (uint64_t)(int64_t)(int32_t)load32(field) : (uint64_t)(int64_t)(int8_t)*field);
 }

@@ -10,23 +10,21 @@
 
 #include "arch/x86_64/x86_64.h"
 
-#define MEMO_SLOTS (1u << 14)
-#define MEMO_SHAPES (1u << 16)
+#define MEMO_SLOT_BITS 14
+#define MEMO_SHAPE_BITS 16
+#define MEMO_SLOTS (1u << MEMO_SLOT_BITS)
 
-/* Which bytes of an instruction it is known by. */
-struct memo_shape {
-	uint8_t length;			/* 0: none was met */
-	uint8_t field, field_size;	/* the relative field; size 0 when there is none */
+/* An instruction's bytes without the relative field and what follows, and its shape, which says which bytes those are. */
+struct memo_key {
+	uint64_t low, high;
+	uint16_t shape;		/* 0: none */
 };
 
 /* The keys alone; what goes with a slot is kept by the caller, at the same index. One per thread. */
 struct memo {
-	uint8_t leading[256];		/* by first byte: 1 when that byte alone tells the shape, else 0 */
-	struct memo_shape shape[MEMO_SHAPES];	/* by leading bytes: the last one met */
-	struct memo_key {
-		unsigned __int128 bytes;
-		struct memo_shape shape;
-	} slot[MEMO_SLOTS];
+	uint8_t leading[256];	/* by first byte: 1 when that byte alone tells the shape */
+	uint16_t shape[1u << MEMO_SHAPE_BITS];	/* by leading bytes: of the last instruction met, or 0 */
+	struct memo_key slot[MEMO_SLOTS];
 };
 
 #define MEMO_NONE UINT32_MAX
