@@ -75,6 +75,11 @@ static struct code_rows *make(const struct image *image)
 
 	code->rows = rows_build(&image->eh_frame, image->span);
 	validate_image(image, code->rows, &validation);
+	code->switches.item = validation.switches.item;
+	code->switches.count = validation.switches.count;
+	code->switches.room = validation.switches.room;
+	validation.switches.item = NULL;
+	validation.switches.count = validation.switches.room = 0;
 	validation_free(&validation);
 	return code;
 }

@@ -1,4 +1,4 @@
-/* rows_example.h: a small image with some kinds of rows, and comparing rows. */
+/* rows_example.h: a small image with some kinds of rows and a switch of stacks, and comparing rows. */
 #ifndef STENT_TESTS_ROWS_EXAMPLE_H
 #define STENT_TESTS_ROWS_EXAMPLE_H
 
@@ -7,6 +7,7 @@
 #include "unwind/rows_file.h"
 
 #define EXAMPLE_SOURCE \
+	"__asm__(\".text\\n.type switch_stack,@function\\nswitch_stack: .cfi_startproc\\n mov %%rdi,%%rsp\\n ret\\n .cfi_endproc\\n\");\n" \
 	"extern int outside(int *);\n" \
 	"int plain(int a) { return a + %d; }\n" \
 	"int framed(int a) { int room[40]; room[0] = a; return outside(room) + plain(a); }\n"

@@ -55,6 +55,9 @@ static struct rows_cache_counts look_up(const struct scene *scene, const struct 
 
 	assert_non_null(code);
 	assert_true(same_rows(code->rows, built->rows));
+	assert_true(built->validation.switches.count > 0);
+	assert_int_equal(code->switches.count, built->validation.switches.count);
+	assert_memory_equal(code->switches.item, built->validation.switches.item, code->switches.count * sizeof(uint64_t));
 	counts = rows_cache_counts(cache);
 	assert_int_equal(counts.memory + counts.disk + counts.built, 1);
 	rows_cache_close(cache);
