@@ -61,17 +61,20 @@ void callees_note(struct validating *all, const struct part *part)
 	for (uint32_t i = part->first_insn; i < part->first_insn + part->insns; i++) {
 		const struct code_insn *call = &group->insns.item[i];
 
+		if (call->effect.kind == EFFECT_ADDRESS && call->effect.refers && range_holds(all->rows->text, call->effect.address) &&
+		    !group_part(all, call->effect.address))
+			*array_add(&all->taken) = call->effect.address;
 		if (call->reached && (call->effect.insn == INSN_CALL || call->effect.insn == INSN_CALL_INDIRECT))
 			note(&all->callees, call->effect.address, goes_straight_on(group, i));
 	}
 }
 
-/* Does the function have a return instruction, or a tail call of one that has? */
+/* Does the function have a return instruction, or a tail call of one that has? One of another image may. */
 static bool may_return(const struct validating *all, uint64_t target)
 {
 	uint32_t unit = validating_unit(all, target);
 
-	return unit != NOTHING && target == all->units.item[unit].code.start &&
+	return unit == NOTHING || all->units.item[unit].stubs || target != all->units.item[unit].code.start ||
 	       all->units.item[all->units.item[unit].leader].returns;
 }
 
@@ -117,10 +120,31 @@ static void find_all_calls(struct validating *all)
 		qsort(all->calls.item, all->calls.count, sizeof(*all->calls.item), compare_calls);
 }
 
+/* What is called last is what a function gives back. */
+static void pass_through_tails(struct validating *all)
+{
+	bool changed = true;
+
+	while (changed) {
+		changed = false;
+		for (size_t i = 0; i < all->units.count; i++) {
+			struct unit *unit = &all->units.item[i];
+			uint8_t breaks = unit->breaks;
+
+			for (uint32_t tail = unit->tail; tail != NOTHING; tail = all->tails.item[tail].next)
+				breaks |= all->units.item[all->units.item[all->tails.item[tail].unit].leader].breaks;
+			changed = changed || breaks != unit->breaks;
+			unit->breaks = breaks;
+		}
+	}
+}
+
 bool callees_find_breaking(struct validating *all)
 {
 	bool found = false;
 	size_t call = 0;
+
+	pass_through_tails(all);
 
 	for (uint32_t i = 0; i < all->units.count; i++) {
 		struct unit *unit = &all->units.item[i];

@@ -257,11 +257,10 @@ static bool is_changed(const struct frame_state *state, unsigned int number)
  * Compare what a return leaves with what a caller relies on. That something is not known to be given back has been said
  * of the rows there; here it is about helpers in assembler that have a calling convention of their own.
  */
-static void follow_return(struct validating *all, uint32_t insn, const struct frame_state *state)
+static void note_breaks(struct validating *all, uint32_t insn, const struct frame_state *state)
 {
 	struct unit *leader = group_leader(all);
 
-	leader->has_return = true;
 	if (all->group.insns.item[insn].effect.pops || is_changed(state, REGISTER_STACK_POINTER))
 		leader->breaks |= BREAKS_STACK;
 	for (unsigned int i = 0; i < ROW_SAVED; i++)
@@ -302,7 +301,7 @@ static void follow_indirect_jump(struct validating *all, uint32_t insn, const st
 	}
 	if (!targets.count && !is_entry_frame(state)) {
 		all->group.spoiled = REASON_INDIRECT_JUMP;
-		note_leaving(all, address, state);
+		note_breaks(all, insn, state);	/* it may return that way */
 	}
 	for (size_t i = 0; i < targets.count; i++)
 		paths_arrive(all, targets.item[i], address, state, i < targets.likely ? EDGE_POSSIBLE : EDGE_UNLIKELY, tainted);
@@ -339,7 +338,8 @@ static bool execute(struct validating *all, uint32_t insn, struct frame_state *s
 	*edge = EDGE_CERTAIN;
 	switch (effect.insn) {
 	case INSN_RETURN:
-		follow_return(all, insn, state);
+		group_leader(all)->has_return = true;
+		note_breaks(all, insn, state);
 		return false;
 	case INSN_STOP:
 		return false;

@@ -99,7 +99,8 @@ static bool is_inside(const struct validating *all, uint64_t address)
 {
 	uint32_t unit = validating_unit(all, address);
 
-	return unit != NOTHING && (all->units.item[unit].code.start != address || !all->units.item[unit].function);
+	return unit != NOTHING && !all->units.item[unit].stubs &&
+	       (all->units.item[unit].code.start != address || !all->units.item[unit].function);
 }
 
 static void find_labels(struct validating *all)
@@ -176,7 +177,8 @@ static void enter_labels(struct validating *all, size_t index)
 
 	frame_state_enter(&fresh);
 	for (; at < all->labels.count && all->labels.item[at] < code.end; at++)
-		paths_arrive(all, all->labels.item[at], all->labels.item[at], &fresh, EDGE_POSSIBLE, false);
+		if (group_begins(all, index, all->labels.item[at]))
+			paths_arrive(all, all->labels.item[at], all->labels.item[at], &fresh, EDGE_POSSIBLE, false);
 }
 
 static void follow_group(struct validating *all)
@@ -189,7 +191,8 @@ static void follow_group(struct validating *all)
 			enter_part(all, entered);
 		paths_follow(all);
 	} while (entered < group->parts.count);
-	if (group->junctions.count)
+	/* In an image at a fixed address, labels are guessed. */
+	if (group->junctions.count || all->image->fixed_address)
 		return;
 	for (size_t i = 0; i < group->parts.count; i++)
 		enter_labels(all, i);
@@ -369,6 +372,9 @@ static void validate_group(struct validating *all, uint32_t first)
 		follow_group(all);
 	}
 	merge_overlapping(group);
+	/* What was not understood may return. */
+	if (group->spoiled)
+		all->units.item[first].has_return = true;
 	for (size_t i = 0; i < group->parts.count; i++) {
 		struct unit *unit = &all->units.item[group->parts.item[i].unit];
 
@@ -386,6 +392,21 @@ static void validate_group(struct validating *all, uint32_t first)
 		*array_add(&all->switches) = group->switches.item[i];
 }
 
+/* Places inside of units whose address is taken by other functions are labels too, that were not known at the first look. */
+static void add_taken_labels(struct validating *all)
+{
+	size_t before = all->labels.count;
+
+	for (size_t i = 0; i < all->taken.count; i++) {
+		if (!is_inside(all, all->taken.item[i]))
+			continue;
+		*array_add(&all->labels) = all->taken.item[i];
+		all->units.item[all->units.item[validating_unit(all, all->taken.item[i])].leader].recheck = true;
+	}
+	if (all->labels.count > before)
+		qsort(all->labels.item, all->labels.count, sizeof(uint64_t), compare_addresses);
+}
+
 /*
  * Functions first: they bring in the parts that their jumps lead to. What is left over then nothing is known to lead to.
  * At last those where a path ended behind a call that did not seem to return, now that it is known which do.
@@ -398,6 +419,7 @@ static void validate_all(struct validating *all)
 	for (uint32_t i = 0; i < all->units.count; i++)
 		if (!all->units.item[i].done)
 			validate_group(all, i);
+	add_taken_labels(all);
 	callees_find_returning(all);
 	(void)callees_find_breaking(all);
 	all->second = true;
@@ -557,6 +579,7 @@ void validate_image(const struct image *image, struct rows *rows, struct validat
 	array_free(&all.units);
 	array_free(&all.tails);
 	array_free(&all.calls);
+	array_free(&all.taken);
 	array_free(&all.labels);
 	array_free(&all.entries);
 }

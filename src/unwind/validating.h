@@ -113,6 +113,7 @@ struct validating {
 	ARRAY(struct tail_call) tails;
 	ARRAY(uint64_t) labels;		/* sorted: addresses inside of units that data points to */
 	ARRAY(uint64_t) entries;	/* sorted: addresses inside of units that have a function symbol */
+	ARRAY(uint64_t) taken;		/* addresses inside of units that code of another group takes */
 	struct callees callees;
 	ARRAY(struct unit_call) calls;	/* by callee; empty until it is needed */
 	bool second;		/* all units were looked at once: callees, and which units return, are known */
@@ -146,6 +147,14 @@ static inline uint64_t group_address(const struct validating *all, uint32_t insn
 static inline const struct row *group_row(const struct validating *all, uint32_t insn)
 {
 	return &all->rows->item[all->group.insns.item[insn].row];
+}
+
+/* Does an instruction of the part begin there? */
+static inline bool group_begins(const struct validating *all, size_t part, uint64_t address)
+{
+	const struct part *found = &all->group.parts.item[part];
+
+	return all->group.map.item[found->map + (uint32_t)(address - all->units.item[found->unit].code.start)] != 0;
 }
 
 /* Part of the group that holds the address, or NULL. */

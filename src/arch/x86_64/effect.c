@@ -96,7 +96,7 @@ static bool keeps_memory(const ZydisDecodedInstruction *insn, const ZydisDecoded
 }
 
 /* How much XSAVE writes depends on the processor, and which bit BTS sets on the other operand. */
-static bool has_unknown_size(const ZydisDecodedInstruction *insn)
+static bool has_unknown_size(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
 {
 	switch (insn->mnemonic) {
 	case ZYDIS_MNEMONIC_XSAVE:
@@ -105,10 +105,11 @@ static bool has_unknown_size(const ZydisDecodedInstruction *insn)
 	case ZYDIS_MNEMONIC_XSAVEC64:
 	case ZYDIS_MNEMONIC_XSAVEOPT:
 	case ZYDIS_MNEMONIC_XSAVEOPT64:
+		return true;
 	case ZYDIS_MNEMONIC_BTC:
 	case ZYDIS_MNEMONIC_BTR:
 	case ZYDIS_MNEMONIC_BTS:
-		return true;
+		return operand[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
 	default:
 		return false;
 	}
@@ -133,7 +134,7 @@ static void collect_writes(const ZydisDecodedInstruction *insn, const ZydisDecod
 			   operand[i].mem.type == ZYDIS_MEMOP_TYPE_MEM && !keeps_memory(insn, operand) &&
 			   (operand[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)) {
 			set_memory(out, EFFECT_SPOIL, &out->target, &operand[i]);
-			if (has_unknown_size(insn))
+			if (has_unknown_size(insn, operand))
 				out->size = 0;
 		}
 	}
