@@ -6,7 +6,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 15
+plan 20
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
@@ -39,6 +39,16 @@ check "when the thread has left, apply succeeds" apply victim --timeout 5
 check "the new version runs" runs_version 2
 victim_stop
 verdict $? "the victim ends by itself"
+
+# Signals that are ignored come all the time, also while the thread is followed: each wakes it up, because it is traced.
+victim_start "$scratch/victim.1" ignoring parked
+verdict $? "a victim starts that ignores signals"
+check "apply gives up again" gives_up apply victim --timeout 1.5
+check "no system call was disturbed" runs_version 1
+ask unpark >/dev/null
+check "apply succeeds when the thread has left" apply victim --timeout 5
+check "and still no system call was disturbed" runs_version 2
+victim_stop
 
 # In the other direction, with a thread that went into the function when it was new already.
 victim_start "$scratch/victim.1" parked_later
