@@ -3,6 +3,7 @@
 #   make            build/stent
 #   make demo       a fix goes into a running redis-server, and out again (installs what is missing)
 #   make check      every test there is (installs what is missing); the last line has the sums
+#   make bench-unwind	what a stack walk costs, beside libdwfl and libunwind
 #   make fuzz-unwind SECONDS=60	hostile unwind data and code, for so long each (clang)
 #   make bench-rows	what unwind data costs, beside elfutils' (installs what is missing)
 #   make install    PREFIX=/usr/local DESTDIR=
@@ -117,6 +118,12 @@ bench-rows:
 	+@$(MAKE) --no-print-directory $(BUILD)/bench/bench_rows
 	@$(BUILD)/bench/bench_rows $(FILES)
 
+$(BUILD)/bench/bench_unwind: LIBS += -lunwind-ptrace -lunwind-generic -lunwind
+bench-unwind:
+	@scripts/deps build bench
+	+@$(MAKE) --no-print-directory $(BUILD)/bench/bench_unwind $(BUILD)/tests/stack/many
+	@timeout 120 $(BUILD)/bench/bench_unwind $(BUILD)/tests/stack/many
+
 demo:
 	@scripts/deps build
 	+@$(MAKE) --no-print-directory all
@@ -128,6 +135,6 @@ install: $(BUILD)/stent
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs stack-programs check fuzz-unwind bench-rows demo install clean
+.PHONY: all unit asan live-programs stack-programs check fuzz-unwind bench-rows bench-unwind demo install clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)

@@ -24,7 +24,9 @@ look() {	# PID
 	limit 20 "$stent" stack "$1" --json >"$scratch/json" || { echo "stent stack: exit status $?"; return 1; }
 	"$build/tests/oracle/json_chains" <"$scratch/json" >"$scratch/stent" 2>"$scratch/doubts" || return 1
 	all_stopped "$1" || { echo "a thread has run on"; return 1; }
-	limit 20 "$build/tests/oracle/chains" dwfl "$1" | cmp - "$scratch/dwfl" || { echo "the stacks have changed"; return 1; }
+	# But for the innermost pc: stent makes some calls begin again that a stop would end with EINTR.
+	limit 20 "$build/tests/oracle/chains" dwfl "$1" >"$scratch/again" || return 1
+	cmp <(cut -d ' ' -f 1,3- "$scratch/dwfl") <(cut -d ' ' -f 1,3- "$scratch/again") || { echo "the stacks have changed"; return 1; }
 }
 
 stopped_look() {	# PID
@@ -208,7 +210,7 @@ psql() {
 }
 
 sessions() {
-	psql -A -t -c "select pid from pg_stat_activity where query like '%stent%' and pid <> pg_backend_pid()"
+	psql -A -t -c "select pid from pg_stat_activity where query like '%stent%' and query not like '%activity%'"
 }
 
 two_sessions() {

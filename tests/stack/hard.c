@@ -72,6 +72,7 @@ static void handle(int signal)
 {
 	(void)signal;
 	block();
+	KEEP_FRAME();
 }
 
 static void install(int flags)
@@ -432,36 +433,51 @@ static void run_spin(void)
 
 /* Damage and lies */
 
-FRAME static void smash(uint64_t with)
+/* The store is in a function of its own, so that nothing in the code of the frame tells of it. */
+FRAME static void smash(volatile uint64_t *return_address, uint64_t with)
 {
-	uint64_t *frame = __builtin_frame_address(0);
-
-	*(volatile uint64_t *)&frame[1] = with;
+	*return_address = with;
 	block();
 	_exit(1);
 }
 
 FRAME static void smash_with_garbage(void)
 {
-	smash(0x4141414141414141);
+	uint64_t *frame = __builtin_frame_address(0);
+
+	smash(&frame[1], 0x4141414141414141);
+	KEEP_FRAME();
+}
+
+FRAME static void call_smash_with_garbage(void)
+{
+	smash_with_garbage();
 	KEEP_FRAME();
 }
 
 static void run_smashed(void)
 {
-	held(smash_with_garbage);
+	held(call_smash_with_garbage);
 }
 
 /* Into code, but not behind a call. */
 FRAME static void smash_with_code(void)
 {
-	smash((uint64_t)run_plain);
+	uint64_t *frame = __builtin_frame_address(0);
+
+	smash(&frame[1], (uint64_t)dies_start + 4);
+	KEEP_FRAME();
+}
+
+FRAME static void call_smash_with_code(void)
+{
+	smash_with_code();
 	KEEP_FRAME();
 }
 
 static void run_smashed_code(void)
 {
-	held(smash_with_code);
+	held(call_smash_with_code);
 }
 
 /* Unwind data that leads past a frame of the function asked about. */
