@@ -9,6 +9,8 @@
 
 #define TIMEOUT 10000u		/* milliseconds */
 #define TIMEOUT_MAX 86400.0	/* seconds */
+#define SEARCH (UINT64_C(256) << 20)	/* bytes: tens of milliseconds of standing still */
+#define SEARCH_MAX (1u << 24)	/* MiB */
 
 static enum status parse_timeout(const char *text, unsigned int *milliseconds, struct error *error)
 {
@@ -22,9 +24,21 @@ static enum status parse_timeout(const char *text, unsigned int *milliseconds, s
 	return STATUS_OK;
 }
 
+static enum status parse_search(const char *text, uint64_t *bytes, struct error *error)
+{
+	char *end;
+	unsigned long long mebibytes = strtoull(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || mebibytes > SEARCH_MAX)
+		return fail(error, "'%s' is not a number of MiB from 0 to %u", text, SEARCH_MAX);
+	*bytes = (uint64_t)mebibytes << 20;
+	return STATUS_OK;
+}
+
 static const struct option options[] = {
 	{ "pid", required_argument, NULL, 'p' },
 	{ "timeout", required_argument, NULL, 't' },
+	{ "search", required_argument, NULL, 's' },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -37,6 +51,8 @@ static enum status parse_option(int option, const char *argument, struct live_ar
 		return cmd_parse_pid(argument, &arguments->pid, error);
 	case 't':
 		return parse_timeout(argument, &arguments->options.timeout, error);
+	case 's':
+		return parse_search(argument, &arguments->options.search, error);
 	default:
 		arguments->verbose = true;
 		return STATUS_OK;
@@ -80,8 +96,8 @@ bool live_parse(const struct live_command *command, int argc, char **argv, struc
 	struct error error = { 0 };
 	int option;
 
-	*arguments = (struct live_arguments){ .options = { .timeout = TIMEOUT, .cancelled = cancelled } };
-	while ((option = getopt_long(argc, argv, "p:t:vh", options, NULL)) != -1) {
+	*arguments = (struct live_arguments){ .options = { .timeout = TIMEOUT, .search = SEARCH, .cancelled = cancelled } };
+	while ((option = getopt_long(argc, argv, "p:t:s:vh", options, NULL)) != -1) {
 		if (option == 'h') {
 			fputs(command->usage, stdout);
 			*code = STATUS_OK;

@@ -16,6 +16,8 @@ static const char usage[] =
 	"\n"
 	"  -p, --pid PID          the process\n"
 	"  -t, --timeout SECONDS  how long to wait for all threads to be out of the new functions (10)\n"
+	"  -s, --search MIB       how much memory to search for suspended coroutines, in programs that can have\n"
+	"                         such, while they stand still (256); more than that is refused\n"
 	"  -v, --verbose          name every thread that was waited for\n"
 	"  -h, --help             print this text\n"
 	"\n"

@@ -198,13 +198,14 @@ static enum status apply_to(struct survey *survey, const struct patch *patch, co
 
 /* STATUS_OK with *clean false: something that an earlier stent left was put right first, and all has to be read again. */
 static enum status apply_once(const struct process *process, const struct patch *patch, const struct patience *patience,
-			      bool *clean, struct live_report *report, struct error *error)
+			      uint64_t search, bool *clean, struct live_report *report, struct error *error)
 {
 	const struct mapped_image *image = NULL;
 	const struct ledger *kept = NULL;
 	struct survey survey;
 	enum status status = survey_read(process, &survey, error);
 
+	survey.search = search;
 	if (status == STATUS_OK)
 		status = survey_find_image(&survey, patch, &image, error);
 	if (status == STATUS_OK)
@@ -228,7 +229,7 @@ enum status live_apply(const struct process *process, const struct patch *patch,
 		if (cleanings > CLEANINGS)
 			return refuse(error, "process %d (%s): the ledger of a patch that was half done is there again each "
 				      "time it has been put right", process->pid, process->comm);
-		status = apply_once(process, patch, &patience, &clean, report, error);
+		status = apply_once(process, patch, &patience, options->search, &clean, report, error);
 	}
 	return status;
 }

@@ -16,6 +16,7 @@
 
 struct live_options {
 	unsigned int timeout;		/* milliseconds to wait for all threads to be out of the code that is left */
+	uint64_t search;		/* bytes of memory that may be searched for suspended contexts (coroutines) */
 	bool (*cancelled)(void);	/* asked now and then; true: give up at once. NULL: never */
 };
 

@@ -45,46 +45,6 @@ static void note_restorers(struct survey *survey, const struct image *image, uin
 			*array_add(&survey->restorers) = (struct range){ fde.code.start + bias, fde.code.end + bias };
 }
 
-static bool imports(const struct image *image, const char *name)
-{
-	for (size_t i = 0; i < image->symbols.count; i++)
-		if (!image->symbols.item[i].defined && !strcmp(image->symbols.item[i].name, name))
-			return true;
-	return false;
-}
-
-/* They switch stacks for others, who call them by name: that is seen where it is called. */
-static bool is_runtime(const struct image *image)
-{
-	static const char *const runtime[] = { "libc.so.", "ld-linux-", "libgcc_s.so.", "ld-musl-", "libc.musl-" };
-
-	for (size_t i = 0; i < sizeof(runtime) / sizeof(*runtime); i++)
-		if (!strncmp(image->name, runtime[i], strlen(runtime[i])))
-			return true;
-	return false;
-}
-
-/*
- * Can this image's code leave a context suspended, that is a stack that no thread is on? By the C library's functions
- * (makecontext(3); sigaltstack(2) with longjmp(3), as GNU pth and QEMU have it), or by code of its own.
- */
-static void note_switches(struct survey *survey, const struct image *image, const struct code_rows *code)
-{
-	static const char *const calls[] = { "makecontext", "swapcontext", "setcontext" };
-	static const char *const jumps[] = { "longjmp", "_longjmp", "siglongjmp", "__longjmp_chk" };
-
-	if (survey->switches || is_runtime(image))
-		return;
-	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls) && !survey->switches; i++)
-		if (imports(image, calls[i]))
-			survey->switches = text_format("%s calls %s()", image->name, calls[i]);
-	for (size_t i = 0; i < sizeof(jumps) / sizeof(*jumps) && !survey->switches; i++)
-		if (imports(image, "sigaltstack") && imports(image, jumps[i]))
-			survey->switches = text_format("%s calls sigaltstack() and %s()", image->name, jumps[i]);
-	if (!survey->switches && code->switches.count)
-		survey->switches = text_format("%s switches stacks at 0x%" PRIx64, image->name, code->switches.item[0]);
-}
-
 /* Write the original bytes of redirected entries into `text`; nothing jumps behind their first byte. */
 static void undo_entries(const struct survey *survey, struct range range, struct survey_code *code)
 {
@@ -227,9 +187,7 @@ static void add_image(struct survey *survey, const struct mapped_image *mapped)
 	if (found) {
 		code = rows_cache_get(known_rows(), &image);
 		note_restorers(survey, &image, mapped->bias);
-		free(image.name);
-		image.name = text_copy(mapped->name);	/* a file's name in /proc says nothing */
-		note_switches(survey, &image, code);
+		survey_note_switches(survey, mapped, &image, code);
 	}
 	for (size_t i = 0; i < mapped->code.count; i++)
 		add_module(survey, mapped->code.item[i], mapped->bias, found ? &image : NULL, found ? code->rows : NULL, mapped->name);

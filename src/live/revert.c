@@ -66,6 +66,7 @@ enum status live_revert(const struct process *process, const char *name, const s
 	enum status status = survey_read(process, &survey, error);
 
 	*report = (struct live_report){ 0 };
+	survey.search = options->search;
 	if (status == STATUS_OK) {
 		ledger = find_ledger(&survey, name);
 		if (ledger) {

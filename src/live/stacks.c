@@ -19,25 +19,19 @@ void stack_check_add(struct stack_check *check, struct range range, const char *
 
 void stack_check_ready(struct stack_check *check)
 {
-	struct range *inner = memory_zeroed(check->ranges.count ? check->ranges.count : 1, sizeof(*inner));
-
-	for (size_t i = 0; i < check->ranges.count; i++)
-		inner[i] = (struct range){ check->ranges.item[i].start + 1, check->ranges.item[i].end };
 	scan_set_build(&check->set, check->ranges.item, check->ranges.count);
-	scan_set_build(&check->inner, inner, check->ranges.count);
-	free(inner);
 	check->trace = memory_zeroed(1, sizeof(*check->trace));
 }
 
 void stack_check_free(struct stack_check *check)
 {
 	scan_set_free(&check->set);
-	scan_set_free(&check->inner);
 	if (check->trace)
 		unwind_trace_free(check->trace);
 	free(check->trace);
 	array_free(&check->ranges);
 	array_free(&check->names);
+	array_free(&check->tables);
 }
 
 /* Name of the range that holds the address, or NULL. */

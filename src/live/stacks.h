@@ -31,7 +31,7 @@ struct stack_check {
 	ARRAY(struct range) ranges;
 	ARRAY(const char *) names;	/* of each range; not owned */
 	struct scan_set set;
-	struct scan_set inner;		/* the same without the first byte of each range: see contexts.h */
+	ARRAY(struct range) tables;	/* writable memory of stent's own that leads there, and holds no return address */
 	struct unwind_trace *trace;	/* of the last walk */
 };
 

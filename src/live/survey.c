@@ -24,6 +24,7 @@ void survey_free(struct survey *survey)
 	}
 	array_free(&survey->codes);
 	free(survey->switches);
+	array_free(&survey->context_starts);
 	array_free(&survey->restorers);
 	array_free(&survey->modules);
 	ledgers_free(&survey->ledgers);

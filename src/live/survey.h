@@ -12,6 +12,7 @@
 #include "process/image.h"
 #include "process/maps.h"
 #include "process/process.h"
+#include "unwind/rows_cache.h"
 #include "unwind/walk.h"
 
 /* Code of one executable mapping, as struct unwind_module wants it. */
@@ -28,7 +29,10 @@ struct survey {
 	size_t damaged;		/* ledgers that can't be read */
 	ARRAY(struct survey_code) codes;
 	ARRAY(struct range) restorers;	/* code that signal handlers return to */
-	char *switches;		/* the first code found that can leave a context suspended (a coroutine), or NULL; owned */
+	uint64_t search;	/* bytes of memory that may be searched for such contexts: the user's to say */
+	char *switches;		/* code that can leave a context suspended (a coroutine), or NULL; owned */
+	bool made_contexts;	/* it makes all of its contexts by makecontext(3), and each holds one of these: */
+	ARRAY(uint64_t) context_starts;
 	ARRAY(struct unwind_module) modules;	/* sorted; empty before survey_unwind() */
 };
 
@@ -38,6 +42,10 @@ void survey_free(struct survey *survey);
 
 /* Validated unwind data of all images and slices, for stack walks: slow for an image that was never seen before. */
 void survey_unwind(struct survey *survey);
+
+/* Part of survey_unwind(): look for code that switches stacks in an image. */
+void survey_note_switches(struct survey *survey, const struct mapped_image *mapped, const struct image *image,
+			  const struct code_rows *code);
 
 /* The file of a mapped image. False when it can't be read, or is another one. image_close() in any case. */
 bool survey_read_image(const struct survey *survey, const struct mapped_image *mapped, struct image *image) must_check;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "live/blockers.h"
+#include "live/contexts.h"
 #include "live/digest.h"
 #include "live/stacks.h"
 #include "live/versions.h"
@@ -64,6 +65,9 @@ static void prepare_check(struct transition *transition)
 	for (size_t i = 0; transition->direction == TO_OLD && i < ledger->parts.count; i++)
 		if (ledger->parts.item[i].flags & SEGMENT_EXECUTE)
 			stack_check_add(check, ledger->parts.item[i].range, "new code");
+	for (size_t i = 0; i < ledger->parts.count; i++)
+		if (range_holds(ledger->parts.item[i].range, ledger->slots))
+			*array_add(&check->tables) = ledger->parts.item[i].range;
 	stack_check_ready(check);
 }
 
@@ -150,6 +154,18 @@ static bool is_shared(struct transition *transition)
 	return other;
 }
 
+/* Frames that no thread is on: of suspended coroutines. */
+static bool contexts_are_free(struct transition *transition, const struct maps *maps)
+{
+	const struct process *process = transition->survey->process;
+	struct stack_result result;
+
+	contexts_check(&transition->check, maps, &transition->threads, &result);
+	if (result.verdict != STACK_FREE)
+		blockers_add(&transition->blockers, process, process->pid, result.text);
+	return result.verdict == STACK_FREE;
+}
+
 /* With all threads stopped. STATUS_NOTHING: not now. */
 static enum status try_switch(struct transition *transition, struct error *error)
 {
@@ -163,6 +179,8 @@ static enum status try_switch(struct transition *transition, struct error *error
 		status = STATUS_NOTHING;
 	/* A child may have been made since the look before the stop; none can be made now. */
 	if (status == STATUS_OK && is_shared(transition))
+		status = STATUS_NOTHING;
+	if (status == STATUS_OK && !contexts_are_free(transition, &maps))
 		status = STATUS_NOTHING;
 	if (status == STATUS_OK)
 		status = transition->direction == TO_NEW ? versions_to_new(process, transition->ledger, error) :
@@ -245,6 +263,7 @@ static enum status renew_survey(struct transition *transition, struct error *err
 {
 	struct survey *survey = transition->survey;
 	const struct process *process = survey->process;
+	uint64_t search = survey->search;
 	struct maps maps;
 	enum status status = maps_read(process, &maps, error);
 	bool same = status == STATUS_OK && digest_code_mappings(&maps) == digest_code_mappings(&survey->maps);
@@ -254,6 +273,7 @@ static enum status renew_survey(struct transition *transition, struct error *err
 		return status;
 	survey_free(survey);
 	status = survey_read(process, survey, error);
+	survey->search = search;
 	if (status == STATUS_OK)
 		survey_unwind(survey);
 	return status;

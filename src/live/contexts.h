@@ -1,0 +1,22 @@
+/*
+ * contexts.h: stacks that no thread is on.
+ *
+ * A program with coroutines keeps frames in memory that belongs to no thread: a suspended context's return addresses lie in the
+ * heap or in a mapping of its own, and when it is resumed it goes on in old code. Where a program may have such (survey->switches),
+ * all of its writable memory is searched, conservatively, as a stack is scanned.
+ */
+#ifndef STENT_LIVE_CONTEXTS_H
+#define STENT_LIVE_CONTEXTS_H
+
+#include "live/stacks.h"
+
+/*
+ * Can any memory but the threads' own stacks hold a return address into the code that is being left? With all threads stopped;
+ * stack_check_thread() has said of each that it is free. STACK_FREE also when the program has no way to suspend a context;
+ * STACK_UNRELIABLE when more than survey->search bytes would have to be read, or some can't be. A word that is an entry
+ * is no return address: a context that is to begin there begins with the redirection.
+ */
+void contexts_check(const struct stack_check *check, const struct maps *maps, const struct threads *threads,
+		    struct stack_result *result);
+
+#endif

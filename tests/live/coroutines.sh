@@ -1,0 +1,72 @@
+#!/bin/bash
+# A function in which a coroutine is suspended is on no thread's stack, and must not be replaced all the same.
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/victims.sh
+. "$(dirname "$0")/../victims.sh"
+# shellcheck disable=SC2154 # from lib.sh and victims.sh
+
+build() {	# NAME FLAG...
+	local version
+	for version in 1 2; do
+		"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -Wl,--build-id -DVERSION=$version "${@:2}" -o "$scratch/$1.$version" \
+			tests/live/coroutine.c || return 1
+	done
+	limit 60 "$stent" diff "$scratch/$1.1" "$scratch/$1.2" -o "$scratch/$1.stent" --name "$1"
+}
+
+plan 22
+
+answers() {	# WHAT ANSWER
+	local answer
+	answer=$(ask "$1")
+	[ "$answer" = "$2" ] || { echo "answered $answer"; return 1; }
+}
+
+refused() {	# NAME OPTION... REASON
+	local reason=${*: -1}
+	limit 20 "$stent" apply --timeout 0.5 "${@:2:$#-2}" "$scratch/$1.stent" -p "$victim" >"$scratch/out" 2>&1
+	if [ $? != 4 ] || ! grep -q "$reason" "$scratch/out"; then
+		cat "$scratch/out"
+		return 1
+	fi
+}
+
+applied() {	# NAME
+	limit 20 "$stent" apply --timeout 2 "$scratch/$1.stent" -p "$victim"
+}
+
+check "two builds" build coroutine
+for kind in made own; do
+	victim_start "$scratch/coroutine.1" $kind
+	verdict $? "a program with a coroutine ($kind)"
+	answers inside 0
+	verdict $? "it is suspended in the function"
+	check "which is not replaced then" refused coroutine 'a suspended context may be in work'
+	answers outside 10
+	verdict $? "it has left the function"
+	check "which is replaced then" applied coroutine
+	answers inside 10 && answers outside 20
+	verdict $? "the coroutine runs the new one"
+	victim_stop
+	verdict $? "and ends as it should ($kind)"
+done
+
+victim_start "$scratch/coroutine.1" never 40
+check "more memory than may be searched" refused coroutine --search 8 'may be in more memory than is searched'
+check "as much as may be searched" applied coroutine
+answers ask 20
+verdict $? "which shows"
+victim_stop
+
+# What makecontext() has put on no stack is no context, whatever else is in memory.
+check "two builds without code of their own that switches" build made -DMADE_ONLY
+victim_start "$scratch/made.1" made
+answers inside 0
+check "a context that makecontext() has made is found" refused made 'a suspended context may be in work'
+victim_stop
+victim_start "$scratch/made.1" never
+check "where it has made none, none is feared" applied made
+answers ask 20
+verdict $? "which shows, too"
+victim_stop
