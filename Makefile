@@ -6,6 +6,7 @@
 #   make bench-unwind	what a stack walk costs, beside libdwfl and libunwind
 #   make fuzz-unwind SECONDS=60	hostile unwind data and code, for so long each (clang)
 #   make bench-rows	what unwind data costs, beside elfutils' (installs what is missing)
+#   make bench-call	what a call costs in each state of a patch, beside other redirections
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make clean
 
@@ -118,6 +119,11 @@ bench-rows:
 	+@$(MAKE) --no-print-directory $(BUILD)/bench/bench_rows
 	@$(BUILD)/bench/bench_rows $(FILES)
 
+bench-call:
+	@scripts/deps build bench
+	+@$(MAKE) --no-print-directory $(BUILD)/bench/bench_call
+	@$(BUILD)/bench/bench_call
+
 $(BUILD)/bench/bench_unwind: LIBS += -lunwind-ptrace -lunwind-generic -lunwind
 bench-unwind:
 	@scripts/deps build bench
@@ -135,6 +141,6 @@ install: $(BUILD)/stent
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs stack-programs check fuzz-unwind bench-rows bench-unwind demo install clean
+.PHONY: all unit asan live-programs stack-programs check fuzz-unwind bench-call bench-rows bench-unwind demo install clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)
