@@ -312,30 +312,3 @@ const char *cfi_visit_rows(const struct eh_fde *fde, cfi_visitor *visit, void *c
 	*reached = machine.location;
 	return machine.why;
 }
-
-struct finding {
-	uint64_t pc;
-	struct cfi_row *row;
-	bool found;
-};
-
-static bool find_row(void *context, struct range span, const struct cfi_row *row)
-{
-	struct finding *finding = context;
-
-	/* Rows come in order from the start of the FDE's code, where pc is. */
-	if (finding->pc >= span.end)
-		return true;
-	*finding->row = *row;
-	finding->found = true;
-	return false;
-}
-
-const char *cfi_find_row(const struct eh_fde *fde, uint64_t pc, struct cfi_row *row)
-{
-	struct finding finding = { .pc = pc, .row = row };
-	uint64_t reached;
-	const char *why = cfi_visit_rows(fde, find_row, &finding, &reached);
-
-	return finding.found ? NULL : why;
-}

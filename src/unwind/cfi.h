@@ -45,7 +45,4 @@ typedef bool cfi_visitor(void *context, struct range span, const struct cfi_row 
  * *reached is then where the missing ones begin (the addresses behind it have none). */
 const char *cfi_visit_rows(const struct eh_fde *fde, cfi_visitor *visit, void *context, uint64_t *reached) must_check;
 
-/* The row for `pc`, an address in fde->code. NULL, or a static string that says why there is none. */
-const char *cfi_find_row(const struct eh_fde *fde, uint64_t pc, struct cfi_row *row) must_check;
-
 #endif

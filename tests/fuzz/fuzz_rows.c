@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../cfi_oracle.h"
 #include "unwind/row_compile.h"
-#include "unwind/table.h"
 
 #define SECTION UINT64_C(0x100000)
 #define TEXT UINT64_C(0x200000)

@@ -1,5 +1,5 @@
 /*
- * Call frame instructions and expressions, one by one: what each means, and what is refused.
+ * Call frame instructions, one by one: what each means, and what is refused.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 
 #include "base/memory.h"
 #include "unwind/cfi.h"
-#include "unwind/expression.h"
+#include "../cfi_oracle.h"
 
 #undef fail	/* cmocka has one of its own */
 #include <cmocka.h>
@@ -208,115 +208,6 @@ static void test_wrapping_location(void **state)
 	assert_non_null(cfi_find_row(&fde, UINT64_MAX - 1, &row));
 }
 
-#define STACK 0x7fff0000
-
-static uint64_t stack[8] = { 0x10, 0x20, 0x30, STACK + 16, 0x50, 0x60, 0x70, 0x80 };
-
-static bool read_stack(void *context, uint64_t address, void *out, size_t size)
-{
-	(void)context;
-	assert_true(address >= STACK && address + size <= STACK + sizeof(stack));
-	memcpy(out, (const uint8_t *)stack + (address - STACK), size);
-	return true;
-}
-
-static bool evaluate(const char *expression, size_t size, uint64_t pc, const uint64_t *initial, uint64_t *value)
-{
-	struct unwind_state state = {
-		.registers = { [6] = STACK + 24, [7] = STACK, [16] = pc },
-		.known = { [6] = true, [7] = true, [16] = true },
-		.stack = { STACK, STACK + sizeof(stack) },
-		.memory = { read_stack, NULL },
-	};
-	uint8_t *copy = copy_program(expression, size);
-	const char *why;
-	bool known = expression_evaluate(copy, size, &state, initial, value, &why);
-
-	assert_int_equal(known, why == NULL);
-	free(copy);
-	return known;
-}
-
-#define PLT "\x77\x08\x80\x00\x3f\x1a\x3b\x2a\x33\x24\x22"
-
-static void test_expressions(void **state)
-{
-	static const struct {
-		const char *expression;
-		size_t size;
-		uint64_t pc, value;
-	} cases[] = {
-		/* The linker's for the PLT: the push of 5 bytes ends at byte 11 of 16. */
-		{ PROGRAM(PLT), 0x1010, STACK + 8 },
-		{ PROGRAM(PLT), 0x101a, STACK + 8 },
-		{ PROGRAM(PLT), 0x101b, STACK + 16 },
-		{ PROGRAM(PLT), 0x101f, STACK + 16 },
-		/* gcc's and glibc's: a word of the stack */
-		{ PROGRAM("\x76\x00\x06"), 0, STACK + 16 },
-		{ PROGRAM("\x77\x08\x06"), 0, 0x20 },
-		{ PROGRAM("\x76\x70\x06\x23\x08"), 0, 0x28 },
-		/* OpenSSL's */
-		{ PROGRAM("\x77\x28\x13\x77\x10"), 0, STACK + 16 },
-		{ PROGRAM("\x76\x00\x38\x1c\x0d\xf0\xff\xff\xff\x1a"), 0, STACK + 16 },
-		{ PROGRAM("\x77\x00\x32\x38\x1e\x22\x06"), 0, 0x30 },
-		/* Constants, signed and not; arithmetic wraps around. */
-		{ PROGRAM("\x08\xff"), 0, 0xff },
-		{ PROGRAM("\x09\xff"), 0, UINT64_MAX },
-		{ PROGRAM("\x0a\xfe\xff"), 0, 0xfffe },
-		{ PROGRAM("\x0b\xfe\xff"), 0, (uint64_t)-2 },
-		{ PROGRAM("\x0c\xfe\xff\xff\xff"), 0, 0xfffffffe },
-		{ PROGRAM("\x0d\xfe\xff\xff\xff"), 0, (uint64_t)-2 },
-		{ PROGRAM("\x31\x32\x1c"), 0, UINT64_MAX },
-		{ PROGRAM("\x09\xff\x31\x22"), 0, 0 },
-		{ PROGRAM("\x4f\x4f\x1e"), 0, 961 },
-		{ PROGRAM("\x31\x08\x3f\x24"), 0, 1ull << 63 },
-		{ PROGRAM("\x31\x08\x40\x24"), 0, 0 },
-		{ PROGRAM("\x31\x09\xff\x2a"), 0, 1 },
-		{ PROGRAM("\x09\xff\x31\x2a"), 0, 0 },
-		{ PROGRAM("\x31\x31\x2a"), 0, 1 },
-	};
-	uint64_t value, initial = STACK + 8;
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(cases); i++) {
-		assert_true(evaluate(cases[i].expression, cases[i].size, cases[i].pc, NULL, &value));
-		if (value != cases[i].value)
-			fail_msg("case %zu: 0x%lx", i, value);
-	}
-	assert_true(evaluate(PROGRAM("\x06"), 0, &initial, &value));
-	assert_int_equal(value, 0x20);
-}
-
-static void test_refused_expressions(void **state)
-{
-	static const struct {
-		const char *expression;
-		size_t size;
-	} cases[] = {
-		{ PROGRAM("") },			/* no value */
-		{ PROGRAM("\x22") }, { PROGRAM("\x31\x22") },	/* too few operands */
-		{ PROGRAM("\x06") }, { PROGRAM("\x13") },
-		{ PROGRAM("\x31\x31\x31\x31\x31\x31\x31\x31\x31\x31\x31\x31\x31\x31\x31\x31\x31") },	/* 17 deep */
-		{ PROGRAM("\x70\x00") },		/* rax is not known */
-		{ PROGRAM("\x81\x00") },		/* a vector register */
-		{ PROGRAM("\x77") }, { PROGRAM("\x0d\x01\x02") }, { PROGRAM("\x31\x23") },	/* cut off */
-		{ PROGRAM("\x31\x06") },		/* not on the stack */
-		{ PROGRAM("\x77\x39\x06") },		/* partly behind it: its 57th byte and on */
-		{ PROGRAM("\x77\x78\x06") },		/* below it */
-		{ PROGRAM("\x2f\xfd\xff") },		/* a jump back to itself */
-		{ PROGRAM("\x31\x1f") }, { PROGRAM("\x96") }, { PROGRAM("\xff") },	/* other operators */
-	};
-	uint64_t value;
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(cases); i++) {
-		if (evaluate(cases[i].expression, cases[i].size, 0, NULL, &value))
-			fail_msg("case %zu: 0x%lx", i, value);
-	}
-	assert_true(evaluate(PROGRAM("\x77\x38\x06"), 0, NULL, &value));
-	assert_int_equal(value, 0x80);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,8 +215,6 @@ int main(void)
 		cmocka_unit_test(test_cfa_register),
 		cmocka_unit_test(test_refused_programs),
 		cmocka_unit_test(test_wrapping_location),
-		cmocka_unit_test(test_expressions),
-		cmocka_unit_test(test_refused_expressions),
 	};
 
 	return cmocka_run_group_tests_name("cfi", tests, NULL, NULL);

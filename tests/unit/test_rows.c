@@ -2,7 +2,7 @@
 #include <link.h>
 
 #include "unwind/row_compile.h"
-#include "unwind/table.h"
+#include "../cfi_oracle.h"
 #include "validated.h"
 
 /* The row that the FDE's own machine gives for the address. */

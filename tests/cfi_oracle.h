@@ -1,8 +1,43 @@
-#include "unwind/table.h"
+/*
+ * cfi_oracle.h: what an .eh_frame section says of one address, by the simplest way: find the FDE, and run its whole program.
+ * What is compiled into rows is compared with this.
+ */
+#ifndef STENT_TESTS_CFI_ORACLE_H
+#define STENT_TESTS_CFI_ORACLE_H
 
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "image/eh_frame.h"
+#include "unwind/cfi.h"
+
+struct finding {
+	uint64_t pc;
+	struct cfi_row *row;
+	bool found;
+};
+
+static bool visit_until_found(void *context, struct range span, const struct cfi_row *row)
+{
+	struct finding *finding = context;
+
+	/* Rows come in order from the start of the FDE's code, where pc is. */
+	if (finding->pc >= span.end)
+		return true;
+	*finding->row = *row;
+	finding->found = true;
+	return false;
+}
+
+/* The row for `pc`, an address in fde->code. NULL, or why there is none. */
+static inline const char *cfi_find_row(const struct eh_fde *fde, uint64_t pc, struct cfi_row *row)
+{
+	struct finding finding = { .pc = pc, .row = row };
+	uint64_t reached;
+	const char *why = cfi_visit_rows(fde, visit_until_found, &finding, &reached);
+
+	return finding.found ? NULL : why;
+}
 
 struct entry {
 	struct range code;
@@ -36,7 +71,8 @@ static void mark_disputed(struct entry *entry, size_t count)
 	}
 }
 
-struct unwind_table *unwind_table_build(const struct eh_frame *section)
+/* Index the section's FDEs; the table keeps pointing into it. */
+static inline struct unwind_table *unwind_table_build(const struct eh_frame *section)
 {
 	struct unwind_table *table = memory_zeroed(1, sizeof(*table));
 	size_t offset = 0;
@@ -55,7 +91,7 @@ struct unwind_table *unwind_table_build(const struct eh_frame *section)
 	return table;
 }
 
-void unwind_table_free(struct unwind_table *table)
+static inline void unwind_table_free(struct unwind_table *table)
 {
 	if (!table)
 		return;
@@ -63,7 +99,8 @@ void unwind_table_free(struct unwind_table *table)
 	free(table);
 }
 
-const char *unwind_table_find(const struct unwind_table *table, uint64_t address, struct eh_fde *fde)
+/* The one FDE whose code holds the address. NULL, or why there is none; an address that two FDEs claim has none. */
+static inline const char *unwind_table_find(const struct unwind_table *table, uint64_t address, struct eh_fde *fde)
 {
 	size_t low = 0, high = table->entries.count;
 	const struct entry *entry;
@@ -91,3 +128,5 @@ const char *unwind_table_find(const struct unwind_table *table, uint64_t address
 		return "its unwind data has changed since it was indexed";
 	return NULL;
 }
+
+#endif
