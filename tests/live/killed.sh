@@ -6,7 +6,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 8
+plan 10
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 "${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -shared -fPIC -o "$scratch/killer.so" "$top/tests/live/preload/killer.c" || exit 1
@@ -18,6 +18,7 @@ one_version() {
 }
 
 # Kill stent at operation 1, 2, ... until it gets through.
+least=20
 kill_everywhere() {	# START-COMMAND VERSION-AFTER STENT-ARGUMENT...
 	local before=$1 after=$2 status
 	shift 2
@@ -34,7 +35,7 @@ kill_everywhere() {	# START-COMMAND VERSION-AFTER STENT-ARGUMENT...
 		[[ $status == [023] ]] || { cat "$scratch/output"; echo "exit status $status after death $deaths"; return 1; }
 		runs_version "$after" || { echo "after the one after death $deaths"; return 1; }
 	done
-	runs_version "$after" && [ "$deaths" -ge 20 ] && [ "$deaths" -lt 500 ]
+	runs_version "$after" && [ "$deaths" -ge "$least" ] && [ "$deaths" -lt 500 ]
 }
 
 make_old() {
@@ -58,9 +59,26 @@ fresh() {
 	victim_start "$scratch/victim.1" nanosleep spin
 }
 
+# Of the part of the region that only the ledger is in.
+ledger_pages() {
+	local range
+	range=$(grep -o "^$(printf '%x' "$(ledger_at victim)")-[0-9a-f]*" "/proc/$victim/maps")
+	echo $(((16#${range#*-} - 16#${range%-*}) / 4096))
+}
+
 kill_everywhere fresh 2 apply "$scratch/victim.stent" >"$scratch/log" 2>&1
 verdict $? "apply to a new process, killed at each of ${deaths-0} operations, and applied again"
 diag "$(cat "$scratch/log")"
+# A ledger of several pages, of which only the first has been written.
+cp "$scratch/victim.stent" "$scratch/short.stent"
+limit 60 "$stent" diff "$scratch/victim.1" "$scratch/victim.2" -o "$scratch/victim.stent" --name victim \
+	--description "$(printf 'long%.0s' {1..5000})" >"$scratch/output"
+least=1 TORN=1 kill_everywhere fresh 2 apply "$scratch/victim.stent" >"$scratch/log" 2>&1
+verdict $? "apply to a new process, killed within each of ${deaths-0} long writes, and applied again"
+diag "$(cat "$scratch/log")"
+check "the ledger has several pages" [ "$(ledger_pages)" -ge 5 ]
+cp "$scratch/short.stent" "$scratch/victim.stent"
+{ fresh && make_new; } >"$scratch/output" 2>&1
 kill_everywhere make_old 2 apply "$scratch/victim.stent" >"$scratch/log" 2>&1
 verdict $? "apply once more, killed at each of ${deaths-0} operations, and applied again"
 diag "$(cat "$scratch/log")"

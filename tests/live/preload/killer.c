@@ -1,21 +1,26 @@
 /*
- * killer.c: preloaded into stent, ends it by SIGKILL before its call number DEADLY of those by which it touches another process.
+ * killer.c: preloaded into stent, ends it by SIGKILL before its call number DEADLY of those by which it touches another process; or,
+ * with TORN set, in the middle of its write number DEADLY of those of more than one page. (The kernel copies page by page, and looks
+ * for a fatal signal in between.)
  */
 #include <stdarg.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
-static void count_operation(void)
+#define PAGE 4096
+
+/* The next call is the deadly one. */
+static bool is_deadly(void)
 {
 	static long operations, deadly;
 
 	if (!deadly)
 		deadly = atol(getenv("DEADLY"));
-	if (++operations == deadly)
-		kill(getpid(), SIGKILL);
+	return ++operations == deadly;
 }
 
 long ptrace(int request, ...)
@@ -28,12 +33,17 @@ long ptrace(int request, ...)
 	b = va_arg(list, long);
 	c = va_arg(list, long);
 	va_end(list);
-	count_operation();
+	if (!getenv("TORN") && is_deadly())
+		kill(getpid(), SIGKILL);
 	return syscall(SYS_ptrace, request, a, b, c);
 }
 
 ssize_t pwrite(int descriptor, const void *data, size_t size, off_t offset)
 {
-	count_operation();
+	if ((!getenv("TORN") || size > PAGE) && is_deadly()) {
+		if (getenv("TORN"))
+			syscall(SYS_pwrite64, descriptor, data, PAGE - (size_t)offset % PAGE, offset);
+		kill(getpid(), SIGKILL);
+	}
 	return syscall(SYS_pwrite64, descriptor, data, size, offset);
 }
