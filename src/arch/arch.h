@@ -118,8 +118,8 @@ enum effect_kind {
 	EFFECT_EXCHANGE, /* target and source */
 	EFFECT_ADDRESS,	/* target = address */
 	EFFECT_SUM,	/* target = source + index */
-	EFFECT_SHIFT,	/* target = source, which is the same register, and something added to it, or masked out of it, that is
-			 * no constant; `index` if it is a register */
+	EFFECT_SHIFT,	/* target = source, and something added to it, or masked out of it, that is no constant; it is computed
+			 * from `index` if that is a register */
 	EFFECT_EXTEND,	/* target = lower half of source, sign-extended */
 	EFFECT_TABLE,	/* target = sign-extended word of `size` bytes at source + offset + index * size, or without
 			 * a source at address + index * size; the index may be absent too. An indirect jump

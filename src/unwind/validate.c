@@ -380,7 +380,8 @@ static void validate_group(struct validating *all, uint32_t first)
 
 		if (!unit->done)
 			callees_note(all, &group->parts.item[i]);
-		unit->shared = unit->shared || (unit->done && unit->leader != first);
+		/* A group that has the former leader, and so all that it led to, knows more than its group did. */
+		unit->shared = unit->shared || (unit->done && !group_part(all, all->units.item[unit->leader].code.start));
 		unit->leader = first;
 		unit->done = true;
 		judge_part(all, &group->parts.item[i]);
@@ -427,7 +428,10 @@ static void validate_all(struct validating *all)
 		for (uint32_t i = 0; i < all->units.count; i++) {
 			if (!all->units.item[i].recheck)
 				continue;
-			validate_group(all, i);
+			validate_group(all, all->units.item[i].leader);
+			/* What led here has turned out to be no path. */
+			if (!group_part(all, all->units.item[i].code.start))
+				validate_group(all, i);
 			all->units.item[i].recheck = false;
 		}
 	} while (callees_find_breaking(all));

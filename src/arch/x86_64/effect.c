@@ -218,9 +218,7 @@ static bool collect_lea(const ZydisDecodedInstruction *insn, const ZydisDecodedO
 		move(out, target, general_register(memory->base), memory->disp.value);
 		return true;
 	}
-	if (memory->scale != 1 || memory->disp.value)
-		return false;
-	out->kind = EFFECT_SUM;
+	out->kind = memory->scale == 1 && !memory->disp.value ? EFFECT_SUM : EFFECT_SHIFT;
 	out->target = target;
 	out->source = general_register(memory->base);
 	out->index = general_register(memory->index);
