@@ -79,7 +79,7 @@ enum status traps_ignore(struct remote *remote, uint64_t scratch, struct traps *
 {
 	const uint64_t default_action = (uint64_t)(uintptr_t)SIG_DFL;
 	const struct process *process = remote->process;
-	uint64_t before[ACTION_WORDS];
+	uint64_t before[ACTION_WORDS] = { 0 };
 	enum status status;
 
 	*traps = (struct traps){ 0 };
@@ -102,7 +102,7 @@ enum status traps_ignore(struct remote *remote, uint64_t scratch, struct traps *
 
 enum status traps_restore(struct remote *remote, uint64_t scratch, const struct traps *traps, struct error *error)
 {
-	uint64_t now[ACTION_WORDS];
+	uint64_t now[ACTION_WORDS] = { 0 };
 	enum status status = change_action(remote, scratch, NULL, now, error);
 
 	if (status != STATUS_OK || now[ACTION_HANDLER] != ignore[ACTION_HANDLER])

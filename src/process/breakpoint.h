@@ -86,7 +86,8 @@ enum breakpoint_event {
  * other frames (recursion, signal handlers) are counted and go on; signals are delivered as they come; if the process is
  * stopped by a signal the thread is, too. A frame that is left in another way (longjmp, an exception) is not noticed, and a trap
  * while SIGTRAP is blocked is lost: so have a look at the stack now and then. 0 ms: only see what has happened, so that
- * several threads can be awaited.
+ * several threads can be awaited. Every signal to the thread stops it until the next call: don't let much time pass between two. Each
+ * pass costs it two switches to stent and back: a caller may give up on one that passes too often.
  */
 enum breakpoint_event breakpoint_wait(struct breakpoint *breakpoint, const struct process *process, struct thread *thread,
 				      unsigned int milliseconds) must_check;
