@@ -7,6 +7,7 @@
 #   make fuzz-unwind SECONDS=60	hostile unwind data and code, for so long each (clang)
 #   make bench-rows	what unwind data costs, beside elfutils' (installs what is missing)
 #   make bench-call	what a call costs in each state of a patch, beside other redirections
+#   make model      every state of the model of the transition (installs spin)
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make clean
 
@@ -130,6 +131,10 @@ bench-unwind:
 	+@$(MAKE) --no-print-directory $(BUILD)/bench/bench_unwind $(BUILD)/tests/stack/many
 	@timeout 120 $(BUILD)/bench/bench_unwind $(BUILD)/tests/stack/many
 
+model:
+	@scripts/deps model
+	@tests/model/run full
+
 demo:
 	@scripts/deps build
 	+@$(MAKE) --no-print-directory all
@@ -141,6 +146,6 @@ install: $(BUILD)/stent
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs stack-programs check fuzz-unwind bench-call bench-rows bench-unwind demo install clean
+.PHONY: all unit asan live-programs stack-programs check fuzz-unwind bench-call bench-rows bench-unwind model demo install clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)
