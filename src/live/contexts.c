@@ -217,6 +217,7 @@ static bool has_contexts(struct search *search)
 	search->set = &set;
 	search->hit = hit_context;
 	search_memory(search);
+	search->set = NULL;
 	scan_set_free(&set);
 	array_free(&starts);
 	return search->found || search->result->verdict != STACK_FREE;

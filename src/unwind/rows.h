@@ -76,6 +76,7 @@ enum {
 /* The registers that saved[] speaks of, by DWARF number: rbx, rbp, r12 to r15. All others but the
  * stack pointer are lost in a call. */
 #define ROW_SAVED 6
+#define ROW_SAVED_FRAME_POINTER 1	/* index of rbp */
 extern const uint8_t row_saved_register[ROW_SAVED];
 
 /* Values of saved[] that are no word of the stack. */
@@ -108,7 +109,7 @@ struct rows {
 	const char *damage;	/* what is wrong with the section, a static string, or NULL: then no row is any good */
 };
 
-#define ROWS_STEP 256
+#define ROWS_STEP 64
 
 /*
  * Compile the section. `text` holds all code that the rows are wanted for, in the section's address

@@ -26,6 +26,8 @@ struct walk {
 	struct unwind_trace *trace;
 	uint64_t registers[UNWIND_REGISTERS];	/* of the current frame */
 	uint32_t known;		/* bit n: registers[n] has the frame's value */
+	bool all_registers;	/* also those that hardly any row asks for are followed from frame to frame; without */
+	bool missed;		/* that, this says that one was asked for: the walk is to be done again */
 	bool after_call;
 	struct range stack, have;	/* `have`: the part of `stack` that is in `bytes` */
 	const uint8_t *bytes;
@@ -83,15 +85,28 @@ static bool fill_window(struct walk *walk, uint64_t address)
 	return true;
 }
 
-/* A word of the stack; false outside of it, and where memory can't be read. (Part of a window may be unreadable.) */
-static bool read_stack(struct walk *walk, uint64_t address, uint64_t *word)
+/* Is the word inside of the range? */
+static inline bool holds_word(struct range range, uint64_t address)
 {
-	if (address < walk->have.start || address >= walk->have.end || walk->have.end - address < WORD) {
-		if (address < walk->stack.start || address >= walk->stack.end || walk->stack.end - address < WORD)
-			return false;
-		if (!fill_window(walk, address))
-			return walk->memory->read(walk->memory->context, address, word, WORD);
-	}
+	return address >= range.start && address < range.end && range.end - address >= WORD;
+}
+
+static bool read_beyond_window(struct walk *walk, uint64_t address, uint64_t *word)
+{
+	if (!holds_word(walk->stack, address))
+		return false;
+	/* Part of a window may be unreadable. */
+	if (!fill_window(walk, address))
+		return walk->memory->read(walk->memory->context, address, word, WORD);
+	*word = load64(walk->bytes + (address - walk->have.start));
+	return true;
+}
+
+/* A word of the stack; false outside of it, and where memory can't be read. */
+static inline bool read_stack(struct walk *walk, uint64_t address, uint64_t *word)
+{
+	if (!holds_word(walk->have, address))
+		return read_beyond_window(walk, address, word);
 	*word = load64(walk->bytes + (address - walk->have.start));
 	return true;
 }
@@ -138,9 +153,17 @@ static const char *check_row(const struct row *row)
 	return "its unwind data was not compared with its instructions";
 }
 
+static bool is_known(struct walk *walk, unsigned int number)
+{
+	if (walk->known & BIT(number))
+		return true;
+	walk->missed = !walk->all_registers;
+	return false;
+}
+
 static const char *find_cfa(struct walk *walk, const struct row *row, uint64_t *cfa)
 {
-	if (!(walk->known & BIT(row->base)))
+	if (!is_known(walk, row->base))
 		return "the CFA depends on a register whose value is not known";
 	*cfa = walk->registers[row->base] + (uint64_t)(int64_t)row->offset;
 	if (row->kind == ROW_INDIRECT && !read_stack(walk, *cfa, cfa))
@@ -174,31 +197,45 @@ static const char *check_cfa(const struct walk *walk, const struct row *row, uin
 	return NULL;
 }
 
-/* Replace the registers by the caller's. One that can't be read is not known: that matters only where a row needs it. */
+/* The caller's value of row_saved_register[index]. One that can't be read is not known: that matters only where a row needs it. */
+static inline uint32_t restore_saved(struct walk *walk, const struct row *row, unsigned int index, uint64_t from)
+{
+	uint8_t number = row_saved_register[index];
+	int8_t place = row->saved[index];
+
+	if (place == ROW_SAME)
+		return walk->known & BIT(number);
+	if (place == ROW_LOST || !read_stack(walk, from + (uint64_t)(place * WORD), &walk->registers[number]))
+		return 0;
+	return BIT(number);
+}
+
+/* Replace the registers by the caller's. */
 static const char *restore_caller(struct walk *walk, const struct row *row, uint64_t cfa)
 {
-	uint64_t *registers = walk->registers, caller;
-	uint64_t from = row->flags & ROW_SAVED_AT_FRAME ? registers[REGISTER_FRAME_POINTER] : cfa;
-	bool readable = !(row->flags & ROW_SAVED_AT_FRAME) || (walk->known & BIT(REGISTER_FRAME_POINTER));
+	uint64_t *registers = walk->registers, caller, from = cfa;
 	uint32_t known = BIT(REGISTER_STACK_POINTER) | BIT(REGISTER_RETURN_ADDRESS);
+	bool readable = true;
 
 	if (!(row->flags & ROW_RETURN_IN_REGISTER)) {
 		if (!read_stack(walk, cfa + (uint64_t)(row->return_at * WORD), &caller))
 			return "the return address can't be read";
-	} else if (walk->known & BIT(row->return_at)) {
+	} else if (is_known(walk, (uint8_t)row->return_at)) {
 		caller = registers[row->return_at];
 	} else {
 		return "the return address is in a register whose value is not known";
 	}
-	for (unsigned int i = 0; i < ROW_SAVED; i++) {
-		uint8_t number = row_saved_register[i];
-
-		if (row->saved[i] == ROW_SAME)
-			known |= walk->known & BIT(number);
-		else if (row->saved[i] != ROW_LOST && readable &&
-			 read_stack(walk, from + (uint64_t)(row->saved[i] * WORD), &registers[number]))
-			known |= BIT(number);
+	if (row->flags & ROW_SAVED_AT_FRAME) {
+		from = registers[REGISTER_FRAME_POINTER];
+		readable = walk->known & BIT(REGISTER_FRAME_POINTER);
 	}
+	if (readable && walk->all_registers) {
+		for (unsigned int i = 0; i < ROW_SAVED; i++)
+			if (i != ROW_SAVED_FRAME_POINTER)
+				known |= restore_saved(walk, row, i, from);
+	}
+	if (readable)
+		known |= restore_saved(walk, row, ROW_SAVED_FRAME_POINTER, from);
 	registers[REGISTER_RETURN_ADDRESS] = caller;
 	registers[REGISTER_STACK_POINTER] = cfa;
 	walk->known = known;
@@ -340,31 +377,46 @@ static const char *check_start(const struct unwind_start *start)
 	return sp % WORD ? "the stack pointer is not aligned" : NULL;
 }
 
-void unwind_walk(const struct unwind_module *modules, size_t count, const struct arch *arch,
-		 const struct unwind_start *start, const struct unwind_memory *memory, struct unwind_trace *trace)
+/* False: a register was asked for that was not followed. */
+static bool walk_once(struct walk *walk, const struct unwind_start *start, struct unwind_trace *trace)
 {
-	struct walk walk = {
-		.modules = modules,
-		.module_count = count,
-		.arch = arch,
-		.memory = memory,
-		.trace = trace,
-		.known = ALL_KNOWN,
-		.stack = start->stack,
-		.bytes = start->bytes,
-		.base = start->base,
-		.start_doubt = check_start(start),
-	};
-
-	memcpy(walk.registers, start->registers, sizeof(walk.registers));
+	memcpy(walk->registers, start->registers, sizeof(walk->registers));
+	walk->known = ALL_KNOWN;
+	walk->after_call = walk->missed = false;
+	walk->stack = start->stack;
+	walk->bytes = start->bytes;
+	walk->have = (struct range){ 0 };
 	if (start->bytes)
-		walk.have = (struct range){ start->stack.start, start->stack.start + start->size };
+		walk->have = (struct range){ start->stack.start, start->stack.start + start->size };
+	walk->stacks = 0;
+	walk->start_doubt = check_start(start);
 	trace->frames.count = 0;
 	trace->ended = false;
 	trace->doubt = NULL;
 	trace->doubtful = 0;
-	while (step(&walk))
+	while (step(walk))
 		;
+	return !walk->missed;
+}
+
+void unwind_walk(const struct unwind_module *modules, size_t count, const struct arch *arch,
+		 const struct unwind_start *start, const struct unwind_memory *memory, struct unwind_trace *trace)
+{
+	struct walk walk;
+
+	/* Not one initialiser: most of it is set by walk_once(). */
+	walk.modules = modules;
+	walk.module_count = count;
+	walk.arch = arch;
+	walk.memory = memory;
+	walk.trace = trace;
+	walk.base = start->base;
+	walk.module = NULL;
+	walk.all_registers = false;
+	if (walk_once(&walk, start, trace))
+		return;
+	walk.all_registers = true;
+	(void)walk_once(&walk, start, trace);
 }
 
 void unwind_trace_free(struct unwind_trace *trace)

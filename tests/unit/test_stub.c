@@ -265,6 +265,53 @@ static void calls_are_recognised(void **state)
 	assert_false(arch->ends_with_call(calls[0].byte + 5, 4));
 }
 
+/* ff /3, behind a REX prefix or not: far calls, which leave more than a return address. */
+static bool is_far_call(const uint8_t *bytes, size_t length)
+{
+	size_t prefix = bytes[0] >> 4 == 4;
+
+	return length > prefix + 1 && bytes[prefix] == 0xff && (bytes[prefix + 1] >> 3 & 7) == 3;
+}
+
+/* By the decoder: some tail of the bytes is one instruction, and a near call. */
+static bool decodes_to_call(const uint8_t *end, size_t size)
+{
+	for (size_t length = 1; length <= size; length++) {
+		struct insn insn;
+
+		if (!is_far_call(end - length, length) && arch->decode(end - length, length, 0, &insn) && insn.length == length &&
+		    (insn.kind == INSN_CALL || insn.kind == INSN_CALL_INDIRECT))
+			return true;
+	}
+	return false;
+}
+
+/* Every call that there is of up to 7 bytes, as far as it is told by its first three, and bytes that are none. */
+static void calls_are_what_the_decoder_says(void **state)
+{
+	static const uint8_t first[] = { 0xe8, 0xff, 0x41, 0xfe, 0x9a, 0x90 };
+	uint8_t bytes[7] = { 0 };
+	size_t calls = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(first); i++)
+		for (unsigned int next = 0; next < 65536; next++)
+			for (size_t at = 0; at < sizeof(bytes) - 1; at++) {
+				bool call;
+
+				memset(bytes, 0x90, sizeof(bytes));
+				bytes[at] = first[i];
+				bytes[at + 1] = (uint8_t)next;
+				if (at + 2 < sizeof(bytes))
+					bytes[at + 2] = (uint8_t)(next >> 8);
+				call = arch->ends_with_call(bytes + sizeof(bytes), sizeof(bytes));
+				if (call != decodes_to_call(bytes + sizeof(bytes), sizeof(bytes)))
+					fail_msg("%02x %02x %02x at %zu", first[i], bytes[at + 1], next >> 8, at);
+				calls += call;
+			}
+	assert_true(calls > 100000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +321,7 @@ int main(void)
 		cmocka_unit_test(jumps_lead_to_their_target),
 		cmocka_unit_test(switches_refuse_an_index_out_of_reach),
 		cmocka_unit_test(calls_are_recognised),
+		cmocka_unit_test(calls_are_what_the_decoder_says),
 	};
 
 	return cmocka_run_group_tests(tests, make_space, free_space);
