@@ -82,7 +82,7 @@ uint8_t callee_breaks(const struct validating *all, uint64_t target)
 {
 	uint32_t unit = validating_unit(all, target);
 
-	if (unit == NOTHING || all->units.item[unit].stubs || target != all->units.item[unit].code.start)
+	if (!all->breaks_known || unit == NOTHING || all->units.item[unit].stubs || target != all->units.item[unit].code.start)
 		return 0;
 	return all->units.item[all->units.item[unit].leader].breaks;
 }

@@ -170,6 +170,7 @@ void group_restart(struct group *group)
 		insn->reason = REASON_NONE;
 	}
 	group->states.count = group->work.count = group->junctions.count = group->found.count = group->switches.count = 0;
+	group->breaks = 0;
 	group->again = false;
 }
 
@@ -180,5 +181,6 @@ void group_clear(struct group *group)
 	group->parts.count = group->insns.count = group->map.count = group->states.count = 0;
 	group->work.count = group->junctions.count = group->found.count = group->switches.count = group->aligned.count = 0;
 	group->spoiled = REASON_NONE;
+	group->breaks = 0;
 	group->again = false;
 }

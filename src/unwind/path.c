@@ -259,14 +259,22 @@ static bool is_changed(const struct frame_state *state, unsigned int number)
  */
 static void note_breaks(struct validating *all, uint32_t insn, const struct frame_state *state)
 {
-	struct unit *leader = group_leader(all);
+	struct group *group = &all->group;
 
-	if (all->group.insns.item[insn].effect.pops || is_changed(state, REGISTER_STACK_POINTER))
-		leader->breaks |= BREAKS_STACK;
+	if (group->insns.item[insn].effect.pops || is_changed(state, REGISTER_STACK_POINTER))
+		group->breaks |= BREAKS_STACK;
 	for (unsigned int i = 0; i < ROW_SAVED; i++)
 		if (is_changed(state, row_saved_register[i]))
-			leader->breaks |= (uint8_t)(1u << i);
+			group->breaks |= (uint8_t)(1u << i);
 	note_leaving(all, group_address(all, insn), state);
+}
+
+/* The return address was taken from the stack: this is a return by a jump. */
+static bool has_left_frame(const struct frame_state *state)
+{
+	struct value sp = state->reg[REGISTER_STACK_POINTER];
+
+	return sp.kind == VALUE_STACK && sp.number == BASE_CFA && sp.offset > -8;
 }
 
 static void follow_indirect_jump(struct validating *all, uint32_t insn, const struct frame_state *state, bool tainted)
@@ -301,7 +309,10 @@ static void follow_indirect_jump(struct validating *all, uint32_t insn, const st
 	}
 	if (!targets.count && !is_entry_frame(state)) {
 		all->group.spoiled = REASON_INDIRECT_JUMP;
-		note_breaks(all, insn, state);	/* it may return that way */
+		if (has_left_frame(state))
+			note_breaks(all, insn, state);
+		else
+			note_leaving(all, address, state);
 	}
 	for (size_t i = 0; i < targets.count; i++)
 		paths_arrive(all, targets.item[i], address, state, i < targets.likely ? EDGE_POSSIBLE : EDGE_UNLIKELY, tainted);

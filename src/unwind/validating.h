@@ -102,6 +102,7 @@ struct group {
 	ARRAY(struct contradiction) found;
 	ARRAY(uint64_t) switches;	/* as in struct validation, but in no order */
 	ARRAY(uint64_t) aligned;	/* addresses of instructions that align the stack pointer */
+	uint8_t breaks;			/* as unit.breaks */
 	enum row_reason spoiled;	/* why nothing in the group can be verified */
 	bool again;		/* a leader was found too late: do it again, with the leaders known by now */
 };
@@ -117,6 +118,7 @@ struct validating {
 	struct callees callees;
 	ARRAY(struct unit_call) calls;	/* by callee; empty until it is needed */
 	bool second;		/* all units were looked at once: callees, and which units return, are known */
+	bool breaks_known;		/* so are those that do not give back what they must */
 	struct group group;
 	ARRAY(struct contradiction) found;
 	ARRAY(uint64_t) switches;
@@ -131,6 +133,12 @@ enum edge {
 	EDGE_POSSIBLE,	/* perhaps no edge at all: where the frame does not fit, the target is unverifiable */
 	EDGE_UNLIKELY,	/* where the frame does not fit, there is no edge */
 };
+
+/* units.c: set up units, labels and entries. */
+void units_find(struct validating *all);
+/* Places inside of units whose address is taken by other functions are labels too, which are known once all units were
+ * looked at. Asks for a recheck of those. */
+void units_add_taken_labels(struct validating *all);
 
 /* Unit that holds the address, or NOTHING. */
 uint32_t validating_unit(const struct validating *all, uint64_t address);
