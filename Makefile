@@ -69,10 +69,10 @@ $(VICTIMS): $(BUILD)/%: %.c
 	$(COMPILE) -Wno-unknown-attributes $(LDFLAGS) -Wl,--build-id -pthread -o $@ $<	# clang has no noipa
 
 # Tests of stacks: targets that know nothing of stent; ask.c, which is linked with it; and other unwinders, to compare with.
-STACKS := $(addprefix $(BUILD)/tests/,stack/hard stack/hard-static stack/many stack/throw stack/ask oracle/chains oracle/json_chains)
+STACKS := $(addprefix $(BUILD)/tests/,stack/hard stack/hard-static stack/handmade stack/many stack/throw stack/ask oracle/chains oracle/json_chains)
 stack-programs: $(STACKS)
 TARGET  = @mkdir -p $(@D); $(COMPILE) -Wno-unknown-attributes $(LDFLAGS) -Wl,--build-id -pthread -o $@ $<
-$(BUILD)/tests/stack/hard: tests/stack/hard.c
+$(BUILD)/tests/stack/hard $(BUILD)/tests/stack/handmade: $(BUILD)/%: %.c
 	$(TARGET)
 $(BUILD)/tests/stack/hard-static: tests/stack/hard.c
 	$(TARGET) -static
@@ -134,6 +134,10 @@ bench-unwind:
 model:
 	@scripts/deps model
 	@tests/model/run full
+
+# stent check on 500 files of this machine; takes minutes. MORE="folder ..." adds others.
+check-500: all
+	@BUILD=$(BUILD) tests/real/check-500.sh
 
 demo:
 	@scripts/deps build

@@ -1,17 +1,22 @@
 /*
- * ask.c: the question that live patching asks of each thread: is its stack free of this code?
+ * ask.c: the question that live patching asks of a process: is it free of this code?
  *
- *	ask PID START END	prints a line for each thread: TID FREE|INSIDE|UNRELIABLE TEXT
+ *	ask PID START END
+ *
+ * Prints a line for each thread, "TID FREE|INSIDE|UNRELIABLE TEXT"; and, as live patching does, only where all threads are
+ * free, one for the stacks that no thread is on, "contexts FREE|INSIDE|UNRELIABLE TEXT". Exit status 4: a thread does not stop.
  */
 #include <elf.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "live/contexts.h"
 #include "live/stacks.h"
 #include "live/survey.h"
 
 #define STOP_MS 1000
+#define SEARCH_MAX (256u << 20)	/* bytes of memory; the programs here have little */
 
 static const char *const verdict_names[] = {
 	[STACK_FREE] = "FREE", [STACK_INSIDE] = "INSIDE", [STACK_UNRELIABLE] = "UNRELIABLE",
@@ -25,6 +30,8 @@ struct answer {
 struct answers {
 	struct answer *item;
 	size_t count, room;
+	bool all_free;			/* all threads; then `contexts` is the answer of the rest */
+	struct stack_result contexts;
 };
 
 /* Nothing is printed while the process is stopped. */
@@ -36,6 +43,7 @@ static enum status ask(const struct stack_check *check, struct answers *answers,
 
 	if (status == STATUS_OK)
 		status = maps_read(check->survey->process, &maps, error);
+	answers->all_free = status == STATUS_OK;
 	for (size_t i = 0; i < threads.count && status == STATUS_OK; i++) {
 		struct answer answer = { .tid = threads.item[i].tid };
 
@@ -43,7 +51,11 @@ static enum status ask(const struct stack_check *check, struct answers *answers,
 			continue;
 		stack_check_thread(check, &maps, &threads.item[i], &answer.result);
 		*array_add(answers) = answer;
+		if (answer.result.verdict != STACK_FREE)
+			answers->all_free = false;
 	}
+	if (answers->all_free)
+		contexts_check(check, &maps, &threads, &answers->contexts);
 	threads_release(check->survey->process, &threads);
 	threads_free(&threads);
 	maps_free(&maps);
@@ -61,6 +73,7 @@ static enum status run(pid_t pid, struct range range, struct error *error)
 	if (status == STATUS_OK)
 		status = survey_read(&process, &survey, error);
 	if (status == STATUS_OK) {
+		survey.search = SEARCH_MAX;
 		survey_unwind(&survey);
 		stack_check_add(&check, range, "the function");
 		stack_check_ready(&check);
@@ -70,6 +83,8 @@ static enum status run(pid_t pid, struct range range, struct error *error)
 	for (size_t i = 0; i < answers.count && status == STATUS_OK; i++)
 		printf("%d %s %s\n", answers.item[i].tid, verdict_names[answers.item[i].result.verdict],
 		       answers.item[i].result.text);
+	if (answers.all_free)
+		printf("contexts %s %s\n", verdict_names[answers.contexts.verdict], answers.contexts.text);
 	array_free(&answers);
 	survey_free(&survey);
 	process_close(&process);
@@ -88,7 +103,7 @@ int main(int argc, char **argv)
 	status = run((pid_t)atoi(argv[1]), (struct range){ strtoull(argv[2], NULL, 16), strtoull(argv[3], NULL, 16) },
 		     &error);
 	if (status != STATUS_OK)
-		fprintf(stderr, "ask: %s\n", error.text);
+		fprintf(stderr, "ask: %s\n", error.text ? error.text : "a thread does not stop");
 	error_clear(&error);
 	return (int)status;
 }

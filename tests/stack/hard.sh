@@ -1,13 +1,11 @@
 #!/bin/bash
 # Stacks of every hard kind: what `stent stack` says of each, and that none of them is ever taken for free of a
 # function that has a frame there. hard.c has the kinds, ask.c asks the question that live patching asks.
-# shellcheck source=tests/lib.sh
-. "$(dirname "$0")/../lib.sh"
-
-hard=$build/tests/stack/hard
+# shellcheck source=demo/servers.sh
+. "$(dirname "$0")/../../demo/servers.sh"
 ask=$build/tests/stack/ask
 
-# Starts the program; $pid and $tid are the thread's, $held and $absent the two functions' ranges.
+# Starts the program; $pid and $tid are the thread's, held_... and absent_... the two functions' ranges.
 start_kind() {	# PROGRAM KIND
 	start "$1" "$2" >"$scratch/ready"
 	within 10 grep -q '^ready .*' "$scratch/ready" || return 1
@@ -54,37 +52,34 @@ has_frames() {	# FUNCTION...
 }
 
 answers() {	# START END
-	limit 20 "$ask" "$started_pid" "$1" "$2" >"$scratch/answers" || { echo "ask: exit status $?"; return 1; }
+	limit 20 "$ask" "$pid" "$1" "$2" >"$scratch/answers" || { echo "ask: exit status $?"; return 1; }
 }
 
 answer_of() {	# TID
 	awk -v tid="$1" '$1 == tid { print $2 }' "$scratch/answers"
 }
 
-# The thread is not free of the function that it has a frame of. A context that nobody runs belongs to no thread, so
-# there one answer that is not free is enough: it keeps the process from being patched.
+# The thread is not free of the function that it has a frame of. Where the frame is on a stack that the thread is not on, it is
+# enough that the process is not.
 never_free() {	# KIND
-	local times
+	local times who=$tid
+	[[ $1 != @(suspended|context_own) ]] || who=contexts
 	for times in {1..5}; do
 		answers "$held_start" "$held_end" || return 1
-		if [ "$1" = suspended ]; then
-			grep -qE '^[0-9]+ (INSIDE|UNRELIABLE)' "$scratch/answers" && continue
-		else
-			[[ $(answer_of "$tid") == @(INSIDE|UNRELIABLE) ]] && continue
-		fi
+		[[ $(answer_of "$tid") == @(INSIDE|UNRELIABLE) || $(answer_of "$who") == @(INSIDE|UNRELIABLE) ]] && continue
 		echo "after $times:"
 		cat "$scratch/answers"
 		return 1
 	done
 }
 
-# A thread is in no function that was never called, and is free of it where its stack is proven.
+# A thread is in no function that was never called, and free of it where its stack is proven; then so is the process.
 absent_is() {	# EXPECTED
 	answers "$absent_start" "$absent_end" || return 1
-	case $1,$(answer_of "$tid") in
-	proven,FREE) return ;;
+	case $1,$(answer_of "$tid"),$(answer_of contexts) in
+	proven,FREE,FREE) return ;;
 	proven,*) ;;
-	*,FREE | *,UNRELIABLE) return ;;
+	*,FREE,* | *,UNRELIABLE,*) return ;;	# by the scan alone
 	esac
 	cat "$scratch/answers"
 	return 1
@@ -94,16 +89,45 @@ still_there() {
 	show_stack "$pid" && [[ $(of_thread "$tid") == "thread $tid "* ]] || { cat "$scratch/stack"; return 1; }
 }
 
+# A thread that waits for its child by vfork can't be stopped.
+test_vfork_parent() {
+	local parent
+	start_kind "$build/tests/stack/hard" vfork
+	parent=$started
+	check "vfork: the parent's stacks are printed" show_stack "$parent"
+	check "vfork: the parent's thread is not proven" grep -q '^thread [0-9]* (vfork): not proven: it does not stop$' "$scratch/stack"
+	check "vfork: and nothing is taken for free" ends_with 4 "$ask" "$parent" "$held_start" "$held_end"
+	end_kind
+}
+
+# Static, with musl for its libc, whose code has no unwind data in Debian.
+build_musl() {
+	local files libraries
+	fetch_packages musl-dev || return 1
+	# shellcheck disable=SC2154 # set by fetch_packages
+	files=${folders[0]}/usr
+	libraries=$files/lib/x86_64-linux-musl
+	gcc -std=c17 -D_GNU_SOURCE -O2 -nostdinc -isystem "$files/include/x86_64-linux-musl" \
+		-isystem "$(gcc -print-file-name=include)" -nostdlib -static -Wl,--build-id -o "$scratch/hard-musl" \
+		"$libraries/crt1.o" "$libraries/crti.o" tests/stack/hard.c -L"$libraries" -lc -lgcc "$libraries/crtn.o" && return
+	reason="hard.c can't be built with musl"
+	return 1
+}
+
 test_kind() {	# PROGRAM KIND EXPECTED FUNCTION...
-	local program=$1 kind=$2 expected=$3 name
+	local name="$2 ($1)" program=$build/tests/stack/$1 kind=$2 expected=$3 name i
 	shift 3
-	name=$kind
-	[ "$program" = "$hard" ] || name="$kind (${program##*/})"
+	if [ "$name" = "$kind (hard-musl)" ]; then
+		program=$scratch/hard-musl
+		if [ ! -x "$program" ]; then
+			for i in {1..5}; do skip "$name, result $i" "$reason"; done
+			return
+		fi
+	fi
 	if ! start_kind "$program" "$kind"; then
 		not_ok "$name: starts"
 		return
 	fi
-	started_pid=$pid
 	check "$name: ${expected/#proven/is proven}" says "$expected"
 	check "$name: has its frames" has_frames "$@"
 	check "$name: is never free of the function that it is in" never_free "$kind"
@@ -114,36 +138,46 @@ test_kind() {	# PROGRAM KIND EXPECTED FUNCTION...
 }
 
 kinds=(
-	"plain|proven|read block held run"
-	"handler|proven|read block handle raise raise_it held run"
-	"redzone|proven|red_zone spin_announced held run"
-	"interrupted|proven|read block handle red_zone held run"
-	"altstack|signal stack|read block handle"
-	"altstack_own|a signal is handled on another stack|read block handle"
-	"asm|no unwind data|read block"
-	"alloca|proven|read block use_alloca held run"
-	"realign|proven|read block realign held run"
-	"drap|proven|read block realign_drap call_drap held run"
-	"noreturn|proven|read block never_returns dies call_dies held run"
-	"deep|proven|read block deep go_deep held run"
-	"wide|proven|read block wide go_wide held run"
-	"jit|JIT|read block"
-	"context|coroutine|read block held"
-	"context_outer|coroutine|read block"
-	"context_own|no unwind data|read block"
-	"suspended|proven|read block run"
-	"vfork|not known to be its own|read block call_vfork held run"
-	"leaderless|proven|read block held run"
-	"vdso|proven|read_clock held run"
-	"spin|proven|spin held run"
-	"smashed|not the code of any image|read block smash smash_with_garbage"
-	"smashed_code|follows no call|read block smash smash_with_code"
-	"lying|contradict|read block lying"
+	"hard|plain|proven|read block held run"
+	"hard|handler|proven|read block handle raise raise_it held run"
+	"hard|redzone|proven|red_zone spin_announced held run"
+	"hard|interrupted|proven|read block handle red_zone held run"
+	"hard|altstack|signal stack|read block handle"
+	"hard|altstack_own|a signal is handled on another stack|read block handle"
+	"hard|asm|no unwind data|read block"
+	"hard|alloca|proven|read block use_alloca held run"
+	"hard|realign|proven|read block realign held run"
+	"hard|drap|proven|read block realign_drap call_drap held run"
+	"hard|noreturn|proven|read block never_returns dies call_dies held run"
+	"hard|deep|proven|read block deep go_deep held run"
+	"hard|wide|proven|read block wide go_wide held run"
+	"hard|jit|JIT|read block"
+	"hard|context|coroutine|read block held"
+	"hard|context_outer|coroutine|read block"
+	"hard|context_own|no unwind data|read block"
+	"hard|suspended|proven|read block run"
+	"hard|vfork|not known to be its own|read block call_vfork held run"
+	"hard|leaderless|proven|read block held run"
+	"hard|vdso|proven|read_clock held run"
+	"hard|spin|proven|spin held run"
+	"hard|smashed|not the code of any image|read block smash smash_with_garbage"
+	"hard|smashed_code|follows no call|read block smash smash_with_code"
+	"hard|lying|contradict|read block lying"
+	"handmade|suspended|proven|read run"
+	"hard-static|plain|proven|read block held run"
+	"hard-static|handler|proven|read block handle raise raise_it held run"
+	"hard-static|drap|proven|read block realign_drap call_drap held run"
+	"hard-static|context_outer|coroutine|read block"
+	"hard-musl|plain|no unwind data|"
+	"hard-musl|spin|no unwind data|spin held run"
+	"hard-musl|altstack|signal stack|"
 )
-plan $((${#kinds[@]} * 5))
+plan $((${#kinds[@]} * 5 + 3))
+build_musl
 for entry in "${kinds[@]}"; do
-	IFS='|' read -r kind expected functions <<<"$entry"
+	IFS='|' read -r program kind expected functions <<<"$entry"
 	# shellcheck disable=SC2086 # a list of words
-	test_kind "$hard" "$kind" "$expected" $functions
+	test_kind "$program" "$kind" "$expected" $functions
 done
+test_vfork_parent
 exit "$((failures > 0))"
