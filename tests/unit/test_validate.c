@@ -59,6 +59,8 @@ static const struct sample samples[] = {
 	  "lea 8(%rsp),%r10\n .cfi_def_cfa r10,0\n and $-32,%rsp\n pushq -8(%r10)\n push %rbp\n mov %rsp,%rbp\n"
 	  ".cfi_escape 0x10,0x06,0x02,0x76,0x00\n push %r10\n .cfi_escape 0x0f,0x03,0x76,0x78,0x06\n sub $40,%rsp\n call returns\n"
 	  "mov -8(%rbp),%r10\n .cfi_def_cfa r10,0\n leave\n .cfi_restore rbp\n lea -8(%r10),%rsp\n .cfi_def_cfa rsp,8\n ret\n" },
+	{ "compares", ROW_EXACT, REASON_NONE, NULL,
+	  "cmp %rax,%rbx\n cmp (%rdi),%r15\n cmp %rax,%rsp\n cmp %rsp,%rbp\n test %rbx,%rbx\n add $0,%rax\n ret\n" },
 	{ "tail_call", ROW_EXACT, REASON_NONE, NULL,
 	  "sub $8,%rsp\n .cfi_def_cfa_offset 16\n call returns\n mov %eax,%edi\n add $8,%rsp\n .cfi_def_cfa_offset 8\n"
 	  "test %edi,%edi\n je returns\n jmp *%rax\n" },

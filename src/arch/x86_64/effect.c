@@ -258,7 +258,7 @@ static bool collect_arithmetic(const ZydisDecodedInstruction *insn, const ZydisD
 		out->offset = (int32_t)from->imm.value.s;
 		return true;
 	}
-	if (target == NO_REGISTER)
+	if (target == NO_REGISTER || insn->mnemonic == ZYDIS_MNEMONIC_CMP)
 		return false;
 	out->target = target;
 	if (insn->mnemonic == ZYDIS_MNEMONIC_AND && immediate && from->imm.value.s < 0 && from->imm.value.s >= INT32_MIN &&
