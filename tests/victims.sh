@@ -116,3 +116,9 @@ poke() {	# ADDRESS HEXADECIMAL-DIGITS
 	done
 	printf "$bytes" | dd of="/proc/$victim/mem" bs=1 seek="$1" conv=notrunc status=none
 }
+
+# A stent holds SIGINT back: it is at work on a process.
+holds_signals() {	# PID
+	local blocked
+	blocked=$(sed -n 's/^SigBlk:[[:space:]]*//p' "/proc/$1/status") && ((16#$blocked & 2))
+}
