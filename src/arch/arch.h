@@ -113,7 +113,7 @@ enum effect_kind {
 	EFFECT_MOVE,	/* target = source + offset */
 	EFFECT_ALIGN,	/* target &= offset, which is a negative power of two */
 	EFFECT_LOAD,	/* target = word at source + offset */
-	EFFECT_STORE,	/* word at target + offset = source */
+	EFFECT_STORE,	/* word at target + offset = source; without a target at a place of its own, or a thread's */
 	EFFECT_SPOIL,	/* `size` bytes at target + offset get another value; size 0: not known how many, or where behind it */
 	EFFECT_EXCHANGE, /* target and source */
 	EFFECT_ADDRESS,	/* target = address */

@@ -66,7 +66,7 @@ static void print_census(const char *path, const struct census *census)
 		if (validation->reasons[i])
 			printf("    %6zu unverifiable: %s\n", validation->reasons[i], row_reason_text((enum row_reason)i));
 	if (validation->switches.count)
-		printf("  %zu instructions leave the stack for another one, the first at 0x%" PRIx64 "\n", validation->switches.count,
+		printf("  %zu instructions switch stacks, the first at 0x%" PRIx64 "\n", validation->switches.count,
 		       validation->switches.item[0]);
 	printf("  %" PRIu64 " bytes of text, %" PRIu64 " of them without unwind data\n", validation->text, validation->uncovered);
 	printf("  %zu functions: %zu can be redirected (%.2f%%)\n", census->functions, census->redirectable,

@@ -345,39 +345,48 @@ void frame_state_apply(struct frame_state *state, const struct insn_effect *effe
 		spoil_all(state);
 }
 
-/* The value that the stack pointer gets. */
-static struct value next_stack_pointer(const struct frame_state *state, const struct insn_effect *effect)
+/* Callee-saved registers carry no argument: rbx, rbp, r12 to r15. */
+static bool is_argument(struct value value)
 {
-	struct frame_state after = *state;
-
-	frame_state_apply(&after, effect, 0, 1);
-	return after.reg[REGISTER_STACK_POINTER];
+	return value.kind == VALUE_CALLER && value.number != 3 && value.number != 6 && value.number < 12;
 }
 
-bool frame_state_switches(const struct frame_state *state, const struct insn_effect *effect)
+/* The stack pointer gets the value. */
+static unsigned int stack_from_value(struct value value)
 {
-	bool loads = effect->target == REGISTER_STACK_POINTER;
+	return is_argument(value) ? STACK_GIVEN : value.kind == VALUE_COMPUTED ? STACK_COMPUTED : 0;
+}
+
+/* It gets a word from where the register leads. */
+static unsigned int stack_from_memory(const struct frame_state *state, uint8_t base)
+{
+	if (base >= FRAME_REGISTERS || state->reg[base].kind == VALUE_CONSTANT)
+		return STACK_GIVEN;
+	return stack_from_value(state->reg[base]);
+}
+
+unsigned int frame_state_stack_use(const struct frame_state *state, const struct insn_effect *effect)
+{
+	bool loads = effect->target == REGISTER_STACK_POINTER, reads = effect->source == REGISTER_STACK_POINTER;
 
 	switch (effect->kind) {
 	case EFFECT_EXCHANGE:
-		loads = loads || effect->source == REGISTER_STACK_POINTER;
-		break;
+		if (loads || reads)
+			return stack_from_value(state->reg[loads ? effect->source : effect->target]);
+		return 0;
 	case EFFECT_MOVE:
-		loads = loads && effect->source != REGISTER_STACK_POINTER;
-		break;
-	case EFFECT_POP:
+		if (loads && !reads)
+			return stack_from_value(state->reg[effect->source]);
+		return reads && !loads && !effect->offset && effect->target != REGISTER_FRAME_POINTER ? STACK_COPIED : 0;
 	case EFFECT_LOAD:
-	case EFFECT_ADDRESS:
-	case EFFECT_SUM:
-	case EFFECT_TABLE:
-	case EFFECT_EXTEND:
-		break;
+		return loads ? stack_from_memory(state, effect->source) : 0;
+	case EFFECT_STORE:
+		if (effect->source >= FRAME_REGISTERS || !is_on_stack(state->reg[effect->source]))
+			return 0;
+		return effect->target < FRAME_REGISTERS && is_on_stack(state->reg[effect->target]) ? 0 : STACK_STORED;
 	default:
-		loads = false;
-		break;
+		return 0;
 	}
-	loads = loads || (effect->writes & 1u << REGISTER_STACK_POINTER);
-	return loads && !is_on_stack(next_stack_pointer(state, effect));
 }
 
 /* rax rdx rcx, rsi rdi, r8 to r11 (psABI figure 3.4). */

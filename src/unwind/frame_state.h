@@ -71,10 +71,26 @@ void frame_state_guess(struct frame_state *state);
 void frame_state_apply(struct frame_state *state, const struct insn_effect *effect, uint64_t origin, uint8_t align);
 
 /*
- * Does the instruction load the stack pointer with a value that does not come from the stack, as far as is known? What a
- * function does to get room on its own stack, to align it and to leave it is no such thing.
+ * What instructions have to do with a switch of stacks. A routine that leaves its stack for another one, to be continued there
+ * later, puts its own stack pointer away and loads another. longjmp() and the arrival of an exception only load, setjmp() and whoever
+ * passes the address of a variable only put away; what a function does to get room on its own stack, to align it
+ * and to leave it comes from the stack itself.
  */
-bool frame_state_switches(const struct frame_state *state, const struct insn_effect *effect);
+enum stack_use {
+	STACK_GIVEN = 1,	/* the stack pointer becomes an argument, or comes from where an argument or a fixed address leads */
+	STACK_COMPUTED = 2,	/* it becomes some value of the function's own */
+	STACK_STORED = 4,	/* an address of the function's stack is stored elsewhere */
+	STACK_COPIED = 8,	/* the stack pointer is copied into another register than the frame pointer */
+};
+
+/* Bits of enum stack_use. */
+unsigned int frame_state_stack_use(const struct frame_state *state, const struct insn_effect *effect);
+
+/* Does code that has all of these uses switch stacks? */
+static inline bool stack_use_switches(unsigned int uses)
+{
+	return (uses & STACK_GIVEN && uses & (STACK_STORED | STACK_COPIED)) || (uses & STACK_COMPUTED && uses & STACK_STORED);
+}
 
 /* What a callee leaves, that returns: nothing is known of registers that it need not preserve, which a local function may
  * have left alone, nor of the stack below the stack pointer. */

@@ -169,7 +169,7 @@ void group_restart(struct group *group)
 		insn->reached = insn->contradicted = insn->queued[0] = insn->queued[1] = false;
 		insn->reason = REASON_NONE;
 	}
-	group->states.count = group->work.count = group->junctions.count = group->found.count = group->switches.count = 0;
+	group->states.count = group->work.count = group->junctions.count = group->found.count = group->switches.count = group->stack_uses = 0;
 	group->breaks = 0;
 	group->again = false;
 }
@@ -179,7 +179,7 @@ void group_clear(struct group *group)
 	for (size_t i = 0; i < group->parts.count; i++)
 		array_free(&group->parts.item[i].pads);
 	group->parts.count = group->insns.count = group->map.count = group->states.count = 0;
-	group->work.count = group->junctions.count = group->found.count = group->switches.count = group->aligned.count = 0;
+	group->work.count = group->junctions.count = group->found.count = group->switches.count = group->aligned.count = group->stack_uses = 0;
 	group->spoiled = REASON_NONE;
 	group->breaks = 0;
 	group->again = false;

@@ -231,16 +231,6 @@ static struct junction *find_junction(struct group *group, struct value table)
 	return &group->junctions.item[group->junctions.count - 1];
 }
 
-/*
- * The function is left on a stack pointer that is not known to be its own. What has moved it there may have looked like
- * making room on the stack (__builtin_eh_return()).
- */
-static void note_leaving(struct validating *all, uint64_t address, const struct frame_state *state)
-{
-	if (state->reg[REGISTER_STACK_POINTER].kind != VALUE_STACK)
-		*array_add(&all->group.switches) = address;
-}
-
 /* Is it not what it was at the entry, for certain? */
 static bool is_changed(const struct frame_state *state, unsigned int number)
 {
@@ -266,7 +256,6 @@ static void note_breaks(struct validating *all, uint32_t insn, const struct fram
 	for (unsigned int i = 0; i < ROW_SAVED; i++)
 		if (is_changed(state, row_saved_register[i]))
 			group->breaks |= (uint8_t)(1u << i);
-	note_leaving(all, group_address(all, insn), state);
 }
 
 /* The return address was taken from the stack: this is a return by a jump. */
@@ -311,8 +300,6 @@ static void follow_indirect_jump(struct validating *all, uint32_t insn, const st
 		all->group.spoiled = REASON_INDIRECT_JUMP;
 		if (has_left_frame(state))
 			note_breaks(all, insn, state);
-		else
-			note_leaving(all, address, state);
 	}
 	for (size_t i = 0; i < targets.count; i++)
 		paths_arrive(all, targets.item[i], address, state, i < targets.likely ? EDGE_POSSIBLE : EDGE_UNLIKELY, tainted);
@@ -340,6 +327,7 @@ static uint8_t align_number(struct validating *all, const struct insn_effect *ef
 /* Execute. False when control does not go on to the next instruction; else *edge is how sure that is. */
 static bool execute(struct validating *all, uint32_t insn, struct frame_state *state, bool tainted, enum edge *edge)
 {
+	unsigned int uses;
 	const struct insn_effect effect = all->group.insns.item[insn].effect;
 	uint64_t address = group_address(all, insn);
 
@@ -369,7 +357,9 @@ static bool execute(struct validating *all, uint32_t insn, struct frame_state *s
 		*edge = follow_call(all, insn, state, tainted);
 		return true;
 	default:
-		if (frame_state_switches(state, &effect))
+		uses = frame_state_stack_use(state, &effect);
+		all->group.stack_uses |= uses;
+		if (uses & (STACK_GIVEN | STACK_COMPUTED))
 			*array_add(&all->group.switches) = address;
 		frame_state_apply(state, &effect, all->image->span.start, align_number(all, &effect, address));
 		if (effect.faults)

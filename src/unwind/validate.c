@@ -259,7 +259,7 @@ static void validate_group(struct validating *all, uint32_t first)
 	}
 	for (size_t i = 0; i < group->found.count; i++)
 		*array_add(&all->found) = group->found.item[i];
-	for (size_t i = 0; i < group->switches.count; i++)
+	for (size_t i = 0; i < group->switches.count && stack_use_switches(group->stack_uses); i++)
 		*array_add(&all->switches) = group->switches.item[i];
 }
 

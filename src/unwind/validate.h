@@ -29,9 +29,8 @@ struct validation {
 	uint64_t text;		/* bytes of executable sections, without the stubs for imports */
 	uint64_t uncovered;	/* of them: neither in an FDE nor padding */
 	ARRAY(struct contradiction) contradictions;	/* by address */
-	ARRAY(uint64_t) switches;	/* sorted: instructions that load the stack pointer with what does not come from the stack that
-					 * they run on, and those that leave a function on a stack pointer of unknown origin. In
-					 * code without unwind data those that may do so, as far as straight code shows. */
+	ARRAY(uint64_t) switches;	/* sorted: where routines that leave their stack for another one, to be continued on it later,
+					 * load the stack pointer */
 };
 
 /*

@@ -100,7 +100,8 @@ struct group {
 	ARRAY(struct work) work;
 	ARRAY(struct junction) junctions;
 	ARRAY(struct contradiction) found;
-	ARRAY(uint64_t) switches;	/* as in struct validation, but in no order */
+	unsigned int stack_uses;	/* of all of its instructions, enum stack_use */
+	ARRAY(uint64_t) switches;	/* where it loads the stack pointer: as in struct validation, if it switches stacks */
 	ARRAY(uint64_t) aligned;	/* addresses of instructions that align the stack pointer */
 	uint8_t breaks;			/* as unit.breaks */
 	enum row_reason spoiled;	/* why nothing in the group can be verified */

@@ -1,6 +1,6 @@
 /*
  * Functions that are made to fool the validator: their unwind data is wrong somewhere, by way of an instruction, a callee or
- * an entry that is easily overlooked. None of them may be called exact. And the instructions that switch stacks.
+ * an entry that is easily overlooked. None of them may be called exact.
  */
 #include "validated.h"
 
@@ -196,84 +196,11 @@ static void calls_no_honest_one_wrong(void **state)
 	assert_int_equal(validated_verdict(*state, validated_symbol(*state, "saves_vectors_below"), &reason), ROW_EXACT);
 }
 
-/* A function each, and how many instructions of it leave the stack. */
-static const struct {
-	const char *name;
-	size_t switches;
-	const char *body;
-} switchers[] = {
-	{ "loads_argument", 1, "mov %rdi,%rsp\n 1: jmp 1b\n" },
-	{ "loads_from_argument", 1, "mov 8(%rdi),%rsp\n 1: jmp 1b\n" },
-	{ "exchanges", 1, "xchg %rdi,%rsp\n 1: jmp 1b\n" },
-	{ "pops", 1, "push %rdi\n pop %rsp\n 1: jmp 1b\n" },
-	{ "loads_static_stack", 1, "lea somewhere(%rip),%rsp\n 1: jmp 1b\n" },
-	{ "selects", 1, "cmove %rdi,%rsp\n 1: jmp 1b\n" },
-	{ "passes_through_slot", 1, "mov %rdi,-8(%rsp)\n mov -8(%rsp),%rax\n mov %rax,%rsp\n 1: jmp 1b\n" },
-	{ "swaps_and_returns", 2, "mov %rsp,(%rdi)\n mov (%rsi),%rsp\n ret\n" },
-	{ "returns_further_up", 1, "add %rcx,%rsp\n ret\n" },
-	{ "jumps_further_up", 1, "lea 8(%rsp,%rcx),%rcx\n mov %rcx,%rsp\n pop %rcx\n jmp *%rcx\n" },
-	{ "never_reached", 1, "1: jmp 1b\n mov %rdi,%rsp\n jmp 1b\n" },
-
-	{ "makes_room", 0, "push %rbp\n mov %rsp,%rbp\n sub %rdi,%rsp\n and $-16,%rsp\n mov %rsp,%rdi\n call returns\n leave\n ret\n" },
-	{ "makes_room_like_clang", 0, "push %rbp\n mov %rsp,%rbp\n mov %rsp,%rax\n sub %rdi,%rax\n mov %rax,%rsp\n"
-	  "call returns\n lea -8(%rbp),%rsp\n add $8,%rsp\n pop %rbp\n ret\n" },
-	{ "makes_room_in_a_loop", 0, "push %rbp\n mov %rsp,%rbp\n 1: mov %rsp,%rax\n sub %rdi,%rax\n mov %rax,%rsp\n dec %rsi\n jne 1b\n"
-	  "mov %rbp,%rsp\n pop %rbp\n ret\n" },
-	{ "keeps_its_place", 0, "push %rbp\n mov %rsp,%rbp\n push %rbx\n mov %rsp,%rbx\n sub %rdi,%rsp\n call returns\n mov %rbx,%rsp\n"
-	  "pop %rbx\n pop %rbp\n ret\n" },
-	{ "realigns", 0, "lea 8(%rsp),%r10\n and $-32,%rsp\n pushq -8(%r10)\n push %rbp\n mov %rsp,%rbp\n push %r10\n sub $40,%rsp\n"
-	  "call returns\n mov -8(%rbp),%r10\n leave\n lea -8(%r10),%rsp\n ret\n" },
-};
-
-#define SWITCHERS (sizeof(switchers) / sizeof(switchers[0]))
-
-static void lists_switches_of_stacks(void **state)
-{
-	/* The last one has no unwind data, and a branch over other code in it. */
-	char *source = text_format(".text\n.globl without\n.type without,@function\nwithout: mov %%rsp,%%rax\n mov %%rax,(%%rdi)\n"
-				   "mov %%rsi,%%rsp\n pop %%rbp\n ret\n.data\nsomewhere: .quad 0\n.text\n%s", accomplices);
-	struct validated *built;
-	size_t expected = 1;
-
-	for (size_t i = 0; i < SWITCHERS; i++) {
-		char *longer = text_format("%s.p2align 4,0xcc\n.globl %s\n.type %s,@function\n%s:\n .cfi_startproc\n %s .cfi_endproc\n",
-					   source, switchers[i].name, switchers[i].name, switchers[i].name, switchers[i].body);
-
-		free(source);
-		source = longer;
-		expected += switchers[i].switches;
-	}
-	source = realloc(source, strlen(source) + 200);
-	strcat(source, "taken_label:\nmiddle_of_tail:\n.globl called_in_its_middle\ncalled_in_its_middle: ret\n");
-	built = validated_build(source, "s", "-Wl,-Bsymbolic");
-	free(source);
-	for (size_t i = 0; i < SWITCHERS; i++) {
-		const struct row *row = validated_fde(built, validated_symbol(built, switchers[i].name));
-		uint64_t start = built->rows->text.start + row->start, end;
-		size_t found = 0;
-
-		do {
-			end = row_end(built->rows, row++);
-		} while (row->kind != ROW_NONE && !(row->flags & ROW_STARTS_FDE));
-		for (size_t j = 0; j < built->validation.switches.count; j++)
-			found += built->validation.switches.item[j] >= start && built->validation.switches.item[j] < end;
-		if (found != switchers[i].switches)
-			give_up("%s: %zu instead of %zu", switchers[i].name, found, switchers[i].switches);
-	}
-	for (size_t j = 1; j < built->validation.switches.count; j++)
-		assert_true(built->validation.switches.item[j - 1] < built->validation.switches.item[j]);
-	/* `without`, and the rest of jumps_back */
-	assert_true(built->validation.switches.count >= expected);
-	assert_int_equal(built->validation.switches.item[0], validated_symbol(built, "without") + 6);
-	validated_free(built);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(calls_no_liar_exact, build_liars, free_built),
 		cmocka_unit_test_setup_teardown(calls_no_honest_one_wrong, build_liars, free_built),
-		cmocka_unit_test(lists_switches_of_stacks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -196,6 +196,13 @@ static bool collect_mov(const ZydisDecodedOperand *to, const ZydisDecodedOperand
 		out->source = wide_register(from);
 		return true;
 	}
+	/* To a variable: nothing of the frame, but the stack pointer may be put away there. */
+	if (to->type == ZYDIS_OPERAND_TYPE_MEMORY && is_wide(from) && to->mem.index == ZYDIS_REGISTER_NONE &&
+	    (to->mem.base == ZYDIS_REGISTER_RIP || to->mem.base == ZYDIS_REGISTER_NONE)) {
+		out->kind = EFFECT_STORE;
+		out->source = wide_register(from);
+		return true;
+	}
 	return false;
 }
 
