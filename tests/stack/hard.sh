@@ -11,6 +11,8 @@ start_kind() {	# PROGRAM KIND
 	within 10 grep -q '^ready .*' "$scratch/ready" || return 1
 	read -r _ tid pid held_start held_end absent_start absent_end <"$scratch/ready"
 	[ "$pid" = "$started" ] || started_all+=("$pid")	# a child by vfork
+	# The first thread is still on its way to pause(), perhaps through code that proves nothing (the resolver of PLT entries).
+	within 5 grep -q '^State:[[:space:]]*[SZ]' "/proc/$started/status"
 }
 
 end_kind() {
