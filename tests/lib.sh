@@ -20,6 +20,7 @@ build=${BUILD:-build}
 case $build in /*) ;; *) build=$top/$build ;; esac
 # shellcheck disable=SC2034 # for the scripts
 stent=$build/stent
+export STENT_ROWS_CACHE=$build/rows	# and not the machine's own
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/stent-test.XXXXXX") || exit 1
 started=
 started_all=()

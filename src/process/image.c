@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 #define SEGMENTS_MAX 256	/* program headers of one image; linkers write about a dozen */
 #define NOTES_MAX 65536		/* bytes of one note segment */
 #define PAGE 4096ul
@@ -181,6 +183,7 @@ static char *short_name(const char *name)
 
 	if (deleted && !deleted[strlen(" (deleted)")])
 		*deleted = '\0';
+	utf8_make_printable(copy);	/* whoever made the file chose its name */
 	return copy;
 }
 

@@ -115,7 +115,7 @@ struct rows_cache_counts rows_cache_counts(const struct rows_cache *cache)
 /* A program with file capabilities gets no folder from its user: secure_getenv(3). */
 char *rows_cache_folder(void)
 {
-	const char *own = secure_getenv("STENT_CACHE"), *caches = secure_getenv("XDG_CACHE_HOME"), *home = secure_getenv("HOME");
+	const char *own = secure_getenv("STENT_ROWS_CACHE"), *caches = secure_getenv("XDG_CACHE_HOME"), *home = secure_getenv("HOME");
 
 	if (own)
 		return *own ? text_copy(own) : NULL;

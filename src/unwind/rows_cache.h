@@ -48,7 +48,7 @@ const struct code_rows *rows_cache_get(struct rows_cache *cache, const struct im
 struct rows_cache_counts rows_cache_counts(const struct rows_cache *cache);
 
 /*
- * The folder that rows_cache_open() is to have: $STENT_CACHE (empty: none), else /var/cache/stent for root, else
+ * The folder that rows_cache_open() is to have: $STENT_ROWS_CACHE (empty: none), else /var/cache/stent for root, else
  * $XDG_CACHE_HOME/stent, else $HOME/.cache/stent. NULL for none; free() it.
  */
 char *rows_cache_folder(void) must_check;

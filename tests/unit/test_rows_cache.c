@@ -413,13 +413,13 @@ static void expect_folder(const char *expected)
 static void the_folder_follows_the_environment(void **state)
 {
 	(void)state;
-	setenv("STENT_CACHE", "/somewhere", 1);
+	setenv("STENT_ROWS_CACHE", "/somewhere", 1);
 	setenv("XDG_CACHE_HOME", "/xdg", 1);
 	setenv("HOME", "/home", 1);
 	expect_folder("/somewhere");
-	setenv("STENT_CACHE", "", 1);
+	setenv("STENT_ROWS_CACHE", "", 1);
 	expect_folder(NULL);
-	unsetenv("STENT_CACHE");
+	unsetenv("STENT_ROWS_CACHE");
 	if (geteuid() == 0) {
 		expect_folder("/var/cache/stent");
 		assert_int_equal(seteuid(NOBODY), 0);
