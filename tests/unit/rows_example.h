@@ -7,7 +7,7 @@
 #include "unwind/rows_file.h"
 
 #define EXAMPLE_SOURCE \
-	"__asm__(\".text\\n.type switch_stack,@function\\nswitch_stack: .cfi_startproc\\n mov %%rdi,%%rsp\\n ret\\n .cfi_endproc\\n\");\n" \
+	"__asm__(\".text\\n.type switch_stack,@function\\nswitch_stack: .cfi_startproc\\n mov %%rsp,(%%rsi)\\n mov %%rdi,%%rsp\\n ret\\n .cfi_endproc\\n\");\n" \
 	"extern int outside(int *);\n" \
 	"int plain(int a) { return a + %d; }\n" \
 	"int framed(int a) { int room[40]; room[0] = a; return outside(room) + plain(a); }\n"
