@@ -91,7 +91,7 @@ $(BUILD)/tests/oracle/%: $(BUILD)/tests/oracle/%.o
 # The recursive calls begin once everything that they need is installed.
 check:
 	@scripts/deps build check
-	+@$(MAKE) --no-print-directory all unit asan live-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
+	+@$(MAKE) --no-print-directory all unit asan live-programs stack-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@BUILD=$(BUILD) tests/run $(call SCRIPTS,static) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
 		$(SPIES) $(call SCRIPTS,live) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
 

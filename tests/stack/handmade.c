@@ -1,13 +1,16 @@
 /*
- * handmade.c: a coroutine that a few instructions of the program's own have suspended, in the function asked about.
+ * handmade.c: coroutines that a few instructions of the program's own switch to. Prints the line that hard.c prints.
  *
- *	handmade	prints the line that hard.c prints
+ *	handmade suspended	one has called the function asked about, and is suspended there
+ *	handmade own		the function has called one, which runs; its stack is an array in the thread's own, above the
+ *				function's frame, and its unwind data ends there as a thread's does
  */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -20,6 +23,8 @@ static uint64_t thread_stack, other_stack;	/* stack pointers of who is suspended
 static int nothing[2];				/* a pipe that nobody writes to */
 
 void switch_stack(uint64_t *from, uint64_t to);
+void begin_other(void);
+void block(void);
 extern const uint8_t held_start[] __asm__("__start_held_text"), held_end[] __asm__("__stop_held_text");
 extern const uint8_t absent_start[] __asm__("__start_absent_text"), absent_end[] __asm__("__stop_absent_text");
 
@@ -45,6 +50,15 @@ __asm__(
 	"	pop	%rbp\n"
 	"	ret\n"
 	".size switch_stack, . - switch_stack\n"
+	".globl begin_other\n"
+	".type begin_other, @function\n"
+	"begin_other:\n"
+	"	.cfi_startproc\n"
+	"	.cfi_undefined rip\n"
+	"	call	block\n"
+	"	hlt\n"
+	"	.cfi_endproc\n"
+	".size begin_other, . - begin_other\n"
 	".popsection\n");
 
 /* The function asked about. */
@@ -59,34 +73,58 @@ __attribute__((section("absent_text"), used)) FRAME static int absent(int number
 	return number + 1;
 }
 
+FRAME void block(void)
+{
+	char byte;
+
+	thread_id = (int)syscall(SYS_gettid);
+	if (read(nothing[0], &byte, 1) != 0)
+		abort();
+}
+
 static void run_other(void)
 {
 	held();
 	abort();
 }
 
-static void *run(void *unused)
+/* A stack that looks as if it had been left in switch_stack(). */
+static void make_other(void *memory, void (*begin)(void))
 {
-	uint64_t *memory = malloc(SIDE_STACK), *top;
-	char byte;
+	uint64_t *top = (uint64_t *)(((uint64_t)memory + SIDE_STACK) & ~UINT64_C(15)) - 8;
+
+	top[6] = (uint64_t)begin;
+	other_stack = (uint64_t)top;
+}
+
+static void *run_suspended(void *unused)
+{
+	void *memory = malloc(SIDE_STACK);
 
 	if (!memory)
 		abort();
-	top = (uint64_t *)(((uint64_t)memory + SIDE_STACK) & ~UINT64_C(15)) - 8;
-	top[6] = (uint64_t)run_other;
-	other_stack = (uint64_t)top;
+	make_other(memory, run_other);
 	switch_stack(&thread_stack, other_stack);
-	thread_id = (int)syscall(SYS_gettid);
-	if (read(nothing[0], &byte, 1) != 0)
-		abort();
+	block();
 	return unused;
 }
 
-int main(void)
+static void *run_own(void *unused)
 {
+	char memory[SIDE_STACK];
+
+	make_other(memory, begin_other);
+	thread_stack = other_stack;	/* what held() switches to */
+	held();
+	return unused;
+}
+
+int main(int argc, char **argv)
+{
+	int own = argc == 2 && !strcmp(argv[1], "own");
 	pthread_t thread;
 
-	if (pipe(nothing) || pthread_create(&thread, NULL, run, NULL))
+	if (pipe(nothing) || pthread_create(&thread, NULL, own ? run_own : run_suspended, NULL))
 		return 2;
 	while (!thread_id)
 		usleep(1000);

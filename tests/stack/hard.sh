@@ -65,7 +65,7 @@ answer_of() {	# TID
 # enough that the process is not.
 never_free() {	# KIND
 	local times who=$tid
-	[[ $1 != @(suspended|context_own) ]] || who=contexts
+	[[ $1 != @(suspended|context_own|own) ]] || who=contexts
 	for times in {1..5}; do
 		answers "$held_start" "$held_end" || return 1
 		[[ $(answer_of "$tid") == @(INSIDE|UNRELIABLE) || $(answer_of "$who") == @(INSIDE|UNRELIABLE) ]] && continue
@@ -165,7 +165,8 @@ kinds=(
 	"hard|smashed|not the code of any image|read block smash smash_with_garbage"
 	"hard|smashed_code|follows no call|read block smash smash_with_code"
 	"hard|lying|contradict|read block lying"
-	"handmade|suspended|proven|read run"
+	"handmade|suspended|proven|read block run_suspended"
+	"handmade|own|no thread is known to begin|read block begin_other"
 	"hard-static|plain|proven|read block held run"
 	"hard-static|handler|proven|read block handle raise raise_it held run"
 	"hard-static|drap|proven|read block realign_drap call_drap held run"
