@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "process/threads.h"
+#include "process/tick.h"
 
 #define STOP_EVENT(status) ((status) >> 16)
 
@@ -164,15 +165,17 @@ bool thread_wait(const struct process *process, struct thread *thread, unsigned 
 	sigaddset(&child, SIGCHLD);
 	while (thread->state == THREAD_RUNNING) {
 		int status;
-		pid_t found = waitpid(thread->tid, &status, __WALL | WNOHANG);
+		bool block = milliseconds && tick_is_on();
+		pid_t found = waitpid(thread->tid, &status, __WALL | (block ? 0 : WNOHANG));
+		bool interrupted = found < 0 && errno == EINTR;
 
 		if (found == thread->tid && WIFSTOPPED(status)) {
 			note_stop(process, thread, status);
-		} else if (found) {		/* it ended, or is none of ours any more */
+		} else if (found && !interrupted) {	/* it ended, or is none of ours any more */
 			thread->state = THREAD_ENDED;
 		} else if (clock_now() >= deadline) {
 			return false;
-		} else if (sigtimedwait(&child, NULL, &nap) < 0 && ended_unreported(process, thread->tid)) {
+		} else if ((interrupted || sigtimedwait(&child, NULL, &nap) < 0) && ended_unreported(process, thread->tid)) {
 			/* (SIGCHLD is blocked by window_open(), so one that came since the waitpid() is not missed.) */
 			thread->state = THREAD_ENDED;
 		}

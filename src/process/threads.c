@@ -7,7 +7,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
+
+#include "process/tick.h"
 
 static sigset_t mask_outside;
 static unsigned int windows;
@@ -84,6 +87,21 @@ static enum status seize_new(const struct process *process, struct threads *thre
 	return status;
 }
 
+/*
+ * Nobody is missing. Who stands still creates no thread and is replaced by none, so no others exist where the kernel counts no more
+ * than these; st_nlink of /proc/PID/task is 2 + their number (fs/proc/base.c, proc_task_getattr()). To list them all anew
+ * takes a tenth of the time that a thousand threads are stopped for.
+ */
+static bool is_complete(const struct process *process, const struct threads *threads)
+{
+	struct stat stat;
+
+	for (size_t i = 0; i < threads->count; i++)
+		if (threads->item[i].state != THREAD_STOPPED)
+			return false;
+	return fstatat(process->directory, "task", &stat, 0) == 0 && stat.st_nlink == threads->count + 2;
+}
+
 static bool wait_all(const struct process *process, struct threads *threads, uint64_t deadline)
 {
 	bool all = true;
@@ -111,6 +129,7 @@ enum status threads_stop(const struct process *process, unsigned int millisecond
 	if (status != STATUS_OK)
 		return status;
 	raise_priority();
+	tick_start();
 	threads->stopped_at = clock_now();
 	deadline = threads->stopped_at + (uint64_t)milliseconds * 1000000u;
 	/*
@@ -122,9 +141,13 @@ enum status threads_stop(const struct process *process, unsigned int millisecond
 			if (threads->item[asked].state == THREAD_RUNNING)
 				thread_interrupt(&threads->item[asked]);
 		if (!wait_all(process, threads, deadline))
-			return STATUS_GAVE_UP;
-		status = seize_new(process, threads, &found, error);
+			status = STATUS_GAVE_UP;
+		else if (is_complete(process, threads))
+			break;
+		else
+			status = seize_new(process, threads, &found, error);
 	} while (status == STATUS_OK && found);
+	tick_stop();
 	if (status == STATUS_OK && !process_alive(process))
 		status = fail(error, "process %d (%s) has ended", process->pid, process->comm);
 	return status;

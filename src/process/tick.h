@@ -1,0 +1,21 @@
+/*
+ * tick.h: system calls that block, bounded in time.
+ *
+ * A wait for one thread that blocks (waitpid(2)) has no timeout, and one that asks and sleeps until SIGCHLD is woken up by every
+ * other thread that stops meanwhile: 1000 threads cost 1000 needless wake-ups, all of which the target has to stand still
+ * for. So a timer interrupts the call now and then, and the caller looks at the clock.
+ */
+#ifndef STENT_PROCESS_TICK_H
+#define STENT_PROCESS_TICK_H
+
+#include <stdbool.h>
+
+/*
+ * From here on a system call of this thread that blocks fails with EINTR some milliseconds later, again and again. Without effect
+ * where the kernel has no timer left: then tick_is_on() says so, and nothing may block. Nests.
+ */
+void tick_start(void);
+void tick_stop(void);
+bool tick_is_on(void);
+
+#endif

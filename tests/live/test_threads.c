@@ -1,0 +1,116 @@
+/* threads_stop() leaves no thread running, however fast the process makes new ones. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "process/threads.h"
+
+#undef fail	/* cmocka has one of its own */
+#include <cmocka.h>
+
+#define STOPS 200
+#define LIVING 40	/* threads at a time, about */
+
+static void *run_briefly(void *unused)
+{
+	const struct timespec nap = { 0, 4000000 };
+
+	nanosleep(&nap, NULL);
+	return unused;
+}
+
+static void *run_creator(void *unused)
+{
+	const struct timespec nap = { 0, 4000000 / LIVING };
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, 65536);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	while (1) {
+		pthread_create(&thread, &attributes, run_briefly, NULL);
+		nanosleep(&nap, NULL);
+	}
+	return unused;
+}
+
+static pid_t start_victim(void)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		pthread_t thread;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pthread_create(&thread, NULL, run_creator, NULL);
+		run_creator(NULL);
+	}
+	assert_true(child > 0);
+	return child;
+}
+
+/* Neither stopped by ptrace nor ended. */
+static size_t count_running(const struct process *process)
+{
+	struct tids tids = { 0 };
+	struct task task;
+	size_t running = 0;
+
+	process_tids(process, &tids);
+	assert_true(tids.count > 0);
+	for (size_t i = 0; i < tids.count; i++)
+		if (process_task(process, tids.item[i], &task) && task.state != 't' && !task_ended(&task))
+			running++;
+	array_free(&tids);
+	return running;
+}
+
+static void test_stops_all(void **state)
+{
+	pid_t victim = start_victim();
+	struct threads threads = { 0 };
+	size_t running = 0, created = 0, before = 0;
+	struct error error = { 0 };
+	struct process process;
+
+	assert_int_equal(process_open(victim, PROCESS_CHANGE, &process, &error), STATUS_OK);
+	for (int i = 0; i < STOPS; i++) {
+		const struct timespec nap = { 0, 1000000 + i % 10 * 100000 };
+		struct tids tids = { 0 };
+
+		process_tids(&process, &tids);
+		before = tids.count;
+		array_free(&tids);
+		assert_int_equal(threads_stop(&process, 5000, &threads, &error), STATUS_OK);
+		running += count_running(&process);
+		created += threads.count > before;
+		threads_release(&process, &threads);
+		nanosleep(&nap, NULL);
+	}
+	threads_free(&threads);
+	process_close(&process);
+	kill(victim, SIGKILL);
+	assert_int_equal(waitpid(victim, NULL, 0), victim);
+	assert_int_equal(running, 0);
+	assert_true(created > 0);	/* or this has tested nothing */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_stops_all) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
