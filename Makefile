@@ -7,6 +7,7 @@
 #   make fuzz-unwind SECONDS=60	hostile unwind data and code, for so long each (clang)
 #   make bench-rows	what unwind data costs, beside elfutils' (installs what is missing)
 #   make bench-call	what a call costs in each state of a patch, beside other redirections
+#   make bench-pause	how long a process is stopped, beside a bare ptrace stop, and as a server's clients see it
 #   make model      every state of the model of the transition (installs spin)
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make clean
@@ -125,6 +126,15 @@ bench-call:
 	+@$(MAKE) --no-print-directory $(BUILD)/bench/bench_call
 	@$(BUILD)/bench/bench_call
 
+$(BUILD)/bench/bench_pause_target.%: bench/bench_pause_target.c bench/bench_pause.h
+	@mkdir -p $(@D)
+	$(CC) -std=c17 $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(LDFLAGS) -Wl,--build-id -DVERSION=$* -pthread -o $@ $<
+
+bench-pause:
+	@scripts/deps build bench
+	+@$(MAKE) --no-print-directory all $(addprefix $(BUILD)/bench/,bench_pause bench_pause_target.1 bench_pause_target.2)
+	@BUILD=$(BUILD) bench/bench_pause.sh
+
 $(BUILD)/bench/bench_unwind: LIBS += -lunwind-ptrace -lunwind-generic -lunwind
 bench-unwind:
 	@scripts/deps build bench
@@ -150,6 +160,6 @@ install: $(BUILD)/stent
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs stack-programs check fuzz-unwind bench-call bench-rows bench-unwind model demo install clean
+.PHONY: all unit asan live-programs stack-programs check fuzz-unwind bench-call bench-pause bench-rows bench-unwind model demo install clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)
