@@ -8,6 +8,8 @@
 #   make bench-rows	what unwind data costs, beside elfutils' (installs what is missing)
 #   make bench-call	what a call costs in each state of a patch, beside other redirections
 #   make bench-pause	how long a process is stopped, beside a bare ptrace stop, and as a server's clients see it
+#   make bench-converge	how long a patch takes where threads are inside of the old function most of the time
+#   make torture SECONDS=600	calls of two versions that meet, in 16 threads while patches come and go: none, it says
 #   make model      every state of the model of the transition (installs spin)
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make clean
@@ -135,6 +137,20 @@ bench-pause:
 	+@$(MAKE) --no-print-directory all $(addprefix $(BUILD)/bench/,bench_pause bench_pause_target.1 bench_pause_target.2)
 	@BUILD=$(BUILD) bench/bench_pause.sh
 
+$(BUILD)/bench/bench_converge_target.%: bench/bench_converge_target.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(LDFLAGS) -Wl,--build-id -DVERSION=$* -pthread -o $@ $<
+
+bench-converge:
+	@scripts/deps build
+	+@$(MAKE) --no-print-directory all $(addprefix $(BUILD)/bench/bench_converge_target.,1 2)
+	@BUILD=$(BUILD) bench/bench_converge.sh
+
+torture:
+	@scripts/deps build
+	+@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) tests/transition/torture.sh $(SECONDS)
+
 $(BUILD)/bench/bench_unwind: LIBS += -lunwind-ptrace -lunwind-generic -lunwind
 bench-unwind:
 	@scripts/deps build bench
@@ -160,6 +176,6 @@ install: $(BUILD)/stent
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs stack-programs check fuzz-unwind bench-call bench-pause bench-rows bench-unwind model demo install clean
+.PHONY: all unit asan live-programs stack-programs check fuzz-unwind bench-call bench-converge bench-pause bench-rows bench-unwind torture model demo install clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)

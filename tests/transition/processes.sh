@@ -1,0 +1,128 @@
+#!/bin/bash
+# Processes that come and go while a transition lasts: children by fork and vfork, exec, and the end of the target.
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/victims.sh
+. "$top/tests/victims.sh"
+# shellcheck source=tests/transition/victims.sh
+. "$top/tests/transition/victims.sh"
+# shellcheck disable=SC2154 # from victims.sh
+plan 14
+
+build_contract two:-DFAMILY=2 >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
+
+begin_transition() {	# KIND OPTION...
+	local kind=$1
+	shift
+	contract_start "$kind" && begin_apply two --timeout 20 "$@" && waits_for two installing 0 old fa
+}
+
+# Worker N forks; the child, which waits where it did, is in $child.
+forks() {	# N LOG-OF-CHILD
+	says ok "send $1 f" && within 5 says "$2" "log $(($1 + 8))" && child=$(ask "child $1")
+}
+
+child_is() {	# STATE
+	limit 10 "$stent" status -p "$child" | grep -q "^two: $1"
+}
+
+# A child that has the half-done state is finished, too. Until then it is old, and consistently so.
+fork_inside() {
+	begin_transition pair && forks 0 f && says ok "send 0 g" && within 5 says 'a1h1b2\.' "log 0" &&
+		says f "log 8" && says ok "send 8 g" && within 8 says 'fh1(b1)?b2' "log 8" && job_ends 0 &&
+		in_state two active && child_is active && runs_family 2 && sound
+}
+
+fork_inside_reverting() {
+	contract_start && apply_ends 0 two && enter 0 pair a2 && begin revert two --timeout 20 && waits_for two reverting 0 new fa &&
+		forks 0 f && says ok "send 0 g" && within 5 says 'a2h2b1\.' "log 0" &&
+		says f "log 8" && says ok "send 8 g" && within 8 says 'fh2(b2)?b1' "log 8" && job_ends 0 &&
+		in_state two reverted && child_is reverted && runs_family 1 && text_is_old && sound
+}
+
+# The child goes first, the parent stays.
+fork_child_first() {
+	begin_transition pair && forks 0 f && says ok "send 8 g" && within 8 says 'fh1(b1)?b2' "log 8" &&
+		says a1 "log 0" && job_runs && says ok "send 0 g" && within 5 says 'a1h1b2\.' "log 0" && job_ends 0 &&
+		child_is active && runs_family 2 && sound
+}
+
+fork_outside() {
+	begin_transition pair && enter 1 outside o && forks 1 f && says ok "send 9 g" && within 5 says 'fb2' "log 9" &&
+		says ok "send 0 g" && within 5 says 'a1h1b2\.' "log 0" && job_ends 0 && child_is active &&
+		says fb2 "log 9" && runs_family 2 && sound
+}
+
+# When stent has been killed, the child is finished by the next one that is told to.
+fork_and_die() {
+	begin_transition pair && forks 0 f && kill_job && child_is installing && says ok "send 8 g" && within 5 says 'fh1b1' "log 8" &&
+		limit 30 "$stent" apply "$scratch/two.stent" -p "$child" && child_is active && within 5 says 'fh1b1b2' "log 8" &&
+		in_state two installing && says a1 "log 0" && revert_ends 0 two && text_is_old &&
+		says ok "send 0 g" && within 5 says 'a1h1b1\.' "log 0" && runs_family 1 && child_is active && sound
+}
+
+tree() {
+	contract_start pair && forks 0 f && begin_apply two --timeout 20 --tree && within 10 in_state two installing &&
+		within 10 child_is installing && says ok "send 8 g" && within 8 says 'fh1(b1)?b2' "log 8" &&
+		says a1 "log 0" && job_runs && says ok "send 0 g" && within 8 says 'a1h1b[12]\.' "log 0" && job_ends 0 &&
+		in_state two active && child_is active && runs_family 2 && sound
+}
+
+tree_reverting() {
+	contract_start && apply_ends 0 two && enter 0 pair a2 && forks 0 f && child_is active && begin revert two --timeout 20 --tree &&
+		within 10 in_state two reverting && within 10 child_is reverting &&
+		says ok "send 0 g" && within 8 says 'a2h2b[12]\.' "log 0" && job_runs && says ok "send 8 g" &&
+		within 8 says 'fh2(b2)?b1' "log 8" && job_ends 0 && in_state two reverted && child_is reverted && text_is_old && sound
+}
+
+# The child runs in this very memory, and further down this very stack.
+vfork_before() {
+	contract_start pair && says ok "send 0 v" && begin_apply two --timeout 20 && within 8 says 'a1vb1b1V' "log 0" &&
+		waits_for two installing 0 old fa && says ok "send 0 g" && within 5 says 'a1vb1b1Vh1b2\.' "log 0" && job_ends 0 && sound
+}
+
+vfork_inside() {
+	begin_transition pair && says ok "send 0 v" && within 8 says 'a1vb1b1V' "log 0" && job_runs && within 5 is_armed &&
+		sleep 0.1 && says ok "send 0 g" && within 5 says 'a1vb1b1Vh1b2\.' "log 0" && job_ends 0 && runs_family 2 && sound
+}
+
+vfork_outside() {
+	begin_transition pair && enter 1 outside o && says ok "send 1 v" && within 8 says 'ovb2b2V' "log 1" && job_runs &&
+		says ok "send 0 g" && within 5 says 'a1h1b2\.' "log 0" && job_ends 0 && runs_family 2 && sound
+}
+
+# Nothing of the patch is left, and it can be had again.
+executes() {
+	begin_transition pair && says ok "send 0 x" && job_ends 1 && runs_family 1 && text_is_old &&
+		enter 0 pair a1 && begin_apply two --timeout 20 && waits_for two installing 0 old fa && says ok "send 0 g" &&
+		within 5 says 'a1h1b2\.' "log 0" && job_ends 0 && runs_family 2 && sound
+}
+
+executes_outside() {
+	begin_transition pair && enter 1 outside o && says ok "send 1 x" && job_ends 1 && runs_family 1 && text_is_old && sound
+}
+
+killed() {
+	begin_transition pair && kill -KILL "$victim" && job_ends 1
+}
+
+ends() {
+	begin_transition pair && contract_stop && job_ends 1
+}
+
+scenario "a child by fork of the thread that is waited for is finished, too" fork_inside
+scenario "the same in the other direction" fork_inside_reverting
+scenario "the same, and the child leaves before its parent" fork_child_first
+scenario "a child of a thread that is new is new" fork_outside
+scenario "a child whose stent was killed is finished by the next, and its parent turned round" fork_and_die
+scenario "a process and its child with --tree" tree
+scenario "the same in the other direction" tree_reverting
+scenario "a child by vfork lives when the transition begins" vfork_before
+scenario "the thread that is waited for has a child by vfork" vfork_inside
+scenario "a thread that is new has a child by vfork" vfork_outside
+scenario "the thread that is waited for calls exec" executes
+scenario "a thread that is new calls exec" executes_outside
+scenario "the target is killed" killed
+scenario "the target ends" ends
+
+exit "$((failures > 0))"

@@ -1,0 +1,184 @@
+#!/bin/bash
+# Those of kernel livepatch's own selftests that have a form in a process and are not covered by the other tests; klp-selftests.md
+# lists them all.
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/victims.sh
+. "$top/tests/victims.sh"
+# shellcheck source=tests/transition/victims.sh
+. "$top/tests/transition/victims.sh"
+# shellcheck disable=SC2154 # from victims.sh
+plan 13
+
+compile() {	# OUTPUT FLAG...
+	local output=$1
+	shift
+	"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -g -Wl,--build-id -pthread -o "$scratch/$output" "$@"
+}
+
+make_patch() {	# NAME OLD NEW
+	limit 60 "$stent" diff "$scratch/$2" "$scratch/$3" -o "$scratch/$1.stent" --name "$1"
+}
+
+build() {
+	local name source=$top/tests/transition
+	compile victim "$source/klp_victim.c" && compile probe "$source/klp_probe.c" || return 1
+	for name in p:-DP=2 q:-DQ=2 r:-DR=2 hot:-DHOT=2 again:-DP=3 all:"-DP=4 -DQ=4 -DR=4"; do
+		# shellcheck disable=SC2086 # more than one flag
+		compile "victim.${name%%:*}" ${name#*:} "$source/klp_victim.c" && make_patch "${name%%:*}" victim "victim.${name%%:*}" || return 1
+	done
+	mkdir "$scratch/new" "$scratch/other" "$scratch/other/new" || return 1
+	for name in library.so other/library.so; do
+		compile "$name" -shared -fPIC -DWORK=1 "-DNAME=\"$name\"" -Wl,-soname,"${name/\//-}" "$source/klp_library.c" &&
+			compile "${name%library.so}new/library.so" -shared -fPIC -DWORK=2 "-DNAME=\"$name\"" -Wl,-soname,"${name/\//-}" \
+				"$source/klp_library.c" || return 1
+	done
+	make_patch library library.so new/library.so && make_patch other other/library.so other/new/library.so
+}
+
+build >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
+
+started_one() {
+	victim_start "$scratch/victim" || fails "the victim did not start"
+}
+
+text_is_whole() {
+	text_is_file "$victim" || fails "text is not what its file holds"
+}
+
+# The patches that are in force, in the order of their names.
+active_are() {	# NAME...
+	local active
+	active=$(limit 10 "$stent" status -p "$victim" | sed -n 's/^\([a-z]*\): active.*/\1/p' | sort | xargs)
+	[ "$active" = "$*" ] || fails "active: '$active', not '$*'"
+}
+
+# test-livepatch.sh, "basic function patching", with the log that it compares
+basic() {
+	started_one && says "1 1 1" call && grep -q '"patches":\[\]' < <(status_json) && apply_ends 0 p && says "2 1 1" call &&
+		grep -q '"name":"p","state":"active"' < <(status_json) && revert_ends 0 p && says "1 1 1" call &&
+		grep -q '"name":"p","state":"reverted"' < <(status_json) && text_is_whole
+}
+
+# A function that is called through pointers made long before: in the kernel, every operations structure
+pointers() {
+	started_one && says "1 1 1 1 1" pointers && apply_ends 0 p && says "2 2 2 2 1" pointers && revert_ends 0 p &&
+		says "1 1 1 1 1" pointers
+}
+
+# test-livepatch.sh, "multiple livepatches"
+several() {
+	started_one && apply_ends 0 p && says "2 1 1" call && apply_ends 0 q && says "2 2 1" call && active_are p q &&
+		revert_ends 0 q && says "2 1 1" call && active_are p && revert_ends 0 p && says "1 1 1" call && text_is_whole
+}
+
+# test-livepatch.sh, "atomic replace livepatch": what the new patch has not is original again, as the kernel's nops do it
+replaces_three() {
+	started_one && apply_ends 0 p && apply_ends 0 q && apply_ends 0 r && says "2 2 2" call && active_are p q r &&
+		apply_ends 0 again --replace && says "3 1 1" call && active_are again && revert_ends 3 p && revert_ends 3 q &&
+		says "3 1 1" call && revert_ends 0 again && says "1 1 1" call && text_is_whole
+}
+
+# test-callbacks.sh and test-state.sh, cumulative patches up and down
+cumulative() {
+	started_one && apply_ends 0 p && apply_ends 0 all --replace && says "4 4 4" call && active_are all &&
+		apply_ends 0 p --replace && says "2 1 1" call && active_are p && revert_ends 0 p && says "1 1 1" call && text_is_whole
+}
+
+# test-livepatch.sh, "module function patching"; test-callbacks.sh, "target module before livepatch"
+library_before() {
+	started_one && says ok "open $scratch/library.so" && says 1 work && apply_ends 0 library && says 2 work &&
+		revert_ends 0 library && says 1 work && text_is_whole && says ok close
+}
+
+# "module_coming notifier", "target module not present": a patch is for what is there; nothing waits for a library to come
+library_later() {
+	started_one && snapshot "$victim" >"$scratch/before" && apply_ends 2 library && snapshot "$victim" >"$scratch/after" &&
+		cmp "$scratch/before" "$scratch/after" && says ok "open $scratch/library.so" && says 1 work && apply_ends 0 library &&
+		says 2 work && revert_ends 0 library && says 1 work && text_is_whole
+}
+
+# "module_going notifier", "module_coming and module_going notifiers"
+library_goes() {
+	started_one && says ok "open $scratch/library.so" && apply_ends 0 library && says 2 work && says ok close &&
+		is_in_state library lost && says "1 1 1" call && says ok "open $scratch/library.so" && says 1 work &&
+		apply_ends 0 library && says 2 work && revert_ends 0 library && says 1 work && text_is_whole
+}
+
+# "multiple target modules", with the program itself: taken out in another order
+libraries() {
+	started_one && says ok "open $scratch/library.so" && apply_ends 0 library && says 2 work && apply_ends 0 p &&
+		says "2 1 1" call && active_are library p && revert_ends 0 library && says 1 work && says "2 1 1" call &&
+		apply_ends 0 library && revert_ends 0 p && says 2 work && says "1 1 1" call && revert_ends 0 library && text_is_whole
+}
+
+# "busy target module": libraries come and go while the transition stands, and it is turned round
+busy() {
+	started_one && says ok enter && apply_ends 0 p --no-wait && is_in_state p installing && says "2 1 1" call &&
+		says ok "open $scratch/library.so" && says 1 work && is_in_state p installing && says ok close &&
+		is_in_state p installing && says ok "open $scratch/other/library.so" && revert_ends 0 p && is_in_state p reverted &&
+		says "1 1 1" call && says 1 leave && apply_ends 0 other && says 2 work && text_is_file "$victim" victim
+}
+
+# test-syscall.sh, getpid() hammered by a process for each processor
+hammered() {
+	started_one && says ok "hammer $(($(nproc) * 4))" && says "1 1 1" hot && apply_ends 0 hot --timeout 60 && says "2 2 1" hot &&
+		revert_ends 0 hot --timeout 60 && says "1 1 1" hot && apply_ends 0 hot --timeout 60 && says "2 2 1" hot
+}
+
+# Where in its file p begins: p_offset and p_vaddr differ nowhere in code that this linker has made.
+offset_of_p() {
+	readelf -sW "$scratch/victim" | awk '$8 == "p" { print "0x" $2 }'
+}
+
+can_probe() {
+	"$scratch/probe" 0 "$scratch/victim" "$(offset_of_p)" </dev/null >"$scratch/output" 2>&1
+	[ $? != 77 ]
+}
+
+run_probe() {
+	exec "$scratch/probe" "$victim" "$scratch/victim" "$(offset_of_p)" <&"$probe_in" >"$scratch/probe.out" 2>&1
+}
+
+# test-kprobe.sh, "livepatch interaction with kprobed function"; test-ftrace.sh, "disable ftrace": somebody else is at the entry
+probed() {
+	local probe_in probe
+	started_one || return 1
+	mkfifo "$scratch/probe.in" && exec {probe_in}<>"$scratch/probe.in" && rm "$scratch/probe.in"
+	start run_probe
+	probe=$started
+	within 5 grep -sq ready "$scratch/probe.out" && says "1 1 1" call && apply_ends 2 p && says "1 1 1" call && apply_ends 0 q && says "1 2 1" call || return 1
+	echo >&"$probe_in"
+	wait "$probe" || fails "the probe was not hit" || return 1
+	apply_ends 0 p && says "2 2 1" call && revert_ends 0 p && revert_ends 0 q && says "1 1 1" call && text_is_whole
+}
+
+# test-sysfs.sh: what the status says of a patch, in each state that it may be in
+states() {
+	started_one && says ok enter && apply_ends 0 p --no-wait &&
+		grep -qE '"name":"p","state":"installing".*"threads":\[.*"version":"old","why":"inp"' < <(status_json) &&
+		revert_ends 0 p && grep -q '"name":"p","state":"reverted"' < <(status_json) && says 1 leave && apply_ends 0 p &&
+		grep -q '"name":"p","state":"active","forced":false' < <(status_json) && says ok enter && revert_ends 0 p --no-wait &&
+		grep -qE '"name":"p","state":"reverting".*"threads":\[.*"version":"new","why":"inp"' < <(status_json) && says 2 leave &&
+		revert_ends 0 p && grep -q '"name":"p","state":"reverted"' < <(status_json) && says "1 1 1" call && text_is_whole
+}
+
+scenario "a function is patched and original again" basic
+scenario "a function that is called through pointers" pointers
+scenario "several patches, taken out in order" several
+scenario "one patch instead of three" replaces_three
+scenario "cumulative patches, up and down" cumulative
+scenario "a library that was there before" library_before
+scenario "a library that comes later" library_later
+scenario "a library that goes, and comes again" library_goes
+scenario "a library and the program" libraries
+scenario "libraries come and go while a thread is busy inside, and it is turned round" busy
+scenario "threads that call the function in a tight loop" hammered
+if can_probe; then
+	scenario "a probe at the entry" probed
+else
+	skip "a probe at the entry" "this kernel has no uprobes, or does not permit them"
+fi
+scenario "what the status says" states
+
+exit "$((failures > 0))"
