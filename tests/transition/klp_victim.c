@@ -1,6 +1,6 @@
 /*
  * klp_victim.c: for selftests.sh, the program in which kernel livepatch's own selftests take place. p(), q(), r() and hot() are
- * patched; P, Q, R and HOT are their versions, 1 unless given.
+ * patched, and s(), which waits in its cold part; P, Q, R, S and HOT are their versions, 1 unless given.
  *
  * Each line of standard input is answered with one line:
  *
@@ -8,6 +8,7 @@
  *	pointers	the same for p, through a constant table, a variable, an object on the heap and a library's callback; then what
  *			p itself says of pointers to it (1: all compare equal)
  *	enter, leave	a thread waits in p; it goes on, and answers what it ran
+ *	chill, leave	the same in a part of s() that the compiler has put elsewhere
  *	hammer N	N threads call hot() in a tight loop from now on
  *	hot		the versions of hot() that the last calls of these threads ran: lowest and highest, and 1 when all made calls since
  *	open FILE	loads a library; work: the version of work() in it; close: unloads it
@@ -30,6 +31,9 @@
 #ifndef R
 #define R 1
 #endif
+#ifndef S
+#define S 1
+#endif
 #ifndef HOT
 #define HOT 1
 #endif
@@ -44,6 +48,7 @@ typedef int (*function)(int);
 int p(int what);
 int q(void);
 int r(void);
+int s(int what);
 int hot(int number);
 
 enum { RUN, WAIT, COMPARE };
@@ -84,6 +89,21 @@ PATCHED int r(void)
 
 	snprintf(text, sizeof(text), " %d", R);
 	return atoi(text);
+}
+
+/* What leads to a call of a cold function is cold itself. */
+__attribute__((cold, noinline, noclone, noipa)) static void wait_coldly(void)
+{
+	waiting = 1;
+	while (!told)
+		usleep(1000);
+}
+
+PATCHED int s(int what)
+{
+	if (what == WAIT)
+		wait_coldly();
+	return S;
 }
 
 /* Larger than its entry, so that there is something to be inside of. */
@@ -165,16 +185,16 @@ KEPT static void tell_pointers(void)
 static pthread_t waiter;
 static int ran;
 
-static void *run_waiter(void *unused)
+static void *run_waiter(void *coldly)
 {
-	ran = p(WAIT);
-	return unused;
+	ran = coldly ? s(WAIT) : p(WAIT);
+	return NULL;
 }
 
-KEPT static void enter(void)
+KEPT static void enter(void *coldly)
 {
 	waiting = told = 0;
-	if (pthread_create(&waiter, NULL, run_waiter, NULL))
+	if (pthread_create(&waiter, NULL, run_waiter, coldly))
 		exit(2);
 	while (!waiting)
 		usleep(1000);
@@ -206,9 +226,9 @@ KEPT static void unload(void)
 
 KEPT static void work(void)
 {
-	int (*function)(void) = library ? (int (*)(void))dlsym(library, "work") : NULL;
+	int (*found)(void) = library ? (int (*)(void))dlsym(library, "work") : NULL;
 
-	printf("%d\n", function ? function() : 0);
+	printf("%d\n", found ? found() : 0);
 }
 
 int main(void)
@@ -229,7 +249,9 @@ int main(void)
 		else if (!strcmp(line, "pointers"))
 			tell_pointers();
 		else if (!strcmp(line, "enter"))
-			enter();
+			enter(NULL);
+		else if (!strcmp(line, "chill"))
+			enter(line);
 		else if (!strcmp(line, "leave"))
 			leave();
 		else if (!strncmp(line, "hammer ", 7))

@@ -8,7 +8,7 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 13
+plan 15
 
 compile() {	# OUTPUT FLAG...
 	local output=$1
@@ -23,7 +23,7 @@ make_patch() {	# NAME OLD NEW
 build() {
 	local name source=$top/tests/transition
 	compile victim "$source/klp_victim.c" && compile probe "$source/klp_probe.c" || return 1
-	for name in p:-DP=2 q:-DQ=2 r:-DR=2 hot:-DHOT=2 again:-DP=3 all:"-DP=4 -DQ=4 -DR=4"; do
+	for name in p:-DP=2 q:-DQ=2 r:-DR=2 s:-DS=2 hot:-DHOT=2 again:-DP=3 all:"-DP=4 -DQ=4 -DR=4"; do
 		# shellcheck disable=SC2086 # more than one flag
 		compile "victim.${name%%:*}" ${name#*:} "$source/klp_victim.c" && make_patch "${name%%:*}" victim "victim.${name%%:*}" || return 1
 	done
@@ -153,6 +153,27 @@ probed() {
 	apply_ends 0 p && says "2 2 1" call && revert_ends 0 p && revert_ends 0 q && says "1 1 1" call && text_is_whole
 }
 
+# "ftrace cannot be disabled while livepatched": nobody can keep others from writing there, but what they wrote is not destroyed
+changed() {
+	local base
+	started_one && apply_ends 0 p || return 1
+	base=0x$(sed -n 's/-.*victim$//p' "/proc/$victim/maps" | head -n 1)
+	local entry=$((base + $(offset_of_p))) byte
+	byte=$(peek $entry 1)
+	[ "$byte" = e9 ] || fails "no jump at the entry: $byte" || return 1
+	poke $entry cc
+	revert_ends 2 p && [ "$(peek $entry 1)" = cc ] || fails "the byte is gone" || return 1
+	poke $entry "$byte"
+	says "2 1 1" call && revert_ends 0 p && says "1 1 1" call && text_is_whole
+}
+
+# Not in the kernel's tests: a thread that is in no byte of the function but of its part elsewhere
+coldly() {
+	started_one && says ok chill && apply_ends 0 s --no-wait && is_in_state s installing &&
+		grep -qE '"version":"old","why":"ins[".]' < <(status_json) && says 1 leave && apply_ends 0 s && is_in_state s active &&
+		revert_ends 0 s && text_is_whole
+}
+
 # test-sysfs.sh: what the status says of a patch, in each state that it may be in
 states() {
 	started_one && says ok enter && apply_ends 0 p --no-wait &&
@@ -178,6 +199,12 @@ if can_probe; then
 	scenario "a probe at the entry" probed
 else
 	skip "a probe at the entry" "this kernel has no uprobes, or does not permit them"
+fi
+scenario "an entry that somebody changed" changed
+if nm "$scratch/victim" | grep -q ' s\.cold$'; then
+	scenario "a thread in the cold part of a function" coldly
+else
+	skip "a thread in the cold part of a function" "this compiler makes none"
 fi
 scenario "what the status says" states
 
