@@ -325,6 +325,7 @@ static void run(const char *kind)
 		brief = 1;
 		sigaction(SIGRTMIN, &action, NULL);
 		pair(zero);
+		linger();
 	} else if (!strcmp(kind, "outside")) {
 		note('o', 0);
 		wait_inside();

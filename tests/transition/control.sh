@@ -157,7 +157,7 @@ scenario "--force that is not needed is not recorded" not_forced
 scenario "stent is killed, and apply goes on" killed_apply
 scenario "stent is killed, and the thread leaves before apply goes on" killed_leaves
 scenario "stent is killed, and revert turns round" killed_revert
-scenario "SIGINT takes everything back" interrupted INT 130
+scenario "SIGHUP takes everything back" interrupted HUP 129
 scenario "SIGTERM takes everything back" interrupted TERM 143
 scenario "a second stent is turned away, and the first goes on" second_stent
 

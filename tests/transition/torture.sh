@@ -11,7 +11,7 @@
 # shellcheck disable=SC2154 # from victims.sh
 duration=${1-20} seed=${SEED-$RANDOM}
 RANDOM=$seed
-plan 5
+plan 6
 trap '' PIPE	# a victim that has died gives no answer
 
 for version in 1 2 3; do
@@ -44,7 +44,7 @@ run() {	# MILLISECONDS ARGUMENT...
 	137) [ "$after" != 0 ] || crashes=$((crashes + 1)) ;;
 	*)
 		[ "$status" -lt 128 ] && unexpected=$((unexpected + 1)) || crashes=$((crashes + 1))
-		ended "$victim" || diag "exit status $status of stent $*: $(cat "$scratch/said")"
+		[ "$((unexpected + crashes))" -gt 5 ] || diag "exit status $status of stent $*: $(cat "$scratch/said")"
 		;;
 	esac
 }
@@ -52,7 +52,7 @@ run() {	# MILLISECONDS ARGUMENT...
 # What comes next depends on what is there, but for what a death left: then it is one of the things that must put it right.
 step() {
 	local after=0 other
-	((RANDOM % 6)) || after=$((RANDOM % 120 + 1))
+	((RANDOM % 6)) || after=$((RANDOM % 30 + 1))
 	((RANDOM % 20)) || ask "$( ((RANDOM % 3)) && echo busy || echo calm)" >/dev/null
 	case $installed in
 	1)
@@ -112,7 +112,7 @@ turn_back() {	# MILLISECONDS VERSION
 victim_start "$scratch/torture.1"
 verdict $? "the victim starts"
 end=$((${EPOCHREALTIME/./} + duration * 1000000))
-while [ "${EPOCHREALTIME/./}" -lt "$end" ] && ! ended "$victim"; do
+while [ "${EPOCHREALTIME/./}" -lt "$end" ] && ! ended "$victim" && [ "$((unexpected + crashes))" -lt 100 ]; do
 	step
 done
 if ended "$victim"; then
@@ -131,5 +131,14 @@ verdict $? "no call was of two versions, and none went wrong: ${mixed-unknown} m
 # Two in a second, on a machine that is busy.
 [ "$crashes" = 0 ] && [ "$transitions" -ge $((2 * duration)) ]
 verdict $? "nothing crashed, and there were enough transitions"
+# Forced, threads go on in code that calls the other version: the calls are counted as what they are.
+is_mixed_by_force() {
+	local sum
+	apply 2 --force --timeout 0 >/dev/null && revert to-2 --force --timeout 0 >/dev/null
+	read -r _ sum _ < <(ask busy)
+	[ "${sum-0}" -gt "${mixed-0}" ]
+}
+
+check "and mixed calls would have been seen: --force makes some" within 10 is_mixed_by_force
 echo "transitions $transitions, calls $((${calls-0} * 8)), mixed ${mixed-unknown}, crashes $crashes"
 exit "$((failures > 0))"
