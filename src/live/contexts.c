@@ -162,8 +162,9 @@ static void add_own_stack(struct search *search, const struct thread *thread)
 
 	if (stack_find(search->check->survey, search->maps, thread, &stack))
 		return;
+	stack_walk(search->check->survey, search->maps, search->check->arch, thread, stack, NULL, NULL, search->check->trace);
 	*array_add(&search->own) = (struct range){
-		mapping->range.start,
+		unwind_trace_proven(search->check->trace) ? mapping->range.start : stack.start,
 		range_holds(mapping->range, control) ? control & ~(uint64_t)(PAGE - 1) : mapping->range.end,
 	};
 }

@@ -145,14 +145,21 @@ static void walk(const struct stack_check *check, const struct maps *maps, const
 		 const uint8_t *bytes, struct stack_result *result)
 {
 	struct unwind_trace *trace = check->trace;
-	size_t hit;
+	const struct unwind_frame *frames;
+	size_t outermost;
 
 	stack_walk(check->survey, maps, check->arch, thread, stack, NULL, bytes, trace);
+	frames = trace->frames.item;
 	result->walked = true;
 	/* A frame of an unproven trace that lies inside says as much as one of a proven one. */
-	if (unwind_trace_hits(trace, check->ranges.item, check->ranges.count, &hit)) {
+	if (unwind_trace_hits(trace, check->ranges.item, check->ranges.count, &outermost)) {
 		result->verdict = STACK_INSIDE;
-		snprintf(result->text, sizeof(result->text), "in %s", stack_check_name(check, trace->frames.item[hit].pc));
+		snprintf(result->text, sizeof(result->text), "in %s", stack_check_name(check, frames[outermost].pc));
+		if (outermost + 1 < trace->frames.count && frames[outermost + 1].after_call &&
+		    (!trace->doubt || trace->doubtful > outermost)) {
+			result->exit = frames[outermost + 1].pc;
+			result->exit_stack = frames[outermost].cfa;
+		}
 	} else if (!unwind_trace_proven(trace)) {
 		char why[192];
 
@@ -190,39 +197,45 @@ static bool scan(const struct stack_check *check, const struct thread *thread, c
 	       scan_words(&check->set, (const uint64_t *)(const void *)bytes, words) == words;
 }
 
-void stack_check_thread(const struct stack_check *check, const struct maps *maps, const struct thread *thread,
+/* Look at all of a stack that is known to be the thread's. `inside`: it is, by its program counter. */
+static void check_stack(const struct stack_check *check, const struct maps *maps, const struct thread *thread, bool inside,
 			struct stack_result *result)
 {
-	struct range stack = { 0 };
+	struct range stack;
+	const char *why = stack_find(check->survey, maps, thread, &stack);
+	size_t size = stack.end - stack.start;
 	uint8_t *bytes = NULL;
-	const char *why;
-	size_t size;
 
-	*result = (struct stack_result){ .verdict = STACK_UNRELIABLE };
-	if (thread->unreadable) {
-		snprintf(result->text, sizeof(result->text), "it runs 32-bit code");
-		return;
-	}
-	/* Where it is now needs no stack. */
-	why = name_inside(check, registers_pc(&thread->registers));
-	if (why) {
-		result->verdict = STACK_INSIDE;
-		snprintf(result->text, sizeof(result->text), "in %s", why);
-		return;
-	}
-	why = stack_find(check->survey, maps, thread, &stack);
-	size = stack.end - stack.start;
 	if (!why) {
 		bytes = memory_resize(NULL, size, 1);
 		if (!process_read_stopped(thread->tid, stack.start, bytes, size) &&
 		    !process_read(check->survey->process, stack.start, bytes, size))
 			why = "its stack can't be read";
 	}
-	if (why)
-		snprintf(result->text, sizeof(result->text), "%s", why);
-	else if (scan(check, thread, bytes, size) && !in_handler(check, bytes, size))
-		result->verdict = STACK_FREE;
-	else
+	if (!why && (inside || !scan(check, thread, bytes, size) || in_handler(check, bytes, size)))
 		walk(check, maps, thread, stack, bytes, result);
+	else if (!why)
+		result->verdict = STACK_FREE;
+	else if (!inside)
+		snprintf(result->text, sizeof(result->text), "%s", why);
 	free(bytes);
+}
+
+void stack_check_thread(const struct stack_check *check, const struct maps *maps, const struct thread *thread,
+			struct stack_result *result)
+{
+	const char *inside;
+
+	*result = (struct stack_result){ .verdict = STACK_UNRELIABLE };
+	if (thread->unreadable) {
+		snprintf(result->text, sizeof(result->text), "it runs 32-bit code");
+		return;
+	}
+	/* Where it is now needs no stack; where it will leave does. */
+	inside = name_inside(check, registers_pc(&thread->registers));
+	check_stack(check, maps, thread, inside, result);
+	if (inside) {
+		result->verdict = STACK_INSIDE;
+		snprintf(result->text, sizeof(result->text), "in %s", inside);
+	}
 }

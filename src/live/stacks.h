@@ -21,6 +21,9 @@ enum stack_verdict {
 struct stack_result {
 	enum stack_verdict verdict;
 	bool walked;		/* the scan alone did not decide */
+	/* STACK_INSIDE, where every frame up to there is proven: where the outermost frame that is inside returns to, and the stack
+	 * pointer as it is then. 0: not known. */
+	uint64_t exit, exit_stack;
 	char text[256];
 };
 
@@ -32,7 +35,7 @@ struct stack_check {
 	ARRAY(const char *) names;	/* of each range; not owned */
 	struct scan_set set;
 	ARRAY(struct range) tables;	/* writable memory of stent's own that leads there, and holds no return address */
-	struct unwind_trace *trace;	/* of the last walk */
+	struct unwind_trace *trace;	/* of the last walk; memory that is used again and again */
 };
 
 void stack_check_add(struct stack_check *check, struct range range, const char *name);

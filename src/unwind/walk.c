@@ -311,7 +311,7 @@ static bool at_base(const struct walk *walk, const struct unwind_module *module)
 
 	if (!walk->after_call)
 		return false;
-	if (walk->base && walk->registers[REGISTER_STACK_POINTER] == (walk->base & ~UINT64_C(15)))
+	if (walk->base && (walk->base & ~UINT64_C(15)) - walk->registers[REGISTER_STACK_POINTER] <= 16)
 		return true;
 	return module->text && range_holds(module->code, pc) && !is_altered(module, pc) &&
 	       walk->arch->thread_end(module->text + (pc - module->code.start), module->code.end - pc) != 0;
@@ -359,10 +359,8 @@ static bool step(struct walk *walk)
 		why = check_return_address(walk, module, row);
 	if (why)
 		doubt(walk, why);
-	if (row->kind == ROW_END) {
-		walk->trace->ended = true;
-		return false;
-	}
+	if (row->kind == ROW_END)
+		return stop_without_row(walk, module, "its unwind data ends where no thread is known to begin");
 	return row->kind == ROW_SIGNAL ? cross_signal(walk, row) : cross_call(walk, row);
 }
 
@@ -434,7 +432,7 @@ void unwind_trace_reason(const struct unwind_trace *trace, char *out, size_t roo
 
 bool unwind_trace_hits(const struct unwind_trace *trace, const struct range *ranges, size_t count, size_t *frame)
 {
-	for (size_t i = 0; i < trace->frames.count; i++) {
+	for (size_t i = trace->frames.count; i-- > 0;) {
 		const struct unwind_frame *candidate = &trace->frames.item[i];
 
 		for (size_t j = 0; j < count; j++) {

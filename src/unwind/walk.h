@@ -94,7 +94,7 @@ static inline bool unwind_trace_proven(const struct unwind_trace *trace)
 void unwind_trace_reason(const struct unwind_trace *trace, char *out, size_t room);
 
 /* Is any frame of the trace inside one of the ranges? Ranges are half-open run-time addresses; a frame after_call
- * counts where pc - 1 or pc lies. *frame is its index. */
+ * counts where pc - 1 or pc lies. *frame is the index of the outermost one. */
 bool unwind_trace_hits(const struct unwind_trace *trace, const struct range *ranges, size_t count, size_t *frame);
 
 /* The module that holds the address, or NULL. */

@@ -166,7 +166,7 @@ kinds=(
 	"hard|smashed_code|follows no call|read block smash smash_with_code"
 	"hard|lying|contradict|read block lying"
 	"handmade|suspended|proven|read block run_suspended"
-	"handmade|own|no thread is known to begin|read block begin_other"
+	"handmade|own|it claims to be the entry of a thread|read block begin_other"
 	"hard-static|plain|proven|read block held run"
 	"hard-static|handler|proven|read block handle raise raise_it held run"
 	"hard-static|drap|proven|read block realign_drap call_drap held run"

@@ -25,8 +25,9 @@
 #define STACK 0x7fff0000
 #define WORDS 5000
 
-/* A place behind a call in a function: the byte before it is one, as far as fake_arch is concerned. */
+/* A place behind a call in a function: the byte before it is one, as far as fake_arch is concerned. The end of a thread. */
 #define CALL 0xe8
+#define EXIT 0xf4
 #define RETURN_TO(number) (FUNCTION(number) + 0x50)
 
 enum {
@@ -139,6 +140,7 @@ static struct world *world_new(const char *odd_program, size_t odd_size)
 
 	for (unsigned int number = LEAF; number <= UNKNOWN; number++)
 		world->code[RETURN_TO(number) - 1 - CODE] = CALL;
+	world->code[RETURN_TO(ENTRY) - CODE] = EXIT;
 	world->hole = SIZE_MAX;
 	world->module[0] = (struct unwind_module){ .code = { CODE, FUNCTION(MIDDLE) } };
 	world->module[1] = (struct unwind_module){ .code = { FUNCTION(MIDDLE), CODE + CODE_SIZE } };
@@ -176,8 +178,6 @@ static bool fake_ends_with_call(const uint8_t *end, size_t size)
 {
 	return size && end[-1] == CALL;
 }
-
-#define EXIT 0xf4
 
 static size_t fake_thread_end(const uint8_t *code, size_t size)
 {

@@ -221,11 +221,26 @@ static struct range find_mapping(const struct victim *victim, uint64_t address)
 	return (struct range){ 0 };
 }
 
+/* Children are forks, and begin where the test began: proc(5), field 28 of stat. */
+static uint64_t read_stack_start(void)
+{
+	char text[1024] = "", *at;
+	FILE *file = fopen("/proc/self/stat", "re");
+
+	assert_non_null(file);
+	assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
+	fclose(file);
+	at = strrchr(text, ')');
+	for (int field = 2; field < 28; field++)
+		at = strchr(at + 1, ' ');
+	return strtoull(at, NULL, 10);
+}
+
 static struct unwind_trace *walk_on(struct victim *victim, struct range stack)
 {
 	const struct unwind_memory memory = { .read = read_victim, .context = victim };
 	struct unwind_trace *trace = memory_zeroed(1, sizeof(*trace));
-	struct unwind_start start = { .stack = stack };
+	struct unwind_start start = { .stack = stack, .base = read_stack_start() };
 
 	registers_dwarf(&victim->registers, start.registers);
 	unwind_walk(modules, module_count, &arch_x86_64, &start, &memory, trace);

@@ -359,7 +359,9 @@ static void test_base(void **state)
 	expect_proven(world, 3);
 	world->start.base += 8;		/* not aligned: the caller aligned it */
 	expect_proven(world, 3);
-	world->start.base += 8;
+	world->start.base += 8;		/* and pushed two words, as glibc's _start does */
+	expect_proven(world, 3);
+	world->start.base += 16;
 	expect_doubt(world, RETURN_TO(UNKNOWN), "no unwind data for this address");
 	world = plain();
 	world->stack[9] = RETURN_TO(UNKNOWN);
@@ -367,6 +369,15 @@ static void test_base(void **state)
 	expect_proven(world, 3);
 	world->altered = (struct range){ RETURN_TO(UNKNOWN), RETURN_TO(UNKNOWN) + 1 };
 	expect_doubt(world, RETURN_TO(UNKNOWN), "no unwind data for this address");
+	/* Unwind data that ends is no proof by itself: a coroutine's may, too. */
+	world = plain();
+	world->code[RETURN_TO(ENTRY) - CODE] = 0;
+	expect_doubt(world, RETURN_TO(ENTRY), "its unwind data ends where no thread is known to begin");
+	world = plain();
+	world->code[RETURN_TO(ENTRY) - CODE] = 0;
+	world->start.base = STACK + 8 * 10 + 16;
+	expect_proven(world, 3);
+	world_free(world);
 	/* Stopped there, it has not been called. */
 	world = plain();
 	world->start.registers[16] = RETURN_TO(UNKNOWN);

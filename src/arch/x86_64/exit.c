@@ -31,7 +31,6 @@ size_t x86_64_thread_end(const uint8_t *code, size_t size)
 			return 0;
 		switch ((enum insn_kind)insn.kind) {
 		case INSN_STOP:
-			return at + insn.length;
 		case INSN_RETURN:
 		case INSN_JUMP:
 		case INSN_JUMP_CONDITIONAL:
