@@ -4,10 +4,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd/cmd.h"
 
-#define TIMEOUT 10000u		/* milliseconds */
+#define TIMEOUT 30000u		/* milliseconds */
 #define TIMEOUT_MAX 86400.0	/* seconds */
 #define SEARCH (UINT64_C(256) << 20)	/* bytes: tens of milliseconds of standing still */
 #define SEARCH_MAX (1u << 24)	/* MiB */
@@ -35,14 +36,34 @@ static enum status parse_search(const char *text, uint64_t *bytes, struct error 
 	return STATUS_OK;
 }
 
+enum { OPTION_SCOPE = 256, OPTION_NO_WAIT, OPTION_FORCE, OPTION_REPLACE };
+
 static const struct option options[] = {
 	{ "pid", required_argument, NULL, 'p' },
 	{ "timeout", required_argument, NULL, 't' },
 	{ "search", required_argument, NULL, 's' },
+	{ "scope", required_argument, NULL, OPTION_SCOPE },
+	{ "no-wait", no_argument, NULL, OPTION_NO_WAIT },
+	{ "force", no_argument, NULL, OPTION_FORCE },
+	{ "replace", no_argument, NULL, OPTION_REPLACE },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
+
+static enum status parse_scope(const char *text, bool *together, struct error *error)
+{
+	*together = strcmp(text, "process") == 0;
+	if (*together || strcmp(text, "thread") == 0)
+		return STATUS_OK;
+	return fail(error, "'%s' is no scope: 'thread' and 'process' are", text);
+}
+
+/* What is waited for, as it turns out. */
+static void print_waiting(const struct process *process, pid_t tid, const char *text)
+{
+	fprintf(stderr, "stent: process %d (%s): waiting for thread %d: %s\n", process->pid, process->comm, tid, text);
+}
 
 static enum status parse_option(int option, const char *argument, struct live_arguments *arguments, struct error *error)
 {
@@ -53,8 +74,20 @@ static enum status parse_option(int option, const char *argument, struct live_ar
 		return parse_timeout(argument, &arguments->options.timeout, error);
 	case 's':
 		return parse_search(argument, &arguments->options.search, error);
+	case OPTION_SCOPE:
+		return parse_scope(argument, &arguments->options.together, error);
+	case OPTION_NO_WAIT:
+		arguments->options.no_wait = true;
+		return STATUS_OK;
+	case OPTION_REPLACE:
+		arguments->options.replace = true;
+		return STATUS_OK;
+	case OPTION_FORCE:
+		arguments->options.force = true;
+		return STATUS_OK;
 	default:
 		arguments->verbose = true;
+		arguments->options.waiting = print_waiting;
 		return STATUS_OK;
 	}
 }

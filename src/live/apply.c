@@ -44,89 +44,122 @@ static bool is_half_done(const struct ledger *ledger)
 	return ledger->state == LEDGER_INSTALLING || ledger->state == LEDGER_REVERTING;
 }
 
-/* Take back what a killed stent left half done. */
-static enum status finish_revert(struct survey *survey, const struct ledger *found, const struct patience *patience,
-				 struct error *error)
+/* Bring to an end what a killed stent, or one that did not wait, has begun. */
+static enum status go_on_with(struct survey *survey, const struct ledger *found, enum version to, const struct live_options *options,
+			      const struct patience *patience, struct live_report *report, struct error *error)
 {
-	struct live_report report = { 0 };
 	struct ledger ledger;
 	enum status status;
 
 	ledger_copy(found, &ledger);
 	survey_unwind(survey);
-	status = transition_run(survey, &ledger, TO_OLD, patience, &report, error);
-	live_report_free(&report);
+	status = transition_run(survey, &ledger, to, options, patience, report, error);
+	report->state = ledger.state;
 	ledger_free(&ledger);
 	return status;
 }
 
-/*
- * What an earlier stent has left for this image: *clean is false when something was done, and the survey is
- * out of date. STATUS_OK with *kept: a reverted ledger of the same patch, whose memory can be used again.
- */
-static enum status settle_ledgers(struct survey *survey, const struct patch *patch, const struct mapped_image *image,
-				  const struct patience *patience, bool *clean, const struct ledger **kept,
-				  struct error *error)
+static void describe_report(struct live_report *report, const struct ledger *ledger, const char *image)
+{
+	report->name = text_copy(ledger->name);
+	report->image = utf8_make_printable(text_copy(image));
+	report->redirected = ledger_redirected(ledger);
+	report->added = ledger->functions.count - report->redirected;
+}
+
+/* One application, and what it is told. */
+struct application {
+	const struct patch *patch;
+	const struct live_options *options;
+	const struct patience *patience;
+	struct live_report *report;
+	const struct mapped_image *image;
+	const struct ledger *kept;	/* a reverted ledger of the same patch, whose memory can be used again, or NULL */
+	bool done;			/* nothing is left to do */
+};
+
+/* What has to be brought to an end first. *again: something was changed, and all has to be read again. */
+static enum status finish_ledger(struct application *application, struct survey *survey, const struct ledger *ledger,
+				 bool *again, struct error *error)
+{
+	struct live_report unused = { 0 };
+	bool same = ledger->digest == patch_digest(application->patch);
+	enum status status;
+
+	*again = true;
+	if (ledger->state == LEDGER_PREPARED)
+		return install_remove(survey, ledger, application->patience, error);
+	if (same) {
+		application->done = true;
+		describe_report(application->report, ledger, application->image->name);
+		return go_on_with(survey, ledger, VERSION_NEW, application->options, application->patience,
+				  application->report, error);
+	}
+	status = go_on_with(survey, ledger, VERSION_OLD, application->options, application->patience, &unused, error);
+	live_report_free(&unused);
+	return status;
+}
+
+/* What an earlier stent has left for this image. STATUS_OK with *again false: the patch can go in. */
+static enum status settle_ledgers(struct application *application, struct survey *survey, bool *again, struct error *error)
 {
 	const struct process *process = survey->process;
+	const struct patch *patch = application->patch;
 	uint64_t digest = patch_digest(patch);
 
-	*clean = true;
-	*kept = NULL;
+	*again = false;
+	application->kept = NULL;
 	if (survey->damaged)
 		return ledgers_refuse_damaged(process, &survey->ledgers, error);
 	for (size_t i = 0; i < survey->ledgers.count; i++) {
 		const struct ledger *ledger = &survey->ledgers.item[i];
 
-		if (ledger->bias != image->bias || !build_id_equal(&ledger->old_id, &patch->old_id))
+		if (ledger->bias != application->image->bias || !build_id_equal(&ledger->old_id, &patch->old_id))
 			continue;
 		if (ledger->lost)	/* what it was in has gone; its memory stays */
 			continue;
 		if (ledger->state == LEDGER_ACTIVE && ledger->digest == digest)
 			return error_add(error, STATUS_NOTHING, "process %d (%s): patch %s is applied already",
 					 process->pid, process->comm, ledger->name);
-		if (ledger->state == LEDGER_ACTIVE)
-			return refuse(error, "process %d (%s): %s already carries patch %s: revert that first",
-				      process->pid, process->comm, image->name, ledger->name);
-		if (ledger->state == LEDGER_PREPARED) {
-			*clean = false;
-			return install_remove(survey, ledger, patience, error);
-		}
-		if (is_half_done(ledger)) {
-			*clean = false;
-			return finish_revert(survey, ledger, patience, error);
-		}
-		if (ledger->digest == digest)
-			*kept = ledger;
+		if (ledger->state == LEDGER_PREPARED || is_half_done(ledger))
+			return finish_ledger(application, survey, ledger, again, error);
+		if (ledger->digest == digest && ledger->state == LEDGER_REVERTED)
+			application->kept = ledger;
 	}
 	return STATUS_OK;
 }
 
-/* The same parts at the same places. */
+/* The same parts at the same places, and the same versions below it. */
 static bool same_layout(const struct ledger *one, const struct ledger *other)
 {
 	if (one->parts.count != other->parts.count || one->functions.count != other->functions.count ||
-	    one->slots != other->slots || one->selector != other->selector || one->switches != other->switches)
+	    one->replaced.count || other->replaced.count ||
+	    one->dispatch.selector != other->dispatch.selector || one->dispatch.table != other->dispatch.table ||
+	    one->dispatch.table_bits != other->dispatch.table_bits || one->scratch != other->scratch)
 		return false;
 	for (size_t i = 0; i < one->parts.count; i++)
 		if (one->parts.item[i].range.start != other->parts.item[i].range.start ||
 		    one->parts.item[i].range.end != other->parts.item[i].range.end ||
 		    one->parts.item[i].flags != other->parts.item[i].flags)
 			return false;
+	for (size_t i = 0; i < one->functions.count; i++)
+		if (one->functions.item[i].old_entry != other->functions.item[i].old_entry ||
+		    memcmp(one->functions.item[i].original, other->functions.item[i].original, ARCH_ENTRY_MAX) != 0)
+			return false;
 	return true;
 }
 
 /* Bring the region into the process, where nothing leads to it yet. */
 static enum status install(struct survey *survey, const struct patch *patch, const struct mapped_image *image,
-			   const struct ledger *kept, const struct patience *patience, struct link *link, bool *reused,
-			   struct error *error)
+			   bool replace, const struct ledger *kept, const struct patience *patience, struct link *link,
+			   bool *reused, struct error *error)
 {
 	enum status status = STATUS_NOTHING;
 
 	*reused = false;
 	*link = (struct link){ 0 };
 	if (kept) {
-		status = link_patch(survey, patch, image, kept->region.start, link, error);
+		status = link_patch(survey, patch, image, replace, kept->region.start, link, error);
 		if (status != STATUS_OK)
 			return status;
 		if (same_layout(&link->ledger, kept)) {
@@ -143,7 +176,7 @@ static enum status install(struct survey *survey, const struct patch *patch, con
 		maps_free(&survey->maps);
 		status = maps_read(survey->process, &survey->maps, error);
 		if (status == STATUS_OK)
-			status = link_patch(survey, patch, image, 0, link, error);
+			status = link_patch(survey, patch, image, replace, 0, link, error);
 		if (status == STATUS_OK)
 			status = install_region(survey, link, patience, error);
 	}
@@ -151,14 +184,6 @@ static enum status install(struct survey *survey, const struct patch *patch, con
 		return refuse(error, "process %d (%s): every place for the patch was taken before it could be mapped",
 			      survey->process->pid, survey->process->comm);
 	return status;
-}
-
-static void describe_report(struct live_report *report, const struct ledger *ledger, const char *image)
-{
-	report->name = text_copy(ledger->name);
-	report->image = utf8_make_printable(text_copy(image));
-	report->redirected = ledger_redirected(ledger);
-	report->added = ledger->functions.count - report->redirected;
 }
 
 /* Unmap a region that nothing has ever led to, unless the program has gone or has put something else there. */
@@ -169,49 +194,45 @@ static enum status take_back(const struct survey *survey, const struct ledger *l
 	return ledger_is_there(survey->process, ledger) ? install_remove(survey, ledger, &undo, error) : STATUS_OK;
 }
 
-/* Nothing has ever led to a new region, unless the switch began; and what that wrote was undone in the same stop if it could be. */
-static bool never_used(const struct ledger *ledger, bool reused)
+static enum status apply_to(struct application *application, struct survey *survey, struct error *error)
 {
-	return ledger->state == LEDGER_PREPARED || (ledger->state == LEDGER_REVERTED && !reused);
-}
-
-static enum status apply_to(struct survey *survey, const struct patch *patch, const struct mapped_image *image,
-			    const struct ledger *kept, const struct patience *patience, struct live_report *report,
-			    struct error *error)
-{
+	struct live_report *report = application->report;
 	struct link link = { 0 };
-	enum status status = survey_check_sites(survey, patch, image, error);
+	enum status status = survey_check_sites(survey, application->patch, application->image, error);
 
 	if (status == STATUS_OK)
-		status = install(survey, patch, image, kept, patience, &link, &report->reused, error);
+		status = install(survey, application->patch, application->image, application->options->replace, application->kept,
+				 application->patience, &link, &report->reused, error);
 	if (status == STATUS_OK) {
-		describe_report(report, &link.ledger, image->name);
+		describe_report(report, &link.ledger, application->image->name);
 		survey_unwind(survey);
-		status = transition_run(survey, &link.ledger, TO_NEW, patience, report, error);
-		if (status != STATUS_OK && never_used(&link.ledger, report->reused) &&
-		    take_back(survey, &link.ledger, error) != STATUS_OK)
+		status = transition_run(survey, &link.ledger, VERSION_NEW, application->options, application->patience, report,
+					error);
+		report->state = link.ledger.state;
+		/* If it has begun, threads were in the new code, and may keep pointers into its data. */
+		if (status != STATUS_OK && link.ledger.state == LEDGER_PREPARED && take_back(survey, &link.ledger, error) != STATUS_OK)
 			status = STATUS_ERROR;
 	}
 	link_free(&link);
 	return status;
 }
 
-/* STATUS_OK with *clean false: something that an earlier stent left was put right first, and all has to be read again. */
-static enum status apply_once(const struct process *process, const struct patch *patch, const struct patience *patience,
-			      uint64_t search, bool *clean, struct live_report *report, struct error *error)
+/* STATUS_OK with application->done false: something that an earlier stent left was put right first, and all has to be read again. */
+static enum status apply_once(struct application *application, const struct process *process, struct error *error)
 {
-	const struct mapped_image *image = NULL;
-	const struct ledger *kept = NULL;
+	bool again = false;
 	struct survey survey;
 	enum status status = survey_read(process, &survey, error);
 
-	survey.search = search;
+	survey.search = application->options->search;
 	if (status == STATUS_OK)
-		status = survey_find_image(&survey, patch, &image, error);
+		status = survey_find_image(&survey, application->patch, &application->image, error);
 	if (status == STATUS_OK)
-		status = settle_ledgers(&survey, patch, image, patience, clean, &kept, error);
-	if (status == STATUS_OK && *clean)
-		status = apply_to(&survey, patch, image, kept, patience, report, error);
+		status = settle_ledgers(application, &survey, &again, error);
+	if (status == STATUS_OK && !again) {
+		application->done = true;
+		status = apply_to(application, &survey, error);
+	}
 	survey_free(&survey);
 	return status;
 }
@@ -220,16 +241,16 @@ enum status live_apply(const struct process *process, const struct patch *patch,
 		       struct live_report *report, struct error *error)
 {
 	const struct patience patience = patience_for(options->timeout, options->cancelled);
+	struct application application = { .patch = patch, .options = options, .patience = &patience, .report = report };
 	enum status status = check_shadow_stacks(process, error);
-	bool clean = false;
 
 	*report = (struct live_report){ 0 };
-	for (unsigned int cleanings = 0; status == STATUS_OK && !clean; cleanings++) {
+	for (unsigned int cleanings = 0; status == STATUS_OK && !application.done; cleanings++) {
 		/* A program may forge ledgers as fast as they are put right. */
 		if (cleanings > CLEANINGS)
 			return refuse(error, "process %d (%s): the ledger of a patch that was half done is there again each "
 				      "time it has been put right", process->pid, process->comm);
-		status = apply_once(process, patch, &patience, options->search, &clean, report, error);
+		status = apply_once(&application, process, error);
 	}
 	return status;
 }

@@ -92,8 +92,11 @@ static enum status write_parts(const struct survey *survey, const struct link *l
 	for (size_t i = 0; i < link->parts.count && status == STATUS_OK; i++) {
 		const struct link_part *part = &link->parts.item[i];
 
-		/* The ledger of a region that is used again says REVERTED, which stays true until the switch. */
-		if (again && (!i || part->flags & SEGMENT_WRITE))
+		/*
+		 * The ledger of a region that is used again says REVERTED, which stays true until the transition. What dispatchers
+		 * read is as it should be, and may be changed only while all threads are stopped.
+		 */
+		if (again && (!i || part->flags & SEGMENT_WRITE || range_holds(part->range, link->ledger.dispatch.selector)))
 			continue;
 		status = i ? process_put(survey->process, part->range.start, part->bytes,
 					 part->range.end - part->range.start, error) :

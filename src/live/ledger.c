@@ -6,8 +6,9 @@
  *	20	size of all that follows the header, 4 bytes
  *	24	checksum of that, 8 bytes (against damage, not against malice)
  *	32	state, 8 bytes
- *	40	when it was last applied, 8 bytes; with the state the only parts that ever change
- *	48	nonce, 8 bytes, the first of the numbers
+ *	40	when it was last applied, 8 bytes
+ *	48	1 when it was forced, 8 bytes; with the two before the only parts that ever change
+ *	56	nonce, 8 bytes, the first of the numbers
  *		numbers (8 bytes each), texts and byte strings (4 bytes of length, then the bytes), lists (count, then items) in the
  *		order of walk_ledger(), which both reads and writes them
  */
@@ -19,7 +20,7 @@
 #include "base/utf8.h"
 #include "live/digest.h"
 
-enum { VERSION_AT = 16, SIZE_AT = 20, CHECKSUM_AT = 24, STATE_AT = 32, APPLIED_AT = 40, HEADER_SIZE = 48, VERSION = 3, PAGE = 4096 };
+enum { VERSION_AT = 16, SIZE_AT = 20, CHECKSUM_AT = 24, STATE_AT = 32, APPLIED_AT = 40, FORCED_AT = 48, HEADER_SIZE = 56, VERSION = 4, PAGE = 4096 };
 static const uint8_t magic[16] = LEDGER_MAGIC;
 
 #define TEXT_MAX (1u << 16)
@@ -128,8 +129,9 @@ static void walk_function(struct stream *stream, struct ledger_function *functio
 	function->size = (uint8_t)stream_small(stream, function->size, ARCH_ENTRY_MAX);
 	stream_bytes(stream, function->original, sizeof(function->original));
 	stream_bytes(stream, function->jump, sizeof(function->jump));
-	stream_number(stream, &function->stub);
-	stream_number(stream, &function->copy);
+	stream_bytes(stream, function->settled, sizeof(function->settled));
+	function->span = (uint8_t)stream_small(stream, function->span, ARCH_ENTRY_MAX);
+	stream_number(stream, &function->old_entry);
 	stream_number(stream, &function->new_entry);
 }
 
@@ -151,11 +153,17 @@ static void walk_ledger(struct stream *stream, struct ledger *ledger)
 	stream_range(stream, &ledger->region);
 	stream_range(stream, &ledger->code);
 	stream_range(stream, &ledger->eh_frame);
-	stream_number(stream, &ledger->slots);
-	stream_number(stream, &ledger->selector);
+	stream_number(stream, &ledger->dispatch.selector);
+	stream_number(stream, &ledger->dispatch.fallback);
+	stream_number(stream, &ledger->dispatch.table);
+	ledger->dispatch.table_bits = (uint8_t)stream_small(stream, ledger->dispatch.table_bits, DISPATCH_BITS_MAX);
+	stream_number(stream, &ledger->dispatch.lookup);
 	stream_number(stream, &ledger->old_table);
 	stream_number(stream, &ledger->new_table);
-	stream_number(stream, &ledger->switches);
+	stream_number(stream, &ledger->scratch);
+	stream_list(stream, &ledger->replaced, 8);
+	for (size_t i = 0; i < ledger->replaced.count; i++)
+		stream_number(stream, &ledger->replaced.item[i]);
 	stream_list(stream, &ledger->parts, 24);
 	for (size_t i = 0; i < ledger->parts.count; i++) {
 		stream_range(stream, &ledger->parts.item[i].range);
@@ -182,6 +190,7 @@ uint8_t *ledger_encode(const struct ledger *ledger, size_t *size)
 	store64(bytes + CHECKSUM_AT, digest_bytes(DIGEST_START, stream.to.item, stream.to.count));
 	store64(bytes + STATE_AT, ledger->state);
 	store64(bytes + APPLIED_AT, ledger->applied);
+	store64(bytes + FORCED_AT, ledger->forced);
 	memcpy(bytes + HEADER_SIZE, stream.to.item, stream.to.count);
 	array_free(&stream.to);
 	return bytes;
@@ -204,12 +213,13 @@ bool ledger_decode(const uint8_t *bytes, size_t size, struct ledger *ledger, con
 		return false;
 
 	state = load64(bytes + STATE_AT);
-	if (state < LEDGER_PREPARED || state > LEDGER_REVERTED) {
+	if (state < LEDGER_PREPARED || state > LEDGER_REPLACED) {
 		*why = "its state is none";
 		return false;
 	}
 	ledger->state = (enum ledger_state)state;	/* also known of a damaged one */
 	ledger->applied = load64(bytes + APPLIED_AT);
+	ledger->forced = load64(bytes + FORCED_AT);
 	stream.from = bytes + HEADER_SIZE;
 	stream.size = load32(bytes + SIZE_AT);
 	if (load64(bytes + CHECKSUM_AT) != digest_bytes(DIGEST_START, stream.from, stream.size)) {
@@ -230,6 +240,7 @@ void ledger_free(struct ledger *ledger)
 	}
 	array_free(&ledger->functions);
 	array_free(&ledger->parts);
+	array_free(&ledger->replaced);
 	free(ledger->name);
 	free(ledger->description);
 	free(ledger->tool);
@@ -264,6 +275,8 @@ const char *ledger_state_name(enum ledger_state state)
 		return "reverting";
 	case LEDGER_REVERTED:
 		return "reverted";
+	case LEDGER_REPLACED:
+		return "replaced";
 	}
 	return "?";
 }
@@ -320,5 +333,14 @@ enum status ledger_store_applied(const struct process *process, struct ledger *l
 
 	if (status == STATUS_OK)
 		ledger->applied = applied;
+	return status;
+}
+
+enum status ledger_store_forced(const struct process *process, struct ledger *ledger, bool forced, struct error *error)
+{
+	enum status status = store_word(process, ledger, FORCED_AT, forced, error);
+
+	if (status == STATUS_OK)
+		ledger->forced = forced;
 	return status;
 }

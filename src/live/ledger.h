@@ -10,12 +10,12 @@
  * States, in the order in which they follow each other. stent may be killed before, between and behind the steps:
  *
  *	PREPARED	nothing leads to the region
- *	INSTALLING	entries are being redirected to stubs. Until the selector is stored every stub leads to the old code,
- *			from there on every one to the new: which, the selector says
- *	ACTIVE		all calls lead to the new code
+ *	INSTALLING	threads move to the new code, each on its own: which is where, dispatchers say (transition.c)
+ *	ACTIVE		all calls lead to the new code, by a jump in each entry
  *	REVERTING	as INSTALLING, in the other direction
- *	REVERTED	every entry has its original bytes. The region stays, because pointers to its
+ *	REVERTED	every entry has the bytes from before. The region stays, because pointers to its
  *			data may have been kept, and is used again for the same patch
+ *	REPLACED	no call leads here any more, but the patch that took its place goes back to it when it is reverted
  */
 #ifndef STENT_LIVE_LEDGER_H
 #define STENT_LIVE_LEDGER_H
@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "arch/arch.h"
+#include "arch/dispatch.h"
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/memory.h"
@@ -32,18 +33,21 @@
 #include "process/maps.h"
 #include "process/process.h"
 
-enum ledger_state { LEDGER_PREPARED = 1, LEDGER_INSTALLING, LEDGER_ACTIVE, LEDGER_REVERTING, LEDGER_REVERTED };
+enum ledger_state { LEDGER_PREPARED = 1, LEDGER_INSTALLING, LEDGER_ACTIVE, LEDGER_REVERTING, LEDGER_REVERTED, LEDGER_REPLACED };
 
 /* A function of the patch. All addresses are run-time addresses. */
 struct ledger_function {
 	char *name;
 	bool redirected;	/* false: new code that only new code calls; only name and new_ranges are set */
-	ARRAY(struct range) old_ranges;
-	ARRAY(struct range) new_ranges;
+	ARRAY(struct range) old_ranges;	/* of all versions that are left when the new one is taken, */
+	ARRAY(struct range) new_ranges;	/* and of the one that is left when it is taken back */
 	uint64_t site;		/* where the jump stands */
 	uint8_t size;		/* of the jump, at most ARCH_ENTRY_MAX */
-	uint8_t original[ARCH_ENTRY_MAX], jump[ARCH_ENTRY_MAX];
-	uint64_t stub, copy, new_entry;
+	uint8_t span;		/* bytes from the site on into which nobody may return once it is redirected */
+	uint8_t original[ARCH_ENTRY_MAX];	/* the entry's bytes before, */
+	uint8_t jump[ARCH_ENTRY_MAX];		/* while threads move: to the dispatcher, */
+	uint8_t settled[ARCH_ENTRY_MAX];	/* and when all have moved: to the new code */
+	uint64_t old_entry, new_entry;		/* of the versions */
 	uint64_t change;	/* enum change */
 };
 
@@ -61,16 +65,17 @@ struct ledger {
 	uint64_t nonce;		/* random: tells this region from another one that came to lie at the same place */
 	uint64_t digest;	/* of the patch's contents */
 	uint64_t applied;	/* when it last was: seconds since 1970. Before the first time, when it was prepared */
+	bool forced;		/* it was finished although threads were still in the version that was left */
 	struct build_id old_id, new_id;
 	uint16_t machine;
 	uint64_t bias, slice_bias;	/* run-time address - link-time address */
 	struct range region;	/* with the guard */
-	struct range code;	/* stubs, switches, displaced copies */
+	struct range code;	/* dispatchers and displaced copies */
 	struct range eh_frame;	/* of the slice; may be empty */
-	uint64_t slots;		/* one 8-byte word per redirected function, in their order */
-	uint64_t selector;	/* holds the address of one of the next two */
-	uint64_t old_table, new_table;
-	uint64_t switches;	/* code.start + ... of the first; arch->switch_size rounded up to LEDGER_CODE_ALIGN apart */
+	struct dispatch dispatch;	/* where dispatchers ask; see arch.h */
+	uint64_t old_table, new_table;	/* one 8-byte word per redirected function, in their order */
+	uint64_t scratch;	/* memory for system calls in the process, of LEDGER_SCRATCH bytes that it may write to */
+	ARRAY(uint64_t) replaced;	/* nonces of the patches that are taken out together with this one's application */
 	ARRAY(struct ledger_part) parts;	/* sorted; the ledger's own and the code included */
 	ARRAY(struct ledger_function) functions;
 };
@@ -79,6 +84,7 @@ struct ledger {
 #define LEDGER_CODE_ALIGN 16
 #define LEDGER_SIZE_MAX (16u << 20)
 #define LEDGER_MAGIC_SIZE 16
+#define LEDGER_SCRATCH 64
 
 const char *ledger_state_name(enum ledger_state state);
 
@@ -107,6 +113,10 @@ enum status ledger_store_state(const struct process *process, struct ledger *led
 /* Store when the patch was applied, with one aligned write. */
 enum status ledger_store_applied(const struct process *process, struct ledger *ledger, uint64_t applied,
 				 struct error *error) must_check;
+
+/* Store that it was forced, or no longer is. */
+enum status ledger_store_forced(const struct process *process, struct ledger *ledger, bool forced,
+				struct error *error) must_check;
 
 /* The process still has this ledger, in the state that it is known to have. Other stents change or remove it only with threads
  * stopped: the answer holds as long as the caller has one stopped. */

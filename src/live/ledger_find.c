@@ -38,9 +38,7 @@ static bool check_function(const struct ledger *ledger, const struct ledger_func
 	if (!function->redirected)
 		return true;
 	return function->size && function->site <= UINT64_MAX - function->size &&
-	       !range_holds(ledger->region, function->site) && range_holds(ledger->code, function->stub) &&
-	       range_holds(ledger->code, function->copy) &&
-	       in_part(ledger, function->new_entry, 1, SEGMENT_READ | SEGMENT_EXECUTE);
+	       !range_holds(ledger->region, function->site) && function->span >= function->size;
 }
 
 /*
@@ -66,6 +64,7 @@ static bool is_lost(const struct process *process, const struct maps *maps, cons
 static bool check_ledger(const struct ledger *ledger, const struct maps *maps, uint64_t address)
 {
 	const struct arch *arch = arch_by_machine(ledger->machine);
+	const struct dispatch *dispatch = &ledger->dispatch;
 	size_t redirected = ledger_redirected(ledger);
 	size_t table = redirected * sizeof(uint64_t);
 
@@ -85,10 +84,11 @@ static bool check_ledger(const struct ledger *ledger, const struct maps *maps, u
 		}
 	}
 	if (!in_part(ledger, ledger->code.start, ledger->code.end - ledger->code.start, SEGMENT_READ | SEGMENT_EXECUTE) ||
-	    !in_part(ledger, ledger->slots, table, SEGMENT_READ) || !in_part(ledger, ledger->selector, 8, SEGMENT_READ) ||
-	    !in_part(ledger, ledger->old_table, table, SEGMENT_READ) ||
-	    !in_part(ledger, ledger->new_table, table, SEGMENT_READ) || ledger->slots % 8 || ledger->selector % 8 ||
-	    !range_inside(ledger->code, (struct range){ ledger->switches, ledger->switches }))
+	    !in_part(ledger, dispatch->selector, 8, SEGMENT_READ) || !in_part(ledger, dispatch->fallback, 8, SEGMENT_READ) ||
+	    !in_part(ledger, ledger->old_table, table, SEGMENT_READ) || !in_part(ledger, ledger->new_table, table, SEGMENT_READ) ||
+	    dispatch->table_bits < DISPATCH_BITS_MIN || dispatch->selector % 8 || dispatch->fallback % 8 || dispatch->table % 8 ||
+	    !in_part(ledger, dispatch->table, sizeof(struct dispatch_entry) << dispatch->table_bits, SEGMENT_READ) ||
+	    !in_part(ledger, ledger->scratch, LEDGER_SCRATCH, SEGMENT_READ | SEGMENT_WRITE))
 		return false;
 	for (size_t i = 0; i < ledger->functions.count; i++)
 		if (!check_function(ledger, &ledger->functions.item[i]))

@@ -3,12 +3,13 @@
  *
  *	guard		one inaccessible page, so that the ledger begins a mapping of its own
  *	ledger		r--
- *	code		r-x: stubs, switches, displaced copies
- *	data		r--: slots, selector, the two version tables
+ *	code		r-x: the lookup, dispatchers, displaced copies
+ *	data		r--: selector, fallback, the two version tables, the table of threads
+ *	scratch		rw-: for system calls that threads of the process make for stent
  *	slice		the segments of the patch, at their distances from each other
  *
- * A call of a redirected function i takes: entry -> stub i -> where slot i says, which is the displaced copy (old), switch i (the
- * version that the selector chooses) or the new function.
+ * While threads move from one version to the other, a call of a redirected function takes: entry -> dispatcher -> version. Before
+ * and behind that the entry itself is the version, or jumps there.
  */
 #include "live/link.h"
 
@@ -20,6 +21,7 @@
 
 #include "live/place.h"
 #include "live/site.h"
+#include "live/stacking.h"
 
 #define PAGE 4096ul
 #define CACHE_LINE 64
@@ -57,7 +59,7 @@ static void describe(const struct patch *patch, struct ledger *ledger)
 	ledger->machine = patch->machine;
 }
 
-/* With link-time addresses, which move_functions() turns into those of the process. */
+/* With link-time addresses, which move_functions() turns into those of the process, for the patch's own functions. */
 static void describe_functions(const struct patch *patch, struct ledger *ledger)
 {
 	for (size_t i = 0; i < patch->functions.count; i++) {
@@ -77,9 +79,9 @@ static void describe_functions(const struct patch *patch, struct ledger *ledger)
 	}
 }
 
-static void move_functions(struct ledger *ledger)
+static void move_functions(struct ledger *ledger, size_t own)
 {
-	for (size_t i = 0; i < ledger->functions.count; i++) {
+	for (size_t i = 0; i < own; i++) {
 		struct ledger_function *function = &ledger->functions.item[i];
 
 		move_ranges(function->old_ranges.item, function->old_ranges.count, ledger->bias);
@@ -97,25 +99,34 @@ static void add_part(struct link *link, uint64_t *at, uint64_t size, uint32_t fl
 	*at = range.end;
 }
 
+/* Where the dispatchers ask, each word that is stored on its own in a cache line of its own. Returns the end. */
+static uint64_t lay_out_dispatch(struct ledger *ledger, uint64_t at, uint64_t tables)
+{
+	struct dispatch *dispatch = &ledger->dispatch;
+
+	dispatch->selector = at;
+	dispatch->fallback = at + CACHE_LINE;
+	ledger->old_table = at + 2 * CACHE_LINE;
+	ledger->new_table = round_up(ledger->old_table + tables, CACHE_LINE);
+	dispatch->table = round_up(ledger->new_table + tables, CACHE_LINE);
+	return dispatch->table + (sizeof(struct dispatch_entry) << dispatch->table_bits);
+}
+
 /* Lay out from `base`, and copy the slice into its parts. */
 static void lay_out(struct link *link, const struct patch *patch, const struct arch *arch, uint64_t base,
 		    uint64_t ledger_size)
 {
 	struct ledger *ledger = &link->ledger;
-	uint64_t count = ledger_redirected(ledger), at = base + PAGE, table = count * sizeof(uint64_t);
-	uint64_t stubs = count * round_up(arch->stub_size, LEDGER_CODE_ALIGN);
-	uint64_t switches = count * round_up(arch->switch_size, LEDGER_CODE_ALIGN);
-	uint64_t copies = count * round_up(ARCH_COPY_MAX, LEDGER_CODE_ALIGN);
+	uint64_t count = ledger_redirected(ledger), at = base + PAGE, end;
 
 	add_part(link, &at, ledger_size, SEGMENT_READ);
-	ledger->code = (struct range){ at, at + round_up(stubs + switches + copies, PAGE) };
-	ledger->switches = at + stubs;
-	add_part(link, &at, stubs + switches + copies, SEGMENT_READ | SEGMENT_EXECUTE);
-	ledger->slots = at;
-	ledger->selector = round_up(at + table, CACHE_LINE);
-	ledger->old_table = ledger->selector + CACHE_LINE;
-	ledger->new_table = round_up(ledger->old_table + table, CACHE_LINE);
-	add_part(link, &at, ledger->new_table + table - at, SEGMENT_READ);
+	ledger->dispatch.lookup = at;
+	ledger->code = (struct range){ at, at + round_up(site_code_size(arch, count), PAGE) };
+	add_part(link, &at, ledger->code.end - at, SEGMENT_READ | SEGMENT_EXECUTE);
+	end = lay_out_dispatch(ledger, at, count * sizeof(uint64_t));
+	add_part(link, &at, end - at, SEGMENT_READ);
+	ledger->scratch = at;
+	add_part(link, &at, LEDGER_SCRATCH, SEGMENT_READ | SEGMENT_WRITE);
 
 	ledger->slice_bias = at - patch->segments.item[0].address;
 	for (size_t i = 0; i < patch->segments.count; i++) {
@@ -129,6 +140,19 @@ static void lay_out(struct link *link, const struct patch *patch, const struct a
 	if (patch->eh_frame.start < patch->eh_frame.end)
 		ledger->eh_frame = (struct range){ patch->eh_frame.start + ledger->slice_bias,
 						   patch->eh_frame.end + ledger->slice_bias };
+}
+
+/* Room for four times the threads that there are: a quarter full, a look-up takes hardly more than one step. */
+static uint8_t choose_table_bits(const struct process *process)
+{
+	struct tids tids = { 0 };
+	uint8_t bits = DISPATCH_BITS_MIN;
+
+	process_tids(process, &tids);
+	while (bits < DISPATCH_BITS_MAX && ((size_t)1 << bits) < 4 * tids.count)
+		bits++;
+	array_free(&tids);
+	return bits;
 }
 
 /* Fields of 4 bytes that hold addresses are only good for the lowest 2 GiB. */
@@ -184,11 +208,25 @@ static void free_parts(struct link *link)
 	array_free(&link->ledger.parts);
 }
 
-enum status link_patch(const struct survey *survey, const struct patch *patch, const struct mapped_image *image,
+/* Bytes that what is known of other patches in force may add to the ledger while it is linked: no more than they take themselves. */
+static size_t stacking_room(const struct survey *survey)
+{
+	size_t room = 0, size;
+
+	for (size_t i = 0; i < survey->ledgers.count; i++) {
+		if (survey->ledgers.item[i].state != LEDGER_ACTIVE)
+			continue;
+		free(ledger_encode(&survey->ledgers.item[i], &size));
+		room += size;
+	}
+	return room;
+}
+
+enum status link_patch(const struct survey *survey, const struct patch *patch, const struct mapped_image *image, bool replace,
 		       uint64_t base, struct link *link, struct error *error)
 {
 	const struct arch *arch = arch_by_machine(patch->machine);
-	size_t ledger_size, size;
+	size_t ledger_size, size, own;
 	enum status status;
 	uint8_t *bytes;
 
@@ -201,10 +239,15 @@ enum status link_patch(const struct survey *survey, const struct patch *patch, c
 		return fail(error, "the system gives no random number: %s", strerror(errno));
 	describe(patch, &link->ledger);
 	describe_functions(patch, &link->ledger);
+	own = link->ledger.functions.count;
+	if (replace)
+		stacking_replace(survey, &link->ledger);
+	link->ledger.dispatch.table_bits = choose_table_bits(survey->process);
 
 	/* Once at address 0, to learn how much room is needed: the size of the ledger does not depend on addresses. */
 	lay_out(link, patch, arch, 0, PAGE);
 	free(ledger_encode(&link->ledger, &ledger_size));
+	ledger_size += stacking_room(survey);
 	size = link->ledger.region.end - PAGE + ledger_size;
 	free_parts(link);
 	if (!base)
@@ -212,14 +255,18 @@ enum status link_patch(const struct survey *survey, const struct patch *patch, c
 	if (status != STATUS_OK)
 		return status;
 	lay_out(link, patch, arch, base, ledger_size);
-	move_functions(&link->ledger);
-
+	move_functions(&link->ledger, own);
 	status = site_link(link, survey, patch, arch, error);
 	if (status == STATUS_OK)
 		status = bind_slice(link, survey, patch, error);
 	if (status != STATUS_OK)
 		return status;
 	bytes = ledger_encode(&link->ledger, &size);
+	if (size > ledger_size) {
+		free(bytes);
+		return refuse(error, "process %d (%s): the ledger of patch %s is too large", survey->process->pid,
+			      survey->process->comm, patch->name);
+	}
 	memcpy(link->parts.item[0].bytes, bytes, size);
 	free(bytes);
 	return STATUS_OK;

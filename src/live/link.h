@@ -25,10 +25,11 @@ struct link {
 uint64_t patch_digest(const struct patch *patch);
 
 /*
- * Lay out the region for `image` at a free place, or, when `base` is not 0, at that address. STATUS_REFUSED: no place
+ * Lay out the region for `image` at a free place, or, when `base` is not 0, at that address. `replace`: it takes out all other
+ * patches of the image. STATUS_REFUSED: no place
  * within reach, a function that can't be redirected, a reference that can't be bound. Free in any case.
  */
-enum status link_patch(const struct survey *survey, const struct patch *patch, const struct mapped_image *image,
+enum status link_patch(const struct survey *survey, const struct patch *patch, const struct mapped_image *image, bool replace,
 		       uint64_t base, struct link *link, struct error *error) must_check;
 void link_free(struct link *link);
 

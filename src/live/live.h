@@ -15,6 +15,11 @@
 #include "process/process.h"
 
 struct live_options {
+	bool together;			/* all threads move at one instant, or none does */
+	bool replace;			/* apply: take out all other patches of the image in the same transition */
+	bool no_wait;			/* end when the transition has begun, whoever has arrived */
+	bool force;			/* when the time is over, as if all threads were outside */
+	void (*waiting)(const struct process *process, pid_t tid, const char *text);	/* told what is waited for. NULL: nobody */
 	unsigned int timeout;		/* milliseconds to wait for all threads to be out of the code that is left */
 	uint64_t search;		/* bytes of memory that may be searched for suspended contexts (coroutines) */
 	bool (*cancelled)(void);	/* asked now and then; true: give up at once. NULL: never */
@@ -32,6 +37,7 @@ struct live_report {
 	char *image;			/* that was patched; owned */
 	char *name;			/* of the patch; owned */
 	size_t redirected, added;	/* functions */
+	int state;			/* enum ledger_state that the patch was left in */
 	size_t threads;			/* at the last try */
 	unsigned int tries;		/* how often all threads were stopped */
 	uint64_t paused;		/* ns, over all tries */

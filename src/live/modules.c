@@ -45,22 +45,35 @@ static void note_restorers(struct survey *survey, const struct image *image, uin
 			*array_add(&survey->restorers) = (struct range){ fde.code.start + bias, fde.code.end + bias };
 }
 
-/* Write the original bytes of redirected entries into `text`; nothing jumps behind their first byte. */
+/* One function's entry, if it is redirected. */
+static bool undo_entry(const struct ledger_function *function, struct range range, struct survey_code *code)
+{
+	uint8_t *bytes;
+
+	if (!function->redirected || !range_holds(range, function->site) || range.end - function->site < function->size)
+		return false;
+	bytes = code->text + (function->site - range.start);
+	if ((memcmp(bytes, function->jump, function->size) != 0 && memcmp(bytes, function->settled, function->size) != 0) ||
+	    !memcmp(bytes, function->original, function->size))
+		return false;
+	memcpy(bytes, function->original, function->size);
+	*array_add(&code->altered) = (struct range){ function->site + 1, function->site + function->size };
+	return true;
+}
+
+/*
+ * Write the original bytes of redirected entries into `text`; nothing jumps behind their first byte. One patch's original may be
+ * another one's jump: as often as there are patches.
+ */
 static void undo_entries(const struct survey *survey, struct range range, struct survey_code *code)
 {
-	for (size_t i = 0; i < survey->ledgers.count; i++) {
-		const struct ledger *ledger = &survey->ledgers.item[i];
+	bool more = true;
 
-		for (size_t j = 0; j < ledger->functions.count; j++) {
-			const struct ledger_function *function = &ledger->functions.item[j];
-			uint8_t *bytes = code->text + (function->site - range.start);
-
-			if (!function->redirected || !range_holds(range, function->site) ||
-			    range.end - function->site < function->size || memcmp(bytes, function->jump, function->size) != 0)
-				continue;
-			memcpy(bytes, function->original, function->size);
-			*array_add(&code->altered) = (struct range){ function->site + 1, function->site + function->size };
-		}
+	for (size_t round = 0; more && round < survey->ledgers.count; round++) {
+		more = false;
+		for (size_t i = 0; i < survey->ledgers.count; i++)
+			for (size_t j = 0; j < survey->ledgers.item[i].functions.count; j++)
+				more |= undo_entry(&survey->ledgers.item[i].functions.item[j], range, code);
 	}
 }
 

@@ -3,6 +3,7 @@
 
 #include "live/install.h"
 #include "live/live.h"
+#include "live/stacking.h"
 #include "live/survey.h"
 #include "live/transition.h"
 
@@ -33,10 +34,12 @@ static const struct ledger *find_ledger(const struct survey *survey, const char 
 	return found;
 }
 
-static enum status revert_ledger(struct survey *survey, const struct ledger *found, const struct patience *patience,
-				 struct live_report *report, struct error *error)
+static enum status revert_ledger(struct survey *survey, const struct ledger *found, const struct live_options *options,
+				 const struct patience *patience, struct live_report *report, struct error *error)
 {
 	const struct process *process = survey->process;
+	const struct ledger *above;
+	const char *function;
 	struct ledger ledger;
 	enum status status;
 
@@ -46,13 +49,21 @@ static enum status revert_ledger(struct survey *survey, const struct ledger *fou
 	if (found->lost)
 		return error_add(error, STATUS_NOTHING, "process %d (%s): patch %s is gone, together with the mapping of %s "
 				 "that it was in", process->pid, process->comm, found->name, found->image);
+	if (found->state == LEDGER_REPLACED)
+		return refuse(error, "process %d (%s): patch %s was replaced by a later one, which would bring it back when it is "
+			      "reverted", process->pid, process->comm, found->name);
+	above = stacking_above(survey, found, &function);
+	if (above)
+		return refuse(error, "process %d (%s): patch %s lies on top of %s, in %s: revert that first", process->pid,
+			      process->comm, above->name, found->name, function);
 	/* Nothing ever led to a region that was only prepared. */
 	if (found->state == LEDGER_PREPARED)
 		return install_remove(survey, found, patience, error);
 
 	ledger_copy(found, &ledger);	/* the survey may be renewed */
 	survey_unwind(survey);
-	status = transition_run(survey, &ledger, TO_OLD, patience, report, error);
+	status = transition_run(survey, &ledger, VERSION_OLD, options, patience, report, error);
+	report->state = ledger.state;
 	ledger_free(&ledger);
 	return status;
 }
@@ -74,7 +85,7 @@ enum status live_revert(const struct process *process, const char *name, const s
 			report->image = text_copy(ledger->image);
 			report->redirected = ledger_redirected(ledger);
 			report->added = ledger->functions.count - report->redirected;
-			status = revert_ledger(&survey, ledger, &patience, report, error);
+			status = revert_ledger(&survey, ledger, options, &patience, report, error);
 		} else {
 			status = not_there(&survey, name, error);
 		}

@@ -3,12 +3,19 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "live/stacking.h"
 
 #define ALIGNED(size) (((uint64_t)(size) + LEDGER_CODE_ALIGN - 1) / LEDGER_CODE_ALIGN * LEDGER_CODE_ALIGN)
 
-uint64_t site_switch(const struct ledger *ledger, const struct arch *arch, size_t index)
+/* The lookup; then the dispatchers; then the displaced copies. */
+static uint64_t dispatcher_at(const struct ledger *ledger, const struct arch *arch, size_t index)
 {
-	return ledger->switches + index * ALIGNED(arch->switch_size);
+	return ledger->code.start + ALIGNED(arch->lookup_size) + index * ALIGNED(arch->dispatcher_size);
+}
+
+uint64_t site_code_size(const struct arch *arch, size_t count)
+{
+	return ALIGNED(arch->lookup_size) + count * (ALIGNED(arch->dispatcher_size) + ALIGNED(ARCH_COPY_MAX));
 }
 
 /* Local bytes for an address in the region. */
@@ -28,62 +35,116 @@ static const struct patch_function *find_redirected(const struct patch *patch, s
 	return NULL;
 }
 
-/* One function: `index` counts the redirected ones. Returns why it can't be done, or NULL. */
-static const char *link_function(struct link *link, const struct patch_function *from, struct ledger_function *function,
-				 const struct arch *arch, size_t index, size_t count)
+/* The old code, as long as the entry is redirected: its displaced instructions, and a jump to those behind them. */
+static const char *link_copy(struct link *link, const struct patch_function *from, uint64_t at, const struct arch *arch)
 {
-	struct ledger *ledger = &link->ledger;
-	uint64_t copies = ledger->switches + count * ALIGNED(arch->switch_size);
-	uint64_t slot = ledger->slots + index * sizeof(uint64_t);
 	struct entry_copy copy;
 	const char *why;
 
-	function->stub = ledger->code.start + index * ALIGNED(arch->stub_size);
-	function->copy = copies + index * ALIGNED(ARCH_COPY_MAX);
-	function->site = from->old_entry + ledger->bias + from->plan.offset;
-	function->size = from->plan.jump;
-	if ((size_t)from->plan.offset + function->size > sizeof(from->old_bytes))
-		return "the jump is too long";
-	memcpy(function->original, from->old_bytes + from->plan.offset, function->size);
-	if (!arch->write_jump(function->jump, function->size, function->site, function->stub) ||
-	    !arch->write_stub(at_address(link, function->stub), function->stub, slot) ||
-	    !arch->write_switch(at_address(link, site_switch(ledger, arch, index)), site_switch(ledger, arch, index),
-				ledger->selector, (uint32_t)index))
-		return "a jump can't reach";
-	why = arch->copy_entry(from->old_bytes, &from->plan, from->old_entry + ledger->bias, function->copy, &copy);
+	why = arch->copy_entry(from->old_bytes, &from->plan, from->old_entry + link->ledger.bias, at, &copy);
 	if (why)
 		return why;
 	if (copy.size > sizeof(copy.code))
 		return "its displaced instructions are too long";
-	memcpy(at_address(link, function->copy), copy.code, copy.size);
-	store64(at_address(link, slot), function->copy);
-	store64(at_address(link, ledger->old_table + index * sizeof(uint64_t)), function->copy);
+	memcpy(at_address(link, at), copy.code, copy.size);
+	return NULL;
+}
+
+/* What the entry leads to now: another patch, which then is the old version, or the image's own code. */
+static const char *link_old(struct link *link, const struct survey *survey, const struct patch_function *from,
+			    struct ledger_function *function, const struct arch *arch, uint64_t copy)
+{
+	const struct ledger_function *below;
+	struct stacked stacked;
+
+	if (!process_read(survey->process, function->site, function->original, function->size))
+		return "its entry can't be read";
+	function->old_entry = copy;
+	if (!stacking_find(survey, function->site, function->original, &stacked))
+		return link_copy(link, from, copy, arch);
+	below = stacked.function;
+	if (below->size != function->size)
+		return "the jump of another patch has another size";
+	function->old_entry = below->new_entry;
+	/* Where threads may still be in the image's own code, both are left. */
+	if (!stacked.ledger->forced)
+		function->old_ranges.count = 0;
+	for (size_t i = 0; i < below->new_ranges.count; i++)
+		*array_add(&function->old_ranges) = below->new_ranges.item[i];
+	return NULL;
+}
+
+/* Both versions are known: whatever leads to them. `index` counts the redirected functions. */
+static const char *link_versions(struct link *link, const struct ledger_function *function, const struct arch *arch, size_t index)
+{
+	struct ledger *ledger = &link->ledger;
+	uint64_t dispatcher = dispatcher_at(ledger, arch, index);
+
+	if (!arch->write_dispatcher(at_address(link, dispatcher), dispatcher, &ledger->dispatch, (uint32_t)index))
+		return "a jump can't reach";
+	store64(at_address(link, ledger->old_table + index * sizeof(uint64_t)), function->old_entry);
 	store64(at_address(link, ledger->new_table + index * sizeof(uint64_t)), function->new_entry);
 	return NULL;
 }
 
-enum status site_link(struct link *link, const struct survey *survey, const struct patch *patch, const struct arch *arch,
-		      struct error *error)
+/* A function of the patch. Returns why it can't be done, or NULL. */
+static const char *link_function(struct link *link, const struct survey *survey, const struct patch_function *from,
+				 struct ledger_function *function, const struct arch *arch, size_t index, size_t count)
+{
+	struct ledger *ledger = &link->ledger;
+	uint64_t copy = dispatcher_at(ledger, arch, count) + index * ALIGNED(ARCH_COPY_MAX);
+	const char *why;
+
+	function->site = from->old_entry + ledger->bias + from->plan.offset;
+	function->size = from->plan.jump;
+	function->span = from->plan.span > from->plan.jump ? from->plan.span : from->plan.jump;
+	if ((size_t)from->plan.offset + function->size > sizeof(from->old_bytes))
+		return "the jump is too long";
+	if (!arch->write_jump(function->settled, function->size, function->site, function->new_entry))
+		return "a jump can't reach";
+	why = link_old(link, survey, from, function, arch, copy);
+	return why ? why : link_versions(link, function, arch, index);
+}
+
+static enum status link_functions(struct link *link, const struct survey *survey, const struct patch *patch,
+				  const struct arch *arch, struct error *error)
 {
 	struct ledger *ledger = &link->ledger;
 	size_t count = ledger_redirected(ledger), index = 0;
 	enum status status = STATUS_OK;
 
-	memset(at_address(link, ledger->code.start), arch->trap, ledger->code.end - ledger->code.start);
-	store64(at_address(link, ledger->selector), ledger->old_table);
 	for (size_t i = 0; i < ledger->functions.count; i++) {
 		struct ledger_function *function = &ledger->functions.item[i];
+		const struct patch_function *from;
 		const char *why;
 
 		if (!function->redirected)
 			continue;
-		why = link_function(link, find_redirected(patch, index), function, arch, index, count);
+		from = find_redirected(patch, index);	/* NULL: a function of a patch that is replaced, which is complete */
+		why = from ? link_function(link, survey, from, function, arch, index, count) :
+			     link_versions(link, function, arch, index);
+		if (!why && !arch->write_jump(function->jump, function->size, function->site, dispatcher_at(ledger, arch, index)))
+			why = "a jump can't reach";
 		index++;
 		if (why)
 			status = refuse(error, "process %d (%s): %s can't be redirected: %s", survey->process->pid,
 					survey->process->comm, function->name, why);
 	}
 	return status;
+}
+
+enum status site_link(struct link *link, const struct survey *survey, const struct patch *patch, const struct arch *arch,
+		      struct error *error)
+{
+	struct ledger *ledger = &link->ledger;
+
+	memset(at_address(link, ledger->code.start), arch->trap, ledger->code.end - ledger->code.start);
+	if (!arch->write_lookup(at_address(link, ledger->dispatch.lookup), &ledger->dispatch))
+		return refuse(error, "process %d (%s): the table of threads is out of reach", survey->process->pid,
+			      survey->process->comm);
+	store64(at_address(link, ledger->dispatch.selector), ledger->old_table);
+	store64(at_address(link, ledger->dispatch.fallback), ledger->old_table);
+	return link_functions(link, survey, patch, arch, error);
 }
 
 static size_t field_size(uint32_t type)
@@ -130,7 +191,7 @@ enum status bind_slice(struct link *link, const struct survey *survey, const str
 
 		if (binding->type == BINDING_PC32)
 			value -= where;
-		if (!field || last != field + field_size(binding->type) - 1 || where < ledger->new_table)
+		if (!field || last != field + field_size(binding->type) - 1 || where < ledger->scratch)
 			why = "lies outside of the slice";
 		else
 			why = bind_field(field, binding, value);

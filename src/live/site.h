@@ -4,7 +4,7 @@
 
 #include "live/link.h"
 
-/* Write jumps, stubs, switches, displaced copies, slots and tables for every redirected function. */
+/* Write jumps, dispatchers, displaced copies and tables for every redirected function. */
 enum status site_link(struct link *link, const struct survey *survey, const struct patch *patch, const struct arch *arch,
 		      struct error *error) must_check;
 
@@ -12,7 +12,7 @@ enum status site_link(struct link *link, const struct survey *survey, const stru
 enum status bind_slice(struct link *link, const struct survey *survey, const struct patch *patch,
 		       struct error *error) must_check;
 
-/* What the switch, while both versions exist, is entered by. */
-uint64_t site_switch(const struct ledger *ledger, const struct arch *arch, size_t index);
+/* Bytes of code for so many redirected functions. */
+uint64_t site_code_size(const struct arch *arch, size_t count);
 
 #endif

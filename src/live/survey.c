@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "live/stacking.h"
+
 enum status survey_read(const struct process *process, struct survey *survey, struct error *error)
 {
 	enum status status;
@@ -109,10 +111,13 @@ enum status survey_check_sites(const struct survey *survey, const struct patch *
 		if (function->action != ACTION_REDIRECT)
 			continue;
 		if (size > sizeof(bytes) || !can_be_redirected(&survey->maps, entry, size) ||
-		    !process_read(process, entry, bytes, size))
+		    !process_read(process, entry, bytes, size)) {
 			status = refuse(error, "process %d (%s): %s at %#lx is not in private executable memory",
 					process->pid, process->comm, function->name, entry);
-		else if (memcmp(bytes, function->old_bytes, size) != 0)
+			continue;
+		}
+		stacking_undo(survey, entry, bytes, size);
+		if (memcmp(bytes, function->old_bytes, size) != 0)
 			status = refuse(error, "process %d (%s): foreign bytes at the entry of %s, at %#lx: it is not "
 					"the code that patch %s is for (a breakpoint, or another patcher?)", process->pid,
 					process->comm, function->name, entry, patch->name);

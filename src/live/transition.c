@@ -1,26 +1,27 @@
 /*
- * One try: stop all threads; look once more at what the decision rests on; check each thread's stack; when all are free,
- * switch; let all go. Otherwise let all go, wait, and try again.
+ * The whole of a transition:
  *
- * What may interrupt a try:
- * - stent is killed while threads are stopped: they run on. Before the switch nothing has been written; in the switch see
- *   versions.c.
+ *	stop all (settle.c)	until it can begin, which is at once unless a thread is about to go on in the middle of an
+ *				entry; then those that are outside have moved, and mostly these are all
+ *	watch the others	(watch.c) each moves when it comes out
+ *	stop all		to see that nobody has been overlooked; commit
+ *
+ * Where threads can't move one by one (transition->together says why), or shall not, the first step is repeated until all are
+ * outside at once. When the patience is over everything turns round, and the same happens in the other direction.
+ *
+ * What may interrupt a stop of all:
+ * - stent is killed while threads are stopped: they run on. What has been written until then settle.c says.
  * - a thread can't be stopped (it waits for a vfork child, which runs in the same memory, or for a dead disk): it counts as in
  *   the way. Threads can't be created while all others are stopped.
  * - the process ends or executes another program: writes go nowhere (process/memory.c), the try fails.
  */
-#include "live/transition.h"
-
+#include <elf.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "live/blockers.h"
-#include "live/contexts.h"
 #include "live/digest.h"
-#include "live/stacks.h"
-#include "live/versions.h"
-#include "process/remote.h"
+#include "live/transiting.h"
 #include "process/sharing.h"
-#include "process/threads.h"
 
 #define WAIT_FIRST 10u		/* milliseconds between the first two tries; doubled each time up to */
 #define WAIT_LONGEST 250u
@@ -31,44 +32,64 @@
 #define FOLLOW_FIRST 10u	/* milliseconds that threads in the way are followed, doubled each time up to */
 #define FOLLOW_LONGEST 80u
 
-struct transition {
-	struct survey *survey;
-	struct ledger *ledger;
-	enum direction direction;
-	struct live_report *report;
-	struct stack_check check;
-	struct threads threads;
-	struct remote_leftovers leftovers;	/* stubs of killed patchers, to be removed when all stands still */
-	struct blockers blockers;		/* of the last try */
+/* How long the next try may take, and how long to wait for it. */
+struct pace {
+	unsigned int wait, stop, follow, sleep;
 };
 
-static void prepare_check(struct transition *transition)
+static void add_leaving(struct transition *transition, const struct ledger_function *function)
+{
+	bool new = transition->to == VERSION_NEW;
+	const struct range *ranges = new ? function->old_ranges.item : function->new_ranges.item;
+	size_t count = new ? function->old_ranges.count : function->new_ranges.count;
+
+	for (size_t i = 0; i < count; i++)
+		stack_check_add(&transition->leaving, ranges[i], function->name);
+}
+
+static void prepare_checks(struct transition *transition)
 {
 	const struct ledger *ledger = transition->ledger;
-	struct stack_check *check = &transition->check;
+	struct stack_check *leaving = &transition->leaving, *entries = &transition->entries;
 
-	*check = (struct stack_check){ .survey = transition->survey, .arch = arch_by_machine(ledger->machine) };
-	/* Stubs, switches and displaced copies belong to both versions: whoever is in them has not arrived yet. */
-	stack_check_add(check, ledger->code, "a stub of stent");
+	stack_check_free(leaving);
+	stack_check_free(entries);
+	*leaving = *entries =
+		(struct stack_check){ .survey = transition->survey, .arch = arch_by_machine(ledger->machine) };
+	/* Dispatchers and displaced copies belong to both versions: whoever is in them has not arrived yet. */
+	stack_check_add(leaving, ledger->code, "a stub of stent");
+	stack_check_add(entries, ledger->code, "a stub of stent");
 	for (size_t i = 0; i < ledger->functions.count; i++) {
 		const struct ledger_function *function = &ledger->functions.item[i];
 
+		add_leaving(transition, function);
 		if (function->redirected)
-			stack_check_add(check, (struct range){ function->site, function->site + function->size },
+			stack_check_add(entries, (struct range){ function->site + 1, function->site + function->span },
 					function->name);
-		for (size_t j = 0; transition->direction == TO_NEW && j < function->old_ranges.count; j++)
-			stack_check_add(check, function->old_ranges.item[j], function->name);
-		for (size_t j = 0; transition->direction == TO_OLD && j < function->new_ranges.count; j++)
-			stack_check_add(check, function->new_ranges.item[j], function->name);
 	}
 	/* All code of the slice, also what is part of no listed function. */
-	for (size_t i = 0; transition->direction == TO_OLD && i < ledger->parts.count; i++)
-		if (ledger->parts.item[i].flags & SEGMENT_EXECUTE)
-			stack_check_add(check, ledger->parts.item[i].range, "new code");
-	for (size_t i = 0; i < ledger->parts.count; i++)
-		if (range_holds(ledger->parts.item[i].range, ledger->slots))
-			*array_add(&check->tables) = ledger->parts.item[i].range;
-	stack_check_ready(check);
+	for (size_t i = 0; i < ledger->parts.count; i++) {
+		const struct ledger_part *part = &ledger->parts.item[i];
+
+		if (transition->to == VERSION_OLD && part->flags & SEGMENT_EXECUTE)
+			stack_check_add(leaving, part->range, "new code");
+		if (range_holds(part->range, ledger->dispatch.selector))
+			*array_add(&leaving->tables) = part->range;
+	}
+	stack_check_ready(leaving);
+	stack_check_ready(entries);
+}
+
+/* Why threads can't be told apart, or NULL. */
+static const char *find_obstacle(const struct transition *transition)
+{
+	uint64_t wanted = transition->leaving.arch->lookup_hwcap2, value = 0;
+
+	if (transition->options->together)
+		return "the user wants it so";
+	if (wanted && (!process_auxv(transition->survey->process, AT_HWCAP2, &value) || (value & wanted) != wanted))
+		return "programs can't read their thread pointer on this machine";
+	return NULL;
 }
 
 /* Threads that would not stop. */
@@ -89,108 +110,6 @@ static void note_running(struct transition *transition)
 	}
 }
 
-/* Check every thread. True: all are free. */
-static bool check_threads(struct transition *transition, const struct stack_check *check, const struct maps *maps, bool note)
-{
-	bool free_all = true;
-
-	for (size_t i = 0; i < transition->threads.count; i++) {
-		const struct thread *thread = &transition->threads.item[i];
-		struct stack_result result;
-
-		if (thread->state != THREAD_STOPPED)	/* ended */
-			continue;
-		stack_check_thread(check, maps, thread, &result);
-		if (result.verdict != STACK_FREE)
-			free_all = false;
-		if (!note)
-			continue;
-		transition->report->threads++;
-		transition->report->walked += result.walked;
-		if (result.verdict != STACK_FREE)
-			blockers_add(&transition->blockers, transition->survey->process, thread->tid, result.text);
-	}
-	return free_all;
-}
-
-/* The process is still the one that was prepared. */
-static enum status check_process(const struct transition *transition, struct error *error)
-{
-	const struct process *process = transition->survey->process;
-	const struct ledger *ledger = transition->ledger;
-
-	/* The region may have been unmapped, or another one may have come to lie at its place. */
-	if (!process_same_program(process) || !ledger_is_there(process, ledger))
-		return fail(error, "process %d (%s) has executed another program or unmapped the patch meanwhile",
-			    process->pid, process->comm);
-	/* A killed stent may have left some entries redirected. */
-	if (transition->direction == TO_OLD)
-		return versions_check_sites(process, ledger, true, true, error);
-	return versions_check_sites(process, ledger, true, false, error);
-}
-
-static void sweep_leftovers(struct transition *transition, const struct maps *maps)
-{
-	struct stack_check check = { .survey = transition->survey, .arch = transition->check.arch };
-
-	if (!transition->leftovers.count)
-		return;
-	for (size_t i = 0; i < transition->leftovers.count; i++)
-		stack_check_add(&check, transition->leftovers.item[i], "");
-	stack_check_ready(&check);
-	if (check_threads(transition, &check, maps, false))
-		remote_sweep(transition->survey->process, &transition->leftovers);
-	stack_check_free(&check);
-}
-
-/* Another process runs in the same memory, and isn't stopped together with this one. */
-static bool is_shared(struct transition *transition)
-{
-	const struct process *process = transition->survey->process;
-	pid_t other = sharing_process(process);
-
-	if (other)
-		blockers_add(&transition->blockers, process, other, "another process, which runs in the same memory");
-	return other;
-}
-
-/* Frames that no thread is on: of suspended coroutines. */
-static bool contexts_are_free(struct transition *transition, const struct maps *maps)
-{
-	const struct process *process = transition->survey->process;
-	struct stack_result result;
-
-	contexts_check(&transition->check, maps, &transition->threads, &result);
-	if (result.verdict != STACK_FREE)
-		blockers_add(&transition->blockers, process, process->pid, result.text);
-	return result.verdict == STACK_FREE;
-}
-
-/* With all threads stopped. STATUS_NOTHING: not now. */
-static enum status try_switch(struct transition *transition, struct error *error)
-{
-	const struct process *process = transition->survey->process;
-	struct maps maps;
-	enum status status = maps_read(process, &maps, error);
-
-	if (status == STATUS_OK)
-		status = check_process(transition, error);
-	if (status == STATUS_OK && !check_threads(transition, &transition->check, &maps, true))
-		status = STATUS_NOTHING;
-	/* A child may have been made since the look before the stop; none can be made now. */
-	if (status == STATUS_OK && is_shared(transition))
-		status = STATUS_NOTHING;
-	if (status == STATUS_OK && !contexts_are_free(transition, &maps))
-		status = STATUS_NOTHING;
-	if (status == STATUS_OK)
-		status = transition->direction == TO_NEW ? versions_to_new(process, transition->ledger, error) :
-							   versions_to_old(process, transition->ledger, error);
-	if (status == STATUS_OK)
-		sweep_leftovers(transition, &maps);
-	maps_free(&maps);
-	return status;
-}
-
 static void count_pause(struct live_report *report, uint64_t pause)
 {
 	report->paused += pause;
@@ -198,8 +117,8 @@ static void count_pause(struct live_report *report, uint64_t pause)
 		report->longest = pause;
 }
 
-/* Stop all threads that are not stopped yet, and switch if all are free. STATUS_NOTHING: not now; the threads stay stopped. */
-static enum status stop_and_switch(struct transition *transition, unsigned int milliseconds, struct error *error)
+/* Stop all threads that are not stopped yet, and do what can be done. STATUS_NOTHING: not all; the threads stay stopped. */
+static enum status stop_and_settle(struct transition *transition, unsigned int milliseconds, bool force, struct error *error)
 {
 	enum status status;
 
@@ -208,7 +127,7 @@ static enum status stop_and_switch(struct transition *transition, unsigned int m
 	transition->report->tries++;
 	status = threads_stop(transition->survey->process, milliseconds, &transition->threads, error);
 	if (status == STATUS_OK)
-		return try_switch(transition, error);
+		return settle_all(transition, force, error);
 	if (status != STATUS_GAVE_UP)
 		return status;
 	note_running(transition);
@@ -227,33 +146,45 @@ static bool is_free(void *context, const struct thread *thread)
 	const struct transition *transition = context;
 	struct stack_result result;
 
-	stack_check_thread(&transition->check, &transition->survey->maps, thread, &result);
+	stack_check_thread(&transition->leaving, &transition->survey->maps, thread, &result);
 	return result.verdict == STACK_FREE;
 }
 
 /*
- * One try, and a second one at once if the threads that are in the way come out soon: of a busy server's thread
- * nearly every look at random finds it in some request.
+ * Where all have to be outside at once, a second try follows as soon as those that are in the way have come out: of a busy
+ * server's thread nearly every look at random finds it in some request.
  */
-static enum status try_once(struct transition *transition, unsigned int milliseconds, unsigned int follow,
-			    struct error *error)
+static enum status follow_and_settle(struct transition *transition, const struct pace *pace, struct error *error)
 {
 	const struct process *process = transition->survey->process;
 	enum status status;
 
-	blockers_clear(&transition->blockers);
-	if (is_shared(transition))
+	count_pause(transition->report, threads_release_but(process, &transition->threads, is_blocker, transition));
+	if (!threads_follow(process, &transition->threads, pace->follow, is_free, transition))
 		return STATUS_NOTHING;
-	status = stop_and_switch(transition, milliseconds, error);
-	if (status == STATUS_NOTHING) {
+	status = stop_and_settle(transition, pace->stop, false, error);
+	if (status == STATUS_NOTHING)
 		blockers_count(&transition->blockers, transition->report);
-		count_pause(transition->report, threads_release_but(process, &transition->threads, is_blocker, transition));
-		if (!threads_follow(process, &transition->threads, follow, is_free, transition))
-			return STATUS_NOTHING;
-		status = stop_and_switch(transition, milliseconds, error);
-		if (status == STATUS_NOTHING)
-			blockers_count(&transition->blockers, transition->report);
+	count_pause(transition->report, threads_release(process, &transition->threads));
+	return status;
+}
+
+static enum status try_once(struct transition *transition, const struct pace *pace, struct error *error)
+{
+	const struct process *process = transition->survey->process;
+	pid_t other = sharing_process(process);
+	enum status status;
+
+	blockers_clear(&transition->blockers);
+	if (other) {
+		blockers_add(&transition->blockers, process, other, "another process, which runs in the same memory");
+		return STATUS_NOTHING;
 	}
+	status = stop_and_settle(transition, pace->stop, false, error);
+	if (status == STATUS_NOTHING)
+		blockers_count(&transition->blockers, transition->report);
+	if (status == STATUS_NOTHING && transition->together && !transition_is_on(transition))
+		return follow_and_settle(transition, pace, error);
 	count_pause(transition->report, threads_release(process, &transition->threads));
 	return status;
 }
@@ -277,19 +208,6 @@ static enum status renew_survey(struct transition *transition, struct error *err
 	if (status == STATUS_OK)
 		survey_unwind(survey);
 	return status;
-}
-
-static enum status gave_up(struct transition *transition, const struct patience *patience, struct error *error)
-{
-	const struct process *process = transition->survey->process;
-
-	error_add(error, STATUS_GAVE_UP, "process %d (%s): %s after %.1f s and %u tries", process->pid, process->comm,
-		  patience_cancelled(patience) ? "interrupted" : "gave up", (double)(clock_now() - patience->began) / 1e9,
-		  transition->report->tries);
-	for (size_t i = 0; i < transition->blockers.count; i++)
-		error_add(error, STATUS_GAVE_UP, "thread %d (%s): %s", transition->blockers.item[i].tid,
-			  transition->blockers.item[i].comm, transition->blockers.item[i].text);
-	return STATUS_GAVE_UP;
 }
 
 static unsigned int smaller(unsigned int one, unsigned int other)
@@ -328,41 +246,111 @@ static void wait_for_change(struct transition *transition, unsigned int wait, un
 	}
 }
 
-static enum status try_until(struct transition *transition, const struct patience *patience, struct error *error)
+/* STATUS_OK: all have arrived. STATUS_NOTHING: the patience was over. */
+static enum status drive(struct transition *transition, const struct patience *patience, struct error *error)
 {
-	unsigned int wait = WAIT_FIRST, stop = STOP_FIRST, follow = FOLLOW_FIRST, sleep = SLEEP_FIRST;
+	struct pace pace = { WAIT_FIRST, STOP_FIRST, FOLLOW_FIRST, SLEEP_FIRST };
 
-	while (!patience_cancelled(patience)) {
-		enum status status = try_once(transition, stop, follow, error);
+	for (bool first = true; first || !patience_over(patience); first = false) {
+		enum status status = try_once(transition, &pace, error);
 
-		if (status != STATUS_NOTHING)
+		if (status != STATUS_NOTHING || patience_cancelled(patience))
 			return status;
-		if (patience_over(patience))
-			break;
-		wait_for_change(transition, wait, sleep, patience);
-		wait = smaller(2 * wait, WAIT_LONGEST);
-		stop = smaller(2 * stop, STOP_LONGEST);
-		follow = smaller(2 * follow, FOLLOW_LONGEST);
-		sleep = smaller(2 * sleep, SLEEP_LONGEST);
+		if (transition_is_on(transition)) {
+			if (transition->options->no_wait)
+				return STATUS_NOTHING;
+			status = watch_threads(transition, patience, error);
+		} else if (!patience_over(patience)) {
+			wait_for_change(transition, pace.wait, pace.sleep, patience);
+		}
+		if (status != STATUS_OK && status != STATUS_NOTHING)
+			return status;
+		pace = (struct pace){ smaller(2 * pace.wait, WAIT_LONGEST), smaller(2 * pace.stop, STOP_LONGEST),
+				      smaller(2 * pace.follow, FOLLOW_LONGEST), smaller(2 * pace.sleep, SLEEP_LONGEST) };
 		status = renew_survey(transition, error);
 		if (status != STATUS_OK)
 			return status;
 	}
-	return gave_up(transition, patience, error);
+	return STATUS_NOTHING;
 }
 
-enum status transition_run(struct survey *survey, struct ledger *ledger, enum direction direction,
-			   const struct patience *patience, struct live_report *report, struct error *error)
+static void say_who(const struct transition *transition, struct error *error)
 {
-	struct transition transition = { .survey = survey, .ledger = ledger, .direction = direction, .report = report };
+	for (size_t i = 0; i < transition->blockers.count; i++)
+		error_add(error, STATUS_GAVE_UP, "thread %d (%s): %s", transition->blockers.item[i].tid,
+			  transition->blockers.item[i].comm, transition->blockers.item[i].text);
+}
+
+/* Take back to where it began who has moved. */
+static enum status turn_round(struct transition *transition, const struct patience *patience, struct error *error)
+{
+	const struct process *process = transition->survey->process;
+	const struct patience again = patience_for((unsigned int)((patience->deadline - patience->began) / 1000000) + 1000, NULL);
 	enum status status;
 
-	prepare_check(&transition);
+	transition->to = transition->to == VERSION_NEW ? VERSION_OLD : VERSION_NEW;
+	prepare_checks(transition);
+	status = drive(transition, &again, error);
+	if (status == STATUS_OK)
+		return STATUS_GAVE_UP;
+	if (status != STATUS_NOTHING)
+		return status;
+	error_add(error, STATUS_GAVE_UP, "process %d (%s): threads that had moved already can't go back yet: patch %s stays "
+		  "%s; apply or revert it again", process->pid, process->comm, transition->ledger->name,
+		  ledger_condition(transition->ledger));
+	say_who(transition, error);
+	return STATUS_GAVE_UP;
+}
+
+/* As if all were free: the user has decided so. */
+static enum status force_all(struct transition *transition, struct error *error)
+{
+	const struct process *process = transition->survey->process;
+	enum status status = ledger_store_forced(process, transition->ledger, true, error);
+
+	if (status == STATUS_OK)
+		status = stop_and_settle(transition, STOP_LONGEST, true, error);
+	count_pause(transition->report, threads_release(process, &transition->threads));
+	return status;
+}
+
+static enum status over(struct transition *transition, const struct patience *patience, struct error *error)
+{
+	const struct process *process = transition->survey->process;
+
+	if (transition->options->no_wait && transition_is_on(transition))
+		return STATUS_OK;
+	if (transition->options->force && !patience_cancelled(patience) && force_all(transition, error) == STATUS_OK)
+		return STATUS_OK;
+	error_add(error, STATUS_GAVE_UP, "process %d (%s): %s after %.1f s and %u tries", process->pid, process->comm,
+		  patience_cancelled(patience) ? "interrupted" : "gave up", (double)(clock_now() - patience->began) / 1e9,
+		  transition->report->tries);
+	say_who(transition, error);
+	return transition_is_on(transition) ? turn_round(transition, patience, error) : STATUS_GAVE_UP;
+}
+
+enum status transition_run(struct survey *survey, struct ledger *ledger, enum version to, const struct live_options *options,
+			   const struct patience *patience, struct live_report *report, struct error *error)
+{
+	struct transition transition = { .survey = survey, .ledger = ledger, .to = to, .options = options, .report = report };
+	enum status status = STATUS_OK;
+
+	prepare_checks(&transition);
+	transition.together = find_obstacle(&transition);
 	remote_leftovers(survey->process, &survey->maps, &survey->images, &transition.leftovers);
-	status = try_until(&transition, patience, error);
+	if (ledger->forced)	/* what it says of an earlier application */
+		status = ledger_store_forced(survey->process, ledger, false, error);
+	if (status == STATUS_OK)
+		status = drive(&transition, patience, error);
+	if (status == STATUS_NOTHING)
+		status = over(&transition, patience, error);
+	watch_end(&transition);
 	array_free(&transition.leftovers);
+	array_free(&transition.watched);
+	array_free(&transition.arrived);
 	blockers_free(&transition.blockers);
 	threads_free(&transition.threads);
-	stack_check_free(&transition.check);
+	stack_check_free(&transition.leaving);
+	stack_check_free(&transition.entries);
 	return status;
 }

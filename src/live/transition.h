@@ -1,6 +1,8 @@
 /*
- * transition.h: when a process moves from one version to the other. Now: all threads at once, when none of them is in
- * the code that is being left. No other file knows this.
+ * transition.h: when which thread of a process moves from one version to the other.
+ *
+ * Each thread moves on its own, while it is stopped and outside of everything that is being left (docs/model.md). No other
+ * file knows this.
  */
 #ifndef STENT_LIVE_TRANSITION_H
 #define STENT_LIVE_TRANSITION_H
@@ -8,17 +10,17 @@
 #include "live/ledger.h"
 #include "live/live.h"
 #include "live/survey.h"
+#include "live/versions.h"
 #include "process/threads.h"
 
-enum direction { TO_NEW, TO_OLD };
-
 /*
- * Make the switch. `survey` must have its unwind tables; it is renewed when the process maps other code meanwhile.
- * STATUS_GAVE_UP: the patience was over; nothing was switched, and the lines name the threads that were in the
- * way. STATUS_REFUSED, STATUS_ERROR: nothing was switched, or a line says so.
+ * Take all threads to `to`. `survey` must have its unwind data; it is renewed when the process maps other code meanwhile.
+ * STATUS_OK: all are there; or, with options->no_wait, it has begun, and ledger->state says so.
+ * STATUS_GAVE_UP: the patience was over, and all that had moved have moved back; the lines name the threads that were in the
+ * way. If not even that was possible in the same time again, a line says so, and ledger->state that the transition is
+ * still on. STATUS_REFUSED, STATUS_ERROR: as after STATUS_GAVE_UP.
  */
-enum status transition_run(struct survey *survey, struct ledger *ledger, enum direction direction,
-			   const struct patience *patience, struct live_report *report,
-			   struct error *error) must_check;
+enum status transition_run(struct survey *survey, struct ledger *ledger, enum version to, const struct live_options *options,
+			   const struct patience *patience, struct live_report *report, struct error *error) must_check;
 
 #endif

@@ -1,60 +1,149 @@
-/*
- * The order of the writes. Where stent is killed between any two of them (all threads run on then), a call goes:
- *
- *	to the new code		a call of function i leads to
- *	state INSTALLING	old code
- *	jump into entry i	old code: entry i -> stub -> slot = displaced copy. One entry after the other, so some calls
- *				take the detour and some do not
- *	slots := switches	old code: the selector says so. Again one after the other
- *	selector := new		NEW code, for all functions at once: this is the commit, one aligned 8-byte store
- *	slots := new entries	new code
- *	time of the switch	new code
- *	state ACTIVE		new code
- *
- *	back to the old code
- *	state REVERTING		new code
- *	slots := switches	new code: the selector says so
- *	selector := old		OLD code, for all at once
- *	slots := copies		old code
- *	original bytes		old code, by the entry itself where it has been put back
- *	state REVERTED		old code
- *
- * The second list starts equally well from any place in the first, and from any in itself. An entry's jump is written in one
- * call but not in one store: no thread runs meanwhile, and the kernel serialises the processor on the way back to each.
- */
 #include "live/versions.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "live/site.h"
-
-enum target { TARGET_COPY, TARGET_SWITCH, TARGET_NEW };
-
-static enum status put_slots(const struct process *process, const struct ledger *ledger, enum target target,
-			     struct error *error)
+static size_t table_size(const struct ledger *ledger)
 {
-	const struct arch *arch = arch_by_machine(ledger->machine);
-	size_t count = ledger_redirected(ledger), index = 0;
-	uint64_t *slots = memory_zeroed(count, sizeof(*slots));
-	enum status status;
+	return (size_t)1 << ledger->dispatch.table_bits;
+}
 
-	for (size_t i = 0; i < ledger->functions.count; i++) {
-		const struct ledger_function *function = &ledger->functions.item[i];
+static uint64_t table_of(const struct ledger *ledger, enum version version)
+{
+	return version == VERSION_NEW ? ledger->new_table : ledger->old_table;
+}
 
-		if (!function->redirected)
-			continue;
-		slots[index] = target == TARGET_COPY ? function->copy :
-			       target == TARGET_NEW ? function->new_entry : site_switch(ledger, arch, index);
-		index++;
+static enum version version_of(const struct ledger *ledger, uint64_t table)
+{
+	return table == ledger->new_table ? VERSION_NEW : VERSION_OLD;
+}
+
+enum status versions_read(const struct process *process, const struct ledger *ledger, struct versions *versions,
+			  struct error *error)
+{
+	const struct dispatch *dispatch = &ledger->dispatch;
+	size_t size = table_size(ledger);
+
+	*versions = (struct versions){ .entry = memory_zeroed(size, sizeof(struct dispatch_entry)) };
+	if (!process_read(process, dispatch->selector, &versions->selector, sizeof(uint64_t)) ||
+	    !process_read(process, dispatch->fallback, &versions->fallback, sizeof(uint64_t)) ||
+	    !process_read(process, dispatch->table, versions->entry, size * sizeof(struct dispatch_entry)))
+		return fail(error, "process %d (%s): the versions of patch %s can't be read", process->pid, process->comm,
+			    ledger->name);
+	for (size_t i = 0; i < size; i++)
+		versions->used += versions->entry[i].key != 0;
+	/* A probe ends at an empty entry. */
+	if (versions->used == size)
+		return fail(error, "process %d (%s): the table of threads of patch %s is damaged", process->pid, process->comm,
+			    ledger->name);
+	return STATUS_OK;
+}
+
+void versions_free(struct versions *versions)
+{
+	free(versions->entry);
+	*versions = (struct versions){ 0 };
+}
+
+static struct dispatch_entry *find(const struct ledger *ledger, const struct versions *versions, uint64_t thread_pointer)
+{
+	return &versions->entry[dispatch_find(versions->entry, ledger->dispatch.table_bits, dispatch_key(thread_pointer))];
+}
+
+enum version versions_of(const struct ledger *ledger, const struct versions *versions, uint64_t thread_pointer)
+{
+	const struct dispatch_entry *entry = find(ledger, versions, thread_pointer);
+
+	if (versions->selector)
+		return version_of(ledger, versions->selector);
+	return version_of(ledger, entry->key ? entry->version : versions->fallback);
+}
+
+bool versions_have_room(const struct ledger *ledger, const struct versions *versions, size_t threads)
+{
+	return versions->used + threads <= table_size(ledger) / 2;
+}
+
+void versions_set(const struct ledger *ledger, struct versions *versions, uint64_t thread_pointer, enum version version)
+{
+	struct dispatch_entry *entry = find(ledger, versions, thread_pointer);
+
+	versions->used += !entry->key;
+	*entry = (struct dispatch_entry){ dispatch_key(thread_pointer), table_of(ledger, version) };
+}
+
+void versions_clear(const struct ledger *ledger, struct versions *versions)
+{
+	memset(versions->entry, 0, table_size(ledger) * sizeof(struct dispatch_entry));
+	versions->used = 0;
+}
+
+/*
+ * Two passes over the table: first with the values but only those keys that are in the process already (adding none), then with all. Each
+ * write is of plain stores in no certain order, and stent may be killed within one: so no key ever stands without its value.
+ */
+enum status versions_put_entries(const struct process *process, const struct ledger *ledger, const struct versions *versions,
+				 struct error *error)
+{
+	size_t size = table_size(ledger);
+	struct dispatch_entry *before = memory_zeroed(size, sizeof(*before));
+	enum status status = STATUS_ERROR;
+
+	if (process_read(process, ledger->dispatch.table, before, size * sizeof(*before))) {
+		for (size_t i = 0; i < size; i++)
+			before[i].version = versions->entry[i].version;
+		status = process_put(process, ledger->dispatch.table, before, size * sizeof(*before), error);
 	}
-	status = process_put(process, ledger->slots, slots, count * sizeof(*slots), error);
-	free(slots);
+	free(before);
+	if (status == STATUS_OK)
+		status = process_put(process, ledger->dispatch.table, versions->entry, size * sizeof(*versions->entry), error);
 	return status;
 }
 
-static enum status put_entries(const struct process *process, const struct ledger *ledger, bool jump, struct error *error)
+static enum status put_word(const struct process *process, uint64_t at, uint64_t word, struct error *error)
+{
+	return process_put(process, at, &word, sizeof(word), error);
+}
+
+enum status versions_put_one(const struct process *process, const struct ledger *ledger, struct versions *versions,
+			     uint64_t thread_pointer, enum version version, struct error *error)
+{
+	struct dispatch_entry *entry = find(ledger, versions, thread_pointer);
+	uint64_t offset = (uint64_t)(entry - versions->entry) * sizeof(*entry) + offsetof(struct dispatch_entry, version);
+	enum status status;
+
+	if (!entry->key)
+		return STATUS_NOTHING;
+	status = put_word(process, ledger->dispatch.table + offset, table_of(ledger, version), error);
+	if (status == STATUS_OK)
+		entry->version = table_of(ledger, version);
+	return status;
+}
+
+enum status versions_put_fallback(const struct process *process, const struct ledger *ledger, enum version version,
+				  struct error *error)
+{
+	return put_word(process, ledger->dispatch.fallback, table_of(ledger, version), error);
+}
+
+enum status versions_put_selector(const struct process *process, const struct ledger *ledger, enum version version,
+				  struct error *error)
+{
+	return put_word(process, ledger->dispatch.selector, table_of(ledger, version), error);
+}
+
+enum status versions_put_per_thread(const struct process *process, const struct ledger *ledger, struct error *error)
+{
+	return put_word(process, ledger->dispatch.selector, 0, error);
+}
+
+static const uint8_t *bytes_of(const struct ledger_function *function, enum site_bytes bytes)
+{
+	return bytes == SITE_ORIGINAL ? function->original : bytes == SITE_JUMP ? function->jump : function->settled;
+}
+
+enum status versions_put_sites(const struct process *process, const struct ledger *ledger, enum site_bytes bytes,
+			       struct error *error)
 {
 	enum status status = STATUS_OK;
 
@@ -62,71 +151,12 @@ static enum status put_entries(const struct process *process, const struct ledge
 		const struct ledger_function *function = &ledger->functions.item[i];
 
 		if (function->redirected)
-			status = process_put(process, function->site, jump ? function->jump : function->original,
-					     function->size, error);
+			status = process_put(process, function->site, bytes_of(function, bytes), function->size, error);
 	}
 	return status;
 }
 
-static enum status put_selector(const struct process *process, const struct ledger *ledger, uint64_t table,
-				struct error *error)
-{
-	return process_put(process, ledger->selector, &table, sizeof(table), error);
-}
-
-static enum status write_new(const struct process *process, struct ledger *ledger, struct error *error)
-{
-	enum status status = put_slots(process, ledger, TARGET_COPY, error);
-
-	if (status == STATUS_OK)
-		status = put_selector(process, ledger, ledger->old_table, error);
-	if (status == STATUS_OK)
-		status = ledger_store_state(process, ledger, LEDGER_INSTALLING, error);
-	if (status == STATUS_OK)
-		status = put_entries(process, ledger, true, error);
-	if (status == STATUS_OK)
-		status = put_slots(process, ledger, TARGET_SWITCH, error);
-	if (status == STATUS_OK)
-		status = put_selector(process, ledger, ledger->new_table, error);
-	if (status == STATUS_OK)
-		status = put_slots(process, ledger, TARGET_NEW, error);
-	if (status == STATUS_OK)
-		status = ledger_store_applied(process, ledger, (uint64_t)time(NULL), error);
-	if (status == STATUS_OK)
-		status = ledger_store_state(process, ledger, LEDGER_ACTIVE, error);
-	return status;
-}
-
-enum status versions_to_new(const struct process *process, struct ledger *ledger, struct error *error)
-{
-	enum status status = write_new(process, ledger, error);
-
-	if (status == STATUS_OK)
-		return STATUS_OK;
-	if (versions_to_old(process, ledger, error) != STATUS_OK)
-		fail(error, "process %d (%s): patch %s is half installed; 'stent revert' takes it out", process->pid,
-		     process->comm, ledger->name);
-	return status;
-}
-
-enum status versions_to_old(const struct process *process, struct ledger *ledger, struct error *error)
-{
-	enum status status = ledger_store_state(process, ledger, LEDGER_REVERTING, error);
-
-	if (status == STATUS_OK)
-		status = put_slots(process, ledger, TARGET_SWITCH, error);
-	if (status == STATUS_OK)
-		status = put_selector(process, ledger, ledger->old_table, error);
-	if (status == STATUS_OK)
-		status = put_slots(process, ledger, TARGET_COPY, error);
-	if (status == STATUS_OK)
-		status = put_entries(process, ledger, false, error);
-	if (status == STATUS_OK)
-		status = ledger_store_state(process, ledger, LEDGER_REVERTED, error);
-	return status;
-}
-
-enum status versions_check_sites(const struct process *process, const struct ledger *ledger, bool original, bool jump,
+enum status versions_check_sites(const struct process *process, const struct ledger *ledger, unsigned int allowed,
 				 struct error *error)
 {
 	enum status status = STATUS_OK;
@@ -134,15 +164,16 @@ enum status versions_check_sites(const struct process *process, const struct led
 	for (size_t i = 0; i < ledger->functions.count; i++) {
 		const struct ledger_function *function = &ledger->functions.item[i];
 		uint8_t bytes[ARCH_ENTRY_MAX];
+		bool known = false;
 
 		if (!function->redirected)
 			continue;
-		if (process_read(process, function->site, bytes, function->size) &&
-		    ((original && !memcmp(bytes, function->original, function->size)) ||
-		     (jump && !memcmp(bytes, function->jump, function->size))))
-			continue;
-		status = refuse(error, "process %d (%s): the entry of %s, at %#lx, has been changed by somebody else",
-				process->pid, process->comm, function->name, function->site);
+		if (process_read(process, function->site, bytes, function->size))
+			for (unsigned int one = SITE_ORIGINAL; one <= SITE_SETTLED && !known; one <<= 1)
+				known = (allowed & one) && !memcmp(bytes, bytes_of(function, (enum site_bytes)one), function->size);
+		if (!known)
+			status = refuse(error, "process %d (%s): the entry of %s, at %#lx, has been changed by somebody else",
+					process->pid, process->comm, function->name, function->site);
 	}
 	return status;
 }

@@ -244,8 +244,10 @@ void breakpoint_take_trap(struct thread *thread)
  * whether another one is above or below, there may be several stacks. */
 static bool has_left(struct breakpoint *breakpoint, struct thread *thread)
 {
-	if (!is_our_trap(thread))
+	if (!is_our_trap(thread)) {
+		breakpoint->signals += thread->signal != 0;
 		return false;
+	}
 	thread->signal = 0;
 	if (!thread->unreadable && registers_pc(&thread->registers) == breakpoint->address &&
 	    registers_stack(&thread->registers) == breakpoint->cfa)

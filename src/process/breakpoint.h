@@ -65,7 +65,8 @@ struct breakpoint {
 	int event;		/* perf event, -1: not armed */
 	uint64_t address;	/* a return address of the thread's stack, */
 	uint64_t cfa;		/* and the stack pointer as it will be right behind that return */
-	uint64_t passed;	/* how often the thread came to the address in another frame */
+	uint64_t passed;	/* how often the thread came to the address in another frame, */
+	uint64_t signals;	/* and was stopped for a signal of its own, be it an ignored one, which wakes it up because it is traced */
 };
 
 /*

@@ -77,8 +77,9 @@ check "the same without the damage" revert victim
 check "a library to forge a ledger" build_preload forging
 poke $((ledger + 32)) 02
 export FORGED_IN=$victim FORGED_AT=$((ledger + 32))
+limit 60 "$stent" diff "$scratch/victim.1" "$scratch/victim.2" -o "$scratch/second.stent" --name second >/dev/null
 check "it is not put right for ever" says 2 "is there again each time" \
-	env "LD_PRELOAD=$scratch/forging.so" timeout 20 "$stent" apply "$scratch/victim.stent" -p "$victim"
+	env "LD_PRELOAD=$scratch/forging.so" timeout 20 "$stent" apply "$scratch/second.stent" -p "$victim"
 check "the old version runs" runs_version 1
 check "apply when it has stopped that" apply victim
 victim_stop

@@ -28,11 +28,9 @@ gives_up() {	# COMMAND...
 victim_start "$scratch/victim.1" parked
 verdict $? "the victim starts, with a thread parked in old code"
 thread=$(parked_thread)
-snapshot "$victim" >"$scratch/before"
 check "apply gives up" gives_up apply victim --timeout 1.2
 check "and names the thread and the function" names "$thread" park_inside
-snapshot "$victim" >"$scratch/after"
-check "nothing is left in the process" cmp "$scratch/before" "$scratch/after"
+check "nothing leads to the new code" text_is_file "$victim"
 check "which runs the old version" runs_version 1
 ask unpark >/dev/null
 check "when the thread has left, apply succeeds" apply victim --timeout 5

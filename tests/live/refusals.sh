@@ -5,7 +5,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 47
+plan 49
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 mkdir "$scratch/other"
@@ -114,7 +114,9 @@ check "the victim has not noticed" runs_version 1
 check "apply" apply victim
 check "the same patch twice" refused 3 "is applied already" apply victim
 limit 60 "$stent" diff "$scratch/victim.1" "$scratch/victim.2" -o "$scratch/second.stent" --name second >/dev/null
-check "another patch for the same image" refused 2 "already carries patch victim" apply second
+check "another patch on top of it" apply second
+check "the one below can't be taken out" refused 2 "patch second lies on top of victim" revert victim
+check "revert the upper one" revert second
 check "revert" revert victim
 check "twice" refused 3 "is reverted already" revert victim
 victim_stop

@@ -22,15 +22,16 @@ static void make(struct ledger *ledger)
 		.new_version = text_copy(""), .digest = 0x1234567890abcdefu, .nonce = 0xfedcba0987654321u, .applied = 1700000000,
 		.old_id = { 3, { 1, 2, 3 } }, .new_id = { 2, { 9, 8 } }, .machine = 62, .bias = 0x555500000000,
 		.slice_bias = 0x555400000000, .region = { 0x10000, 0x20000 }, .code = { 0x12000, 0x13000 },
-		.eh_frame = { 0x15000, 0x15100 }, .slots = 0x13000, .selector = 0x13040, .old_table = 0x13080,
-		.new_table = 0x130c0, .switches = 0x12010,
+		.eh_frame = { 0x15000, 0x15100 }, .dispatch = { 0x13000, 0x13040, 0x13100, 6, 0x12000 }, .old_table = 0x13080,
+		.new_table = 0x130c0, .scratch = 0x14000,
 	};
+	*array_add(&ledger->replaced) = 0x1111222233334444u;
 	*array_add(&ledger->parts) = (struct ledger_part){ { 0x11000, 0x12000 }, 4 };
 	*array_add(&ledger->parts) = (struct ledger_part){ { 0x12000, 0x13000 }, 5 };
 	function = array_add(&ledger->functions);
 	*function = (struct ledger_function){ .name = text_copy("main_loop"), .redirected = true, .site = 0x555500001000,
-					      .size = 5, .original = { 1, 2, 3, 4, 5 }, .jump = { 0xe9, 1 },
-					      .stub = 0x12000, .copy = 0x12020, .new_entry = 0x14000, .change = 2 };
+					      .size = 5, .span = 7, .original = { 1, 2, 3, 4, 5 }, .jump = { 0xe9, 1 },
+					      .settled = { 0xe9, 2 }, .old_entry = 0x12020, .new_entry = 0x14000, .change = 2 };
 	*array_add(&function->old_ranges) = (struct range){ 0x555500001000, 0x555500001100 };
 	*array_add(&function->new_ranges) = (struct range){ 0x14000, 0x14100 };
 	function = array_add(&ledger->functions);
@@ -101,7 +102,7 @@ static void test_cut_short(void **state)
 	(void)state;
 	make(&ledger);
 	bytes = ledger_encode(&ledger, &size);
-	used = 48 + load32(bytes + 20);
+	used = 56 + load32(bytes + 20);
 	for (size_t length = 0; length < used; length++) {
 		cut = memory_copy(bytes, length);	/* of its own, so that a read behind its end is seen */
 		assert_false(ledger_decode(cut, length, &copy, &why));
@@ -125,7 +126,7 @@ static void test_damaged(void **state)
 	(void)state;
 	make(&ledger);
 	bytes = ledger_encode(&ledger, &size);
-	used = 48 + load32(bytes + 20);
+	used = 56 + load32(bytes + 20);
 	for (size_t at = 0; at < used; at++)
 		for (size_t i = 0; i < sizeof(values); i++) {
 			damaged = memory_copy(bytes, used);
@@ -134,11 +135,11 @@ static void test_damaged(void **state)
 				continue;
 			}
 			damaged[at] = values[i];
-			if (at >= 48) {
+			if (at >= 56) {
 				assert_false(ledger_decode(damaged, used, &copy, &why));
 				assert_string_equal(why, "its checksum is wrong");
 				ledger_free(&copy);
-				store64(damaged + 24, digest_bytes(DIGEST_START, damaged + 48, used - 48));
+				store64(damaged + 24, digest_bytes(DIGEST_START, damaged + 56, used - 56));
 			}
 			refused += !ledger_decode(damaged, used, &copy, &why);
 			ledger_free(&copy);
@@ -160,14 +161,14 @@ static void test_huge_numbers(void **state)
 	(void)state;
 	make(&ledger);
 	bytes = ledger_encode(&ledger, &size);
-	used = 48 + load32(bytes + 20);
+	used = 56 + load32(bytes + 20);
 	for (size_t at = 48; at + 8 <= used; at++) {
 		static const uint64_t huge[] = { UINT64_MAX, INT64_MAX, 1u << 31, 100000, 65536 };
 
 		for (size_t i = 0; i < sizeof(huge) / sizeof(huge[0]); i++) {
 			damaged = memory_copy(bytes, used);
 			store64(damaged + at, huge[i]);
-			store64(damaged + 24, digest_bytes(DIGEST_START, damaged + 48, used - 48));
+			store64(damaged + 24, digest_bytes(DIGEST_START, damaged + 56, used - 56));
 			(void)!ledger_decode(damaged, used, &copy, &why);
 			ledger_free(&copy);
 			free(damaged);

@@ -1,0 +1,353 @@
+/*
+ * A stop of all threads: the transition begins, is taken over from a killed stent, turns round and ends in one of these, and
+ * always by the same steps. Where stent is killed between any two of them, all threads run on as they are:
+ *
+ *	ledger INSTALLING/REVERTING	the next stent takes over, beginning with a stop of all
+ *	entries of the table		nobody reads them before the selector is 0. Later: only those of threads that are free now
+ *					change, and of threads that are no more. Values before keys
+ *	fallback			(after the entries: whoever is not of the new mind has one by now)
+ *	entries := jump to dispatcher	(once) the selector still says what all run: the same as before
+ *	if all have arrived:
+ *	  selector := their version	the commit, one aligned 8-byte store
+ *	  entries := settled or original	what dispatchers would have said
+ *	  ledgers of replaced patches	nothing leads to them, or, on the way back, to this one's new code
+ *	  ledger ACTIVE/REVERTED
+ *	else:
+ *	  selector := 0			each goes by its own entry from here on
+ *
+ * Nobody is in the bytes behind the first of an entry, on its way back into them, or in a dispatcher with what it read
+ * before the table was filled anew: where that can't be proven, the transition does not begin now.
+ * docs/model.md shows why each order is needed; tests/model that nothing else is.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "live/contexts.h"
+#include "live/transiting.h"
+#include "process/sharing.h"
+
+/* A thread in this stop. */
+struct arrival {
+	const struct thread *thread;
+	uint64_t pointer;	/* its thread pointer */
+	enum version now;
+	bool free, shared;
+	char text[256];
+};
+
+struct settling {
+	struct transition *transition;
+	struct maps maps;
+	struct versions versions;
+	ARRAY(struct arrival) arrivals;
+	bool all;		/* every thread is there, or can go there now */
+};
+
+static void block(struct transition *transition, pid_t tid, const char *text)
+{
+	blockers_add(&transition->blockers, transition->survey->process, tid, text);
+}
+
+/* The process is still the one that was prepared, and its entries hold what they should. */
+static enum status check_process(const struct transition *transition, struct error *error)
+{
+	const struct process *process = transition->survey->process;
+	const struct ledger *ledger = transition->ledger;
+	unsigned int allowed = transition->to == VERSION_NEW ? SITE_ORIGINAL : SITE_SETTLED;
+
+	/* The region may have been unmapped, or another one may have come to lie at its place. */
+	if (!process_same_program(process) || !ledger_is_there(process, ledger))
+		return fail(error, "process %d (%s) has executed another program or unmapped the patch meanwhile",
+			    process->pid, process->comm);
+	if (transition_is_on(transition))	/* also half done by a killed stent */
+		allowed = SITE_ORIGINAL | SITE_JUMP | SITE_SETTLED;
+	return versions_check_sites(process, ledger, allowed, error);
+}
+
+/* Would the thread go on somewhere in the ranges? Other than stack_check_thread() this asks for where it goes on, not for whose code. */
+static bool goes_on_in(const struct stack_check *check, const struct maps *maps, const struct thread *thread)
+{
+	struct stack_result result;
+
+	stack_check_thread(check, maps, thread, &result);
+	if (result.verdict == STACK_FREE)
+		return false;
+	if (!result.walked || !unwind_trace_proven(check->trace))
+		return true;
+	for (size_t i = 0; i < check->trace->frames.count; i++)
+		for (size_t j = 0; j < check->ranges.count; j++)
+			if (range_holds(check->ranges.item[j], check->trace->frames.item[i].pc))
+				return true;
+	return false;
+}
+
+/* Entries can't be redirected under a thread that is about to go on in their middle. */
+static bool can_begin(struct settling *settling)
+{
+	struct transition *transition = settling->transition;
+	bool can = true;
+
+	for (size_t i = 0; i < settling->arrivals.count; i++) {
+		const struct thread *thread = settling->arrivals.item[i].thread;
+
+		if (!goes_on_in(&transition->entries, &settling->maps, thread))
+			continue;
+		block(transition, thread->tid, "in the first instructions of a function that is to be redirected");
+		can = false;
+	}
+	return can;
+}
+
+static void look_at_threads(struct settling *settling)
+{
+	struct transition *transition = settling->transition;
+
+	for (size_t i = 0; i < transition->threads.count; i++) {
+		const struct thread *thread = &transition->threads.item[i];
+		struct arrival *arrival;
+		struct stack_result result;
+
+		if (thread->state != THREAD_STOPPED)	/* ended */
+			continue;
+		stack_check_thread(&transition->leaving, &settling->maps, thread, &result);
+		arrival = array_add(&settling->arrivals);
+		*arrival = (struct arrival){ .thread = thread, .free = result.verdict == STACK_FREE };
+		memcpy(arrival->text, result.text, sizeof(arrival->text));
+		arrival->pointer = registers_thread_pointer(&thread->registers);
+		arrival->now = versions_of(transition->ledger, &settling->versions, arrival->pointer);
+		transition->report->threads++;
+		transition->report->walked += result.walked;
+	}
+}
+
+/* Threads that share a pointer have one entry: they move together or not at all. */
+static void look_at_pairs(struct settling *settling)
+{
+	for (size_t i = 0; i < settling->arrivals.count; i++)
+		for (size_t j = i + 1; j < settling->arrivals.count; j++) {
+			struct arrival *one = &settling->arrivals.item[i], *other = &settling->arrivals.item[j];
+
+			if (one->pointer != other->pointer)
+				continue;
+			one->shared = other->shared = true;
+			one->free = other->free = one->free && other->free;
+		}
+}
+
+static bool has_arrived(const struct settling *settling, const struct arrival *arrival)
+{
+	return arrival->now == settling->transition->to || arrival->free;
+}
+
+/* Frames that no thread is on: of suspended coroutines. */
+static bool contexts_are_free(struct settling *settling)
+{
+	struct transition *transition = settling->transition;
+	struct stack_result result;
+
+	contexts_check(&transition->leaving, &settling->maps, &transition->threads, &result);
+	if (result.verdict != STACK_FREE)
+		block(transition, transition->survey->process->pid, result.text);
+	return result.verdict == STACK_FREE;
+}
+
+/* Another process runs in the same memory, and isn't stopped together with this one. */
+static bool is_alone(struct transition *transition)
+{
+	pid_t other = sharing_process(transition->survey->process);
+
+	if (other)
+		block(transition, other, "another process, which runs in the same memory");
+	return !other;
+}
+
+/* What each thread is to run from here on, in settling->versions. False: there is no room for all that stay behind. */
+static bool assign_versions(struct settling *settling)
+{
+	const struct transition *transition = settling->transition;
+	const struct ledger *ledger = transition->ledger;
+	struct versions *versions = &settling->versions;
+	size_t behind = 0;
+
+	if (versions->selector)		/* nobody has gone by the table so far, or does now (can_begin()) */
+		versions_clear(ledger, versions);
+	for (size_t i = 0; i < (size_t)1 << ledger->dispatch.table_bits; i++)
+		if (versions->entry[i].key)
+			versions->entry[i].version = transition->to == VERSION_NEW ? ledger->new_table : ledger->old_table;
+	for (size_t i = 0; i < settling->arrivals.count; i++)
+		behind += !has_arrived(settling, &settling->arrivals.item[i]);
+	if (!versions_have_room(ledger, versions, behind))
+		return false;
+	for (size_t i = 0; i < settling->arrivals.count; i++)
+		if (!has_arrived(settling, &settling->arrivals.item[i]))
+			versions_set(ledger, versions, settling->arrivals.item[i].pointer, settling->arrivals.item[i].now);
+	return true;
+}
+
+/* The patches that this one has replaced, or that it goes back to. */
+static enum status mark_replaced(const struct transition *transition, enum ledger_state state, struct error *error)
+{
+	struct survey *survey = transition->survey;
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < survey->ledgers.count && status == STATUS_OK; i++)
+		for (size_t j = 0; j < transition->ledger->replaced.count && status == STATUS_OK; j++)
+			if (survey->ledgers.item[i].nonce == transition->ledger->replaced.item[j])
+				status = ledger_store_state(survey->process, &survey->ledgers.item[i], state, error);
+	return status;
+}
+
+static enum status finish(const struct settling *settling, struct error *error)
+{
+	const struct transition *transition = settling->transition;
+	const struct process *process = transition->survey->process;
+	struct ledger *ledger = transition->ledger;
+	bool new = transition->to == VERSION_NEW;
+	enum status status = versions_put_selector(process, ledger, transition->to, error);
+
+	if (status == STATUS_OK)
+		status = versions_put_sites(process, ledger, new ? SITE_SETTLED : SITE_ORIGINAL, error);
+	if (status == STATUS_OK)
+		status = mark_replaced(transition, new ? LEDGER_REPLACED : LEDGER_ACTIVE, error);
+	if (status == STATUS_OK && new)
+		status = ledger_store_applied(process, ledger, (uint64_t)time(NULL), error);
+	return status == STATUS_OK ? ledger_store_state(process, ledger, new ? LEDGER_ACTIVE : LEDGER_REVERTED, error) : status;
+}
+
+static enum status write_all(struct settling *settling, bool first, struct error *error)
+{
+	const struct transition *transition = settling->transition;
+	const struct process *process = transition->survey->process;
+	struct ledger *ledger = transition->ledger;
+	enum status status = ledger_store_state(process, ledger, transition->to == VERSION_NEW ? LEDGER_INSTALLING :
+						LEDGER_REVERTING, error);
+
+	/* Where all arrive in the first stop, nobody goes by the table. */
+	if (status == STATUS_OK && !(first && settling->all))
+		status = versions_put_entries(process, ledger, &settling->versions, error);
+	if (status == STATUS_OK && !(first && settling->all))
+		status = versions_put_fallback(process, ledger, transition->to, error);
+	if (status == STATUS_OK && first)
+		status = versions_put_sites(process, ledger, SITE_JUMP, error);
+	if (status == STATUS_OK && settling->all)
+		return finish(settling, error);
+	if (status == STATUS_OK)
+		status = versions_put_per_thread(process, ledger, error);
+	return status == STATUS_OK ? STATUS_NOTHING : status;
+}
+
+/* The threads that have not arrived, for watch.c, and for who wants to know what it waits for. */
+static void list_threads(struct settling *settling)
+{
+	struct transition *transition = settling->transition;
+
+	transition->watched.count = transition->arrived.count = 0;
+	for (size_t i = 0; i < settling->arrivals.count; i++) {
+		const struct arrival *arrival = &settling->arrivals.item[i];
+		struct watched *watched;
+
+		if (has_arrived(settling, arrival)) {
+			*array_add(&transition->arrived) = arrival->thread->tid;
+			continue;
+		}
+		block(transition, arrival->thread->tid, arrival->shared && !*arrival->text ?
+		      "it shares its thread pointer with a thread that is in the way" : arrival->text);
+		watched = array_add(&transition->watched);
+		*watched = (struct watched){ .thread = { .tid = arrival->thread->tid, .state = THREAD_RELEASED } };
+		watched->point.event = -1;
+		watched->shared = arrival->shared;
+		memcpy(watched->text, arrival->text, sizeof(watched->text));
+	}
+}
+
+/* Stubs that killed patchers have left: nobody is in them, and nobody goes back there. */
+static void sweep_leftovers(struct settling *settling)
+{
+	struct transition *transition = settling->transition;
+	struct stack_check check = { .survey = transition->survey, .arch = transition->leaving.arch };
+	struct stack_result result = { .verdict = STACK_FREE };
+
+	if (!transition->leftovers.count)
+		return;
+	for (size_t i = 0; i < transition->leftovers.count; i++)
+		stack_check_add(&check, transition->leftovers.item[i], "");
+	stack_check_ready(&check);
+	for (size_t i = 0; i < settling->arrivals.count && result.verdict == STACK_FREE; i++)
+		stack_check_thread(&check, &settling->maps, settling->arrivals.item[i].thread, &result);
+	if (result.verdict == STACK_FREE)
+		remote_sweep(transition->survey->process, &transition->leftovers);
+	stack_check_free(&check);
+}
+
+/* A write has failed in the stop in which the transition began: nobody has run since, so all can be as it was. */
+static enum status undo(const struct settling *settling, enum ledger_state before, struct error *error)
+{
+	const struct transition *transition = settling->transition;
+	const struct process *process = transition->survey->process;
+	bool new = transition->to == VERSION_NEW;
+	enum status status = versions_put_selector(process, transition->ledger, new ? VERSION_OLD : VERSION_NEW, error);
+
+	if (status == STATUS_OK)
+		status = versions_put_sites(process, transition->ledger, new ? SITE_ORIGINAL : SITE_SETTLED, error);
+	if (status == STATUS_OK)
+		status = ledger_store_state(process, transition->ledger, before, error);
+	if (status != STATUS_OK)
+		fail(error, "process %d (%s): patch %s is half installed; 'stent revert' takes it out", process->pid,
+		     process->comm, transition->ledger->name);
+	return status;
+}
+
+static enum status settle(struct settling *settling, bool force, struct error *error)
+{
+	struct transition *transition = settling->transition;
+	enum ledger_state before = transition->ledger->state;
+	bool first, on = transition_is_on(transition);
+	enum status status;
+
+	look_at_threads(settling);
+	look_at_pairs(settling);
+	settling->all = true;
+	for (size_t i = 0; i < settling->arrivals.count; i++) {
+		settling->arrivals.item[i].free |= force;
+		settling->all &= has_arrived(settling, &settling->arrivals.item[i]);
+	}
+	/* While each goes by its own entry, the jumps are there. Else they may not be, or not all. */
+	first = settling->versions.selector != 0;
+	list_threads(settling);
+	if (first && !can_begin(settling))
+		return STATUS_NOTHING;
+	if (!settling->all && transition->together && !on)
+		return STATUS_NOTHING;
+	/* A child may have been made since the look before the stop; none can be made now. */
+	if (!is_alone(transition) || (!force && !contexts_are_free(settling)))
+		return STATUS_NOTHING;
+	if (!assign_versions(settling)) {
+		block(transition, transition->survey->process->pid, "more threads than the patch has prepared for");
+		return STATUS_NOTHING;
+	}
+	status = write_all(settling, first, error);
+	if (status == STATUS_OK)
+		sweep_leftovers(settling);
+	if (status != STATUS_OK && status != STATUS_NOTHING && !on)
+		(void)!undo(settling, before, error);
+	return status;
+}
+
+enum status settle_all(struct transition *transition, bool force, struct error *error)
+{
+	const struct process *process = transition->survey->process;
+	struct settling settling = { .transition = transition };
+	enum status status = maps_read(process, &settling.maps, error);
+
+	if (status == STATUS_OK)
+		status = check_process(transition, error);
+	if (status == STATUS_OK)
+		status = versions_read(process, transition->ledger, &settling.versions, error);
+	if (status == STATUS_OK)
+		status = settle(&settling, force, error);
+	versions_free(&settling.versions);
+	array_free(&settling.arrivals);
+	maps_free(&settling.maps);
+	return status;
+}

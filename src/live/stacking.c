@@ -1,0 +1,147 @@
+#include "live/stacking.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool in_force(const struct ledger *ledger)
+{
+	return ledger->state == LEDGER_ACTIVE && !ledger->lost;
+}
+
+bool stacking_find(const struct survey *survey, uint64_t site, const uint8_t *bytes, struct stacked *found)
+{
+	for (size_t i = 0; i < survey->ledgers.count; i++) {
+		const struct ledger *ledger = &survey->ledgers.item[i];
+
+		for (size_t j = 0; j < ledger->functions.count && in_force(ledger); j++) {
+			const struct ledger_function *function = &ledger->functions.item[j];
+
+			if (!function->redirected || function->site != site || memcmp(bytes, function->settled, function->size) != 0)
+				continue;
+			*found = (struct stacked){ ledger, function };
+			return true;
+		}
+	}
+	return false;
+}
+
+void stacking_undo(const struct survey *survey, uint64_t address, uint8_t *bytes, size_t size)
+{
+	struct stacked found;
+
+	for (size_t at = 0; at < size; at++)
+		/* As many jumps may lie on each other as there are patches. */
+		for (size_t round = 0; round < survey->ledgers.count; round++) {
+			uint8_t here[ARCH_ENTRY_MAX] = { 0 };
+
+			memcpy(here, bytes + at, size - at < sizeof(here) ? size - at : sizeof(here));
+			if (!stacking_find(survey, address + at, here, &found) || found.function->size > size - at)
+				break;
+			memcpy(bytes + at, found.function->original, found.function->size);
+		}
+}
+
+static void add_ranges(const struct range *from, size_t count, struct ledger_function *to, bool old)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (old)
+			*array_add(&to->old_ranges) = from[i];
+		else
+			*array_add(&to->new_ranges) = from[i];
+	}
+}
+
+/* The function as the image has it: below all patches. */
+static struct stacked find_lowest(const struct survey *survey, struct stacked top)
+{
+	for (size_t round = 0; round < survey->ledgers.count; round++)
+		if (!stacking_find(survey, top.function->site, top.function->original, &top))
+			break;
+	return top;
+}
+
+static bool has_site(const struct ledger *ledger, uint64_t site)
+{
+	for (size_t i = 0; i < ledger->functions.count; i++)
+		if (ledger->functions.item[i].redirected && ledger->functions.item[i].site == site)
+			return true;
+	return false;
+}
+
+/* Back to the image: its displaced instructions are in the region of the patch that redirected it first, which stays. */
+static void add_return(const struct survey *survey, struct ledger *ledger, const struct stacked top)
+{
+	struct stacked lowest = find_lowest(survey, top);
+	struct ledger_function *function = array_add(&ledger->functions);
+
+	*function = (struct ledger_function){
+		.name = text_copy(top.function->name),
+		.redirected = true,
+		.site = top.function->site,
+		.size = top.function->size,
+		.span = top.function->span,
+		.old_entry = top.function->new_entry,
+		.new_entry = lowest.function->old_entry,
+		.change = top.function->change,
+	};
+	memcpy(function->original, top.function->settled, sizeof(function->original));
+	memcpy(function->settled, lowest.function->original, sizeof(function->settled));
+	add_ranges(top.function->new_ranges.item, top.function->new_ranges.count, function, true);
+	add_ranges(lowest.function->old_ranges.item, lowest.function->old_ranges.count, function, false);
+}
+
+/* All code of the patch that is taken out, also what only its own functions call. */
+static void add_code(struct ledger *ledger, const struct ledger *replaced)
+{
+	struct ledger_function *code = array_add(&ledger->functions);
+
+	*code = (struct ledger_function){ .name = text_format("code of patch %s", replaced->name) };
+	for (size_t i = 0; i < replaced->parts.count; i++)
+		if (replaced->parts.item[i].flags & SEGMENT_EXECUTE && replaced->parts.item[i].range.start != replaced->code.start)
+			add_ranges(&replaced->parts.item[i].range, 1, code, true);
+}
+
+void stacking_replace(const struct survey *survey, struct ledger *ledger)
+{
+	for (size_t i = 0; i < survey->ledgers.count; i++) {
+		const struct ledger *replaced = &survey->ledgers.item[i];
+
+		if (!in_force(replaced) || replaced->bias != ledger->bias || !build_id_equal(&replaced->old_id, &ledger->old_id))
+			continue;
+		*array_add(&ledger->replaced) = replaced->nonce;
+		add_code(ledger, replaced);
+		for (size_t j = 0; j < replaced->functions.count; j++) {
+			const struct ledger_function *function = &replaced->functions.item[j];
+			struct stacked top = { replaced, function };
+			uint8_t bytes[ARCH_ENTRY_MAX];
+
+			if (!function->redirected || has_site(ledger, function->site) ||
+			    !process_read(survey->process, function->site, bytes, function->size) ||
+			    !stacking_find(survey, function->site, bytes, &top))
+				continue;
+			add_return(survey, ledger, top);
+		}
+	}
+}
+
+const struct ledger *stacking_above(const struct survey *survey, const struct ledger *ledger, const char **function)
+{
+	for (size_t i = 0; i < survey->ledgers.count; i++) {
+		const struct ledger *above = &survey->ledgers.item[i];
+
+		for (size_t j = 0; j < above->functions.count && in_force(above); j++) {
+			const struct ledger_function *candidate = &above->functions.item[j];
+
+			for (size_t k = 0; k < ledger->functions.count && candidate->redirected; k++) {
+				const struct ledger_function *below = &ledger->functions.item[k];
+
+				if (!below->redirected || below->site != candidate->site ||
+				    memcmp(candidate->original, below->settled, below->size) != 0)
+					continue;
+				*function = below->name;
+				return above;
+			}
+		}
+	}
+	return NULL;
+}

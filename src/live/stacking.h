@@ -1,0 +1,34 @@
+/*
+ * stacking.h: several patches in one process, also for the same function.
+ *
+ * The entry of a function leads to the patch that was applied last; what that one found there, another patch's jump, it
+ * puts back when it is reverted. So patches of the same function go out in the reverse order, others in any.
+ */
+#ifndef STENT_LIVE_STACKING_H
+#define STENT_LIVE_STACKING_H
+
+#include "live/ledger.h"
+#include "live/survey.h"
+
+/* A function of a patch in force. */
+struct stacked {
+	const struct ledger *ledger;
+	const struct ledger_function *function;
+};
+
+/* The patch that the entry leads to, whose jump `bytes` are. False: none. */
+bool stacking_find(const struct survey *survey, uint64_t site, const uint8_t *bytes, struct stacked *found) must_check;
+
+/* Put the image's own bytes in the place of jumps, in `size` bytes that were read at `address`. */
+void stacking_undo(const struct survey *survey, uint64_t address, uint8_t *bytes, size_t size);
+
+/*
+ * For an application that takes out all other patches of the image: add their nonces, their code as what is to be left, and each function of theirs
+ * that the new patch does not have, which goes back to the image's own. For link.c, when the functions of the patch are in the ledger.
+ */
+void stacking_replace(const struct survey *survey, struct ledger *ledger);
+
+/* The patch that lies on top of this one in some function, or NULL; *function is its name. */
+const struct ledger *stacking_above(const struct survey *survey, const struct ledger *ledger, const char **function);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * transiting.h: what the files of the transition share: transition.c (the whole), settle.c (in a stop of all threads), watch.c (one
+ * thread after the other).
+ */
+#ifndef STENT_LIVE_TRANSITING_H
+#define STENT_LIVE_TRANSITING_H
+
+#include "live/blockers.h"
+#include "live/stacks.h"
+#include "live/transition.h"
+#include "process/breakpoint.h"
+#include "process/remote.h"
+
+/* A thread that has not arrived. */
+struct watched {
+	struct thread thread;		/* THREAD_RELEASED between two looks, unless its breakpoint is armed */
+	struct breakpoint point;	/* event -1: none */
+	uint64_t pointer;		/* its thread pointer, if it has been looked at */
+	bool looked_at;
+	bool shared;			/* others have its thread pointer: it moves in a stop of all only */
+	bool disturbed;			/* a breakpoint stopped it too often on the way: it is only looked at */
+	uint64_t next;			/* clock_now() of the next look */
+	unsigned int wait;		/* ms to the look after that */
+	uint64_t switches;		/* how often it had been taken off a processor when it was stopped for the last one */
+	char text[256];			/* why it could not move */
+};
+
+struct transition {
+	struct survey *survey;
+	struct ledger *ledger;
+	enum version to;
+	const struct live_options *options;
+	struct live_report *report;
+	struct stack_check leaving;	/* versions that are left; dispatchers and displaced copies, which belong to both */
+	struct stack_check entries;	/* where nobody may go on when entries are redirected; and dispatchers, as above */
+	struct threads threads;		/* in a stop of all */
+	struct blockers blockers;	/* of the last try */
+	struct remote_leftovers leftovers;	/* stubs of killed patchers, to be removed when all stands still */
+	const char *together;		/* why threads can only move all at once, or NULL */
+	ARRAY(struct watched) watched;
+	ARRAY(pid_t) arrived;		/* threads that are known to be there */
+	bool traps_tried;
+	struct traps traps;
+};
+
+/* Threads move one by one: what each runs, its own entry says. */
+static inline bool transition_is_on(const struct transition *transition)
+{
+	return transition->ledger->state == LEDGER_INSTALLING || transition->ledger->state == LEDGER_REVERTING;
+}
+
+/*
+ * settle.c: with all threads stopped, do what can be done. STATUS_OK: all have arrived, and the ledger says so. STATUS_NOTHING: not now;
+ * blockers say why. If the transition is on then, `watched` has those that have not arrived. `force`: as if all were free.
+ */
+enum status settle_all(struct transition *transition, bool force, struct error *error) must_check;
+
+/*
+ * watch.c: move the threads in `watched`, and those that appear meanwhile, each when it is outside. STATUS_OK: as far as can be
+ * seen all have arrived. STATUS_NOTHING: not all, when the patience was over or a stop of all is needed.
+ */
+enum status watch_threads(struct transition *transition, const struct patience *patience, struct error *error) must_check;
+
+/* Undo what watch_threads() has changed in the process for its breakpoints. */
+void watch_end(struct transition *transition);
+
+#endif

@@ -1,0 +1,442 @@
+/*
+ * Threads that were inside of what is being left when all were stopped: each is moved when it comes out, and nobody else is
+ * disturbed.
+ *
+ * A thread whose stack is known is caught at the very return that takes it out, by a breakpoint of its own (process/breakpoint.c); so the
+ * next function that it calls is of the other version already. One that leaves in another way (longjmp, an exception), or can't have a
+ * breakpoint, is looked at now and then, and followed a little; one that sleeps is left asleep.
+ *
+ * What may interrupt it, at every step: stent is killed: events vanish, threads run on, each in the version that its entry
+ * says (transition_run() of the next stent goes on). A thread ends: its entry stays, for who is born with its thread
+ * pointer. A thread is created: the loop finds it; what it runs, its creator's stop or the fallback has decided. exec: the
+ * memory that is written to belongs to the old program (process/memory.c).
+ * The store that moves a thread is one aligned word, which only threads with its thread pointer read, and all of these are
+ * stopped outside of the dispatchers: move(). It pairs with the loads in arch/x86_64/dispatch.c.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "live/transiting.h"
+#include "process/sharing.h"
+
+#define LOOK_FIRST 5u		/* milliseconds between two looks at a thread without a breakpoint, doubled each time up to */
+#define LOOK_LONGEST 250u
+#define LOOK_ARMED 250u		/* and with one */
+#define LIST_EVERY 20u		/* milliseconds between two looks for new threads */
+#define STOP_TIME 100u		/* milliseconds that a thread may take to stop */
+#define FOLLOW_TIME 20u		/* milliseconds that a thread is followed from system call to system call */
+#define DISTURBED 32u		/* stops of a thread with a breakpoint on its way to it. Each makes some calls start anew */
+#define UNMOVED_TIME 200u	/* milliseconds until a stop of all is tried for threads that can't move otherwise */
+
+static uint64_t later(unsigned int milliseconds)
+{
+	return clock_now() + (uint64_t)milliseconds * 1000000u;
+}
+
+static bool has_arrived(const struct transition *transition, pid_t tid)
+{
+	for (size_t i = 0; i < transition->arrived.count; i++)
+		if (transition->arrived.item[i] == tid)
+			return true;
+	return false;
+}
+
+static struct watched *find_watched(struct transition *transition, pid_t tid)
+{
+	for (size_t i = 0; i < transition->watched.count; i++)
+		if (transition->watched.item[i].thread.tid == tid)
+			return &transition->watched.item[i];
+	return NULL;
+}
+
+/* Under control and stopped, or ended. False: it does not stop now. */
+static bool hold(const struct transition *transition, struct watched *watched, struct error *error)
+{
+	const struct process *process = transition->survey->process;
+	struct thread *thread = &watched->thread;
+
+	if (thread->state == THREAD_RELEASED && thread_seize(process, thread->tid, thread, error) != STATUS_OK)
+		return false;
+	if (thread->state == THREAD_RUNNING)
+		thread_interrupt(thread);
+	if (!thread_wait(process, thread, STOP_TIME))
+		return false;
+	if (thread->state == THREAD_STOPPED)
+		breakpoint_take_trap(thread);
+	return true;
+}
+
+/* Let it go, for good or until the next look. */
+static void let_go(const struct transition *transition, struct watched *watched)
+{
+	const struct process *process = transition->survey->process;
+
+	breakpoint_disarm(&watched->point);
+	if (watched->thread.state == THREAD_RUNNING) {
+		thread_interrupt(&watched->thread);
+		if (!thread_wait(process, &watched->thread, STOP_TIME))
+			return;		/* still seized: released when it stops (threads_idle() of the next stop, or the kernel) */
+		breakpoint_take_trap(&watched->thread);
+	}
+	thread_release(process, &watched->thread);
+}
+
+static void drop(struct transition *transition, struct watched *watched)
+{
+	struct watched *last = &transition->watched.item[transition->watched.count - 1];
+
+	*array_add(&transition->arrived) = watched->thread.tid;
+	*watched = *last;
+	transition->watched.count--;
+}
+
+static struct watched *add(struct transition *transition, pid_t tid)
+{
+	struct watched *watched = array_add(&transition->watched);
+
+	*watched = (struct watched){ .thread = { .tid = tid, .state = THREAD_RELEASED } };
+	watched->point.event = -1;
+	return watched;
+}
+
+/* Threads that nobody has seen yet are put into the list. True: there were some. */
+static bool list_new_threads(struct transition *transition)
+{
+	const struct process *process = transition->survey->process;
+	struct tids tids = { 0 };
+	bool found = false;
+
+	process_tids(process, &tids);
+	for (size_t i = 0; i < tids.count; i++)
+		if (!has_arrived(transition, tids.item[i]) && !find_watched(transition, tids.item[i])) {
+			add(transition, tids.item[i]);
+			found = true;
+		}
+	array_free(&tids);
+	return found;
+}
+
+/* The thread has this thread pointer, or doesn't stop to tell. */
+static bool has_pointer(const struct transition *transition, pid_t tid, uint64_t pointer, struct error *error)
+{
+	struct watched other = { .thread = { .tid = tid, .state = THREAD_RELEASED }, .point.event = -1 };
+	bool has = !hold(transition, &other, error) ||
+		   (other.thread.state == THREAD_STOPPED && registers_thread_pointer(&other.thread.registers) == pointer);
+
+	let_go(transition, &other);
+	return has;
+}
+
+/*
+ * Would another thread read the same entry? That moves in a stop of all only. The thread is stopped, and only a thread with its
+ * pointer passes that on, so what is found now stays so. Threads that have arrived have another entry.
+ */
+static bool is_shared(struct transition *transition, const struct watched *watched, struct error *error)
+{
+	const struct process *process = transition->survey->process;
+	struct tids tids = { 0 };
+	bool shared = watched->shared || sharing_process(process);
+
+	process_tids(process, &tids);
+	for (size_t i = 0; i < tids.count && !shared; i++) {
+		const struct watched *other = find_watched(transition, tids.item[i]);
+
+		if (other == watched || has_arrived(transition, tids.item[i]))
+			continue;
+		shared = other && other->looked_at ? other->pointer == watched->pointer :
+			 has_pointer(transition, tids.item[i], watched->pointer, error);
+	}
+	array_free(&tids);
+	return shared;
+}
+
+static void arm(struct transition *transition, struct watched *watched, const struct stack_result *result)
+{
+	if (watched->point.event >= 0 && watched->point.address == result->exit && watched->point.cfa == result->exit_stack)
+		return;
+	breakpoint_disarm(&watched->point);
+	if (result->exit && !watched->disturbed && breakpoint_arm(transition->survey->process, &watched->thread, result->exit, result->exit_stack,
+					   &watched->point) != BREAKPOINT_ARMED)
+		breakpoint_disarm(&watched->point);
+}
+
+static void note(struct transition *transition, struct watched *watched, const char *text)
+{
+	if (strcmp(watched->text, text) != 0 && transition->options->waiting)
+		transition->options->waiting(transition->survey->process, watched->thread.tid, text);
+	snprintf(watched->text, sizeof(watched->text), "%s", text);
+}
+
+/*
+ * Has it gone back to sleep where it was at the last look, and slept since? Then nothing has changed, and it is not woken up for
+ * nothing. Going to sleep counts one; a thread that did more may be in the same place on another way.
+ */
+static bool sleeps_on(const struct transition *transition, const struct watched *watched)
+{
+	struct task_call call;
+	struct task task;
+
+	return watched->looked_at && process_task_call(transition->survey->process, watched->thread.tid, &call) && call.blocked &&
+	       call.stack == registers_stack(&watched->thread.registers) && call.pc == registers_pc(&watched->thread.registers) &&
+	       process_task(transition->survey->process, watched->thread.tid, &task) && task.switches <= watched->switches + 1;
+}
+
+static void remember_stop(const struct transition *transition, struct watched *watched)
+{
+	struct task task;
+
+	watched->pointer = registers_thread_pointer(&watched->thread.registers);
+	watched->looked_at = process_task(transition->survey->process, watched->thread.tid, &task);
+	watched->switches = task.switches;
+}
+
+/* What a look at a thread came to. */
+enum look {
+	LOOK_MOVED,	/* it is there, or has ended: not watched any more */
+	LOOK_STAYS,
+	LOOK_FAILED,	/* memory can't be read or written: the process has gone */
+};
+
+/* The store. The thread is stopped, and free. */
+static enum look move(struct transition *transition, struct versions *versions, struct watched *watched, struct error *error)
+{
+	enum status status;
+
+	if (is_shared(transition, watched, error)) {
+		note(transition, watched, "it shares its thread pointer or its memory with another");
+		return LOOK_STAYS;
+	}
+	status = versions_put_one(transition->survey->process, transition->ledger, versions, watched->pointer, transition->to, error);
+	return status == STATUS_OK ? LOOK_MOVED : LOOK_FAILED;
+}
+
+/* Look at a stopped thread. */
+static enum look examine(struct transition *transition, struct watched *watched, struct error *error)
+{
+	const struct process *process = transition->survey->process;
+	struct stack_result result;
+	struct versions versions;
+	struct maps maps = { 0 };
+	enum look look = LOOK_STAYS;
+	enum status status = versions_read(process, transition->ledger, &versions, error);
+
+	remember_stop(transition, watched);
+	if (status == STATUS_OK && !ledger_is_there(process, transition->ledger))
+		status = fail(error, "process %d (%s) has executed another program or unmapped the patch meanwhile",
+			      process->pid, process->comm);
+	if (status == STATUS_OK)
+		status = maps_read(process, &maps, error);
+	if (status != STATUS_OK) {
+		look = LOOK_FAILED;
+	} else if (versions_of(transition->ledger, &versions, watched->pointer) == transition->to) {
+		look = LOOK_MOVED;
+	} else {
+		stack_check_thread(&transition->leaving, &maps, &watched->thread, &result);
+		if (result.verdict == STACK_FREE)
+			look = move(transition, &versions, watched, error);
+		else
+			note(transition, watched, result.text);
+		if (look == LOOK_STAYS && !watched->shared)
+			arm(transition, watched, &result);
+	}
+	versions_free(&versions);
+	maps_free(&maps);
+	return look;
+}
+
+/* For threads_follow(): the thread is stopped at a system call. */
+static bool is_free(void *context, const struct thread *thread)
+{
+	struct transition *transition = context;
+	struct stack_result result;
+	struct error unused = { 0 };
+	struct maps maps;
+	bool is = false;
+
+	if (maps_read(transition->survey->process, &maps, &unused) == STATUS_OK) {
+		stack_check_thread(&transition->leaving, &maps, thread, &result);
+		is = result.verdict == STACK_FREE;
+	}
+	maps_free(&maps);
+	error_clear(&unused);
+	return is;
+}
+
+/* A thread that is awake, and has no breakpoint, may be outside at its next system call. It is released when that was in vain. */
+static enum look follow(struct transition *transition, struct watched *watched, struct error *error)
+{
+	struct threads one = { 0 };
+	enum look look = LOOK_STAYS;
+
+	*array_add(&one) = watched->thread;
+	if (threads_follow(transition->survey->process, &one, FOLLOW_TIME, is_free, transition)) {
+		watched->thread = one.item[0];
+		look = watched->thread.state == THREAD_STOPPED ? examine(transition, watched, error) : LOOK_MOVED;
+	} else {
+		watched->thread = one.item[0];
+	}
+	threads_free(&one);
+	return look;
+}
+
+/* A look at a thread that is not stopped. */
+static enum look look_at(struct transition *transition, struct watched *watched, struct error *error)
+{
+	enum look look;
+
+	if (!hold(transition, watched, error))
+		return LOOK_STAYS;
+	if (watched->thread.state != THREAD_STOPPED)
+		return LOOK_MOVED;
+	look = examine(transition, watched, error);
+	if (look == LOOK_STAYS && watched->point.event < 0 && watched->thread.state == THREAD_STOPPED &&
+	    !watched->thread.group_stop && !watched->shared)
+		look = follow(transition, watched, error);
+	return look;
+}
+
+/* After a look: on with it. */
+static void go_on(struct transition *transition, struct watched *watched)
+{
+	if (watched->point.event >= 0) {
+		/* (It runs on in there.) */
+		if (breakpoint_wait(&watched->point, transition->survey->process, &watched->thread, 0) == BREAKPOINT_RUNNING)
+			watched->next = later(LOOK_ARMED);
+		else
+			watched->next = 0;
+	} else {
+		if (watched->thread.state == THREAD_STOPPED || watched->thread.state == THREAD_RUNNING)
+			let_go(transition, watched);
+		watched->wait = watched->wait ? watched->wait * 2 : LOOK_FIRST;
+		if (watched->wait > LOOK_LONGEST)
+			watched->wait = LOOK_LONGEST;
+		watched->next = later(watched->wait);
+	}
+}
+
+/* One round over one thread. *look is set when something has happened. */
+static bool visit(struct transition *transition, struct watched *watched, enum look *look, struct error *error)
+{
+	*look = LOOK_STAYS;
+	if (watched->point.event >= 0) {
+		switch (breakpoint_wait(&watched->point, transition->survey->process, &watched->thread, 0)) {
+		case BREAKPOINT_LEFT:
+			*look = examine(transition, watched, error);
+			return true;
+		case BREAKPOINT_GONE:
+			*look = LOOK_MOVED;
+			return true;
+		case BREAKPOINT_RUNNING:
+			break;
+		}
+	}
+	if (watched->point.event >= 0 && watched->point.signals + watched->point.passed > DISTURBED) {
+		watched->disturbed = true;
+		let_go(transition, watched);
+		watched->next = later(LOOK_LONGEST);
+	}
+	if (clock_now() < watched->next)
+		return false;
+	if (sleeps_on(transition, watched)) {
+		watched->next = later(LOOK_ARMED);
+		return false;
+	}
+	*look = look_at(transition, watched, error);
+	return true;
+}
+
+static enum status round_of_visits(struct transition *transition, struct error *error)
+{
+	for (size_t i = 0; i < transition->watched.count; i++) {
+		struct watched *watched = &transition->watched.item[i];
+		enum look look;
+
+		if (!visit(transition, watched, &look, error))
+			continue;
+		if (look == LOOK_STAYS) {
+			go_on(transition, watched);
+			continue;
+		}
+		let_go(transition, watched);
+		if (look == LOOK_FAILED)
+			return STATUS_ERROR;
+		drop(transition, watched);
+		i--;
+	}
+	return STATUS_OK;
+}
+
+static bool only_shared(const struct transition *transition)
+{
+	for (size_t i = 0; i < transition->watched.count; i++)
+		if (!transition->watched.item[i].shared)
+			return false;
+	return true;
+}
+
+/* SIGTRAP has to be ignored before the first breakpoint is armed, by two system calls of a thread. Without, threads are only looked at. */
+static void prepare_traps(struct transition *transition, const struct patience *patience)
+{
+	const struct survey *survey = transition->survey;
+	struct error unused = { 0 };
+	struct remote remote;
+
+	if (transition->traps_tried)
+		return;
+	transition->traps_tried = true;
+	if (remote_begin(survey->process, &survey->maps, &survey->images, patience, &remote, &unused) == STATUS_OK)
+		(void)!traps_ignore(&remote, transition->ledger->scratch, &transition->traps, &unused);
+	remote_end(&remote);
+	error_clear(&unused);
+}
+
+void watch_end(struct transition *transition)
+{
+	const struct patience patience = patience_for(5000, NULL);
+	const struct survey *survey = transition->survey;
+	struct error unused = { 0 };
+	struct remote remote;
+
+	if (!transition->traps.changed)
+		return;
+	transition->traps_tried = false;
+	if (remote_begin(survey->process, &survey->maps, &survey->images, &patience, &remote, &unused) == STATUS_OK &&
+	    traps_restore(&remote, transition->ledger->scratch, &transition->traps, &unused) == STATUS_OK)
+		transition->traps.changed = false;
+	remote_end(&remote);
+	error_clear(&unused);
+}
+
+enum status watch_threads(struct transition *transition, const struct patience *patience, struct error *error)
+{
+	const struct timespec nap = { 0, 1000000 };
+	uint64_t list = 0, together = later(UNMOVED_TIME);
+	enum status status = STATUS_OK;
+	sigset_t child;
+
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	prepare_traps(transition, patience);
+	window_open();
+	while (status == STATUS_OK && !patience_over(patience)) {
+		if (clock_now() >= list) {
+			list_new_threads(transition);
+			list = later(LIST_EVERY);
+		}
+		status = round_of_visits(transition, error);
+		if (!transition->watched.count && !list_new_threads(transition))
+			break;
+		if (only_shared(transition) && clock_now() >= together)
+			break;
+		sigtimedwait(&child, NULL, &nap);
+	}
+	for (size_t i = 0; i < transition->watched.count; i++)
+		let_go(transition, &transition->watched.item[i]);
+	window_close();
+	if (status != STATUS_OK)
+		return status;
+	return transition->watched.count ? STATUS_NOTHING : STATUS_OK;
+}
