@@ -8,12 +8,16 @@
  *
  * `leader`: the first thread is worker 0, and another one answers. Lines of standard input are answered with one line each:
  *
- *	run N KIND	worker N begins; KIND: pair, recursive, jumper, signalled, lingering, outside (which waits, but not in fa)
+ *	run N KIND	worker N begins; KIND: pair, recursive, jumper, signalled, lingering, outside (which waits, but not in fa),
+ *			polling (which waits in epoll_wait with a time-out, again and again), blocking (SIGTRAP)
  *	send N BYTES	worker N, which waits in fa, does what each says: g goes on, l longjmp, e pthread_exit, E exit of the thread
- *			alone, t a thread that calls fb (log N + 4), f fork (the child is worker N + 8), v vfork, x exec, q no more
+ *			alone, T raise(SIGTRAP), t a thread that calls fb (log N + 4), f fork (the child is worker N + 8), v vfork, x exec, q no more
  *	log N		what it has written; "." at the end: it is done
  *	create N	the answering thread makes a thread that calls fb, with log N
  *	cancel N	pthread_cancel
+ *	join N		pthread_join
+ *	pointer N	the thread pointer of worker N
+ *	traps		SIGTRAP gets a handler, which counts; how many have arrived
  *	walk N		N threads call fb now and then, until the end
  *	calls		calls by walkers in versions 1, 2, 3
  *	trace		what the answering thread writes for fa and then fb, with nobody waiting; fc and fd
@@ -33,6 +37,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -55,8 +60,8 @@
 /* What stays: the same code whatever versions it is called with, and no part of its callers. */
 #define KEPT __attribute__((noinline, noclone, noipa))
 
-#define WORKERS 16
-#define LOG 2048
+#define WORKERS 64
+#define LOG 1024
 
 /* Of the process and its children by fork. */
 static struct shared {
@@ -70,12 +75,14 @@ static struct shared {
 static struct worker {
 	pthread_t thread;
 	char kind[16];
+	unsigned long pointer;
 	_Atomic pid_t tid;
 } workers[WORKERS];
 
 static int pipes[WORKERS][2];
-static atomic_long calls[4], sent, handled;
+static atomic_long calls[4], sent, handled, trapped;
 static _Thread_local int self = -1;	/* its log; none: a walker, whose calls are counted */
+static _Thread_local int poller = -1;	/* waits with epoll_wait */
 static _Thread_local int brief;		/* write the same thing again only when it changed */
 static _Thread_local sigjmp_buf landing;
 static volatile int zero;
@@ -237,6 +244,17 @@ static void do_vfork(void)
 	note('V', 0);
 }
 
+/* Each of these has to run into its time-out, whoever stops the thread meanwhile. */
+static void poll_pipe(void)
+{
+	struct epoll_event event;
+	int count;
+
+	while ((count = epoll_wait(poller, &event, 1, 20)) == 0)
+		;
+	expect(count == 1);
+}
+
 static KEPT void wait_inside(void)
 {
 	char byte;
@@ -244,6 +262,8 @@ static KEPT void wait_inside(void)
 	if (self < 0 || self == WORKERS - 1)
 		return;
 	while (1) {
+		if (poller >= 0)
+			poll_pipe();
 		expect(read(pipes[self][0], &byte, 1) == 1);
 		switch (byte) {
 		case 'g':
@@ -254,6 +274,9 @@ static KEPT void wait_inside(void)
 			pthread_exit(NULL);
 		case 'E':
 			syscall(SYS_exit, 0);
+			break;
+		case 'T':
+			raise(SIGTRAP);
 			break;
 		case 't':
 			create(self + 4);
@@ -305,6 +328,12 @@ static void handle(int signal, siginfo_t *info, void *context)
 	fb(zero);
 }
 
+static void count_trap(int signal)
+{
+	(void)signal;
+	trapped++;
+}
+
 static void after_cancel(void *unused)
 {
 	(void)unused;
@@ -326,13 +355,27 @@ static void run(const char *kind)
 		sigaction(SIGRTMIN, &action, NULL);
 		pair(zero);
 		linger();
+	} else if (!strcmp(kind, "polling")) {
+		struct epoll_event event = { .events = EPOLLIN };
+
+		poller = epoll_create1(EPOLL_CLOEXEC);
+		expect(epoll_ctl(poller, EPOLL_CTL_ADD, pipes[self][0], &event) == 0);
+		pair(zero);
+	} else if (!strcmp(kind, "blocking")) {
+		sigset_t set;
+
+		sigemptyset(&set);
+		sigaddset(&set, SIGTRAP);
+		pthread_sigmask(SIG_BLOCK, &set, NULL);
+		pair(zero);
+		linger();
 	} else if (!strcmp(kind, "outside")) {
 		note('o', 0);
 		wait_inside();
 		linger();
 	} else {
 		pair(!strcmp(kind, "recursive"));
-		if (!strcmp(kind, "lingering") || self >= 8)
+		if (!strcmp(kind, "lingering") || (self >= 8 && self < 16))	/* in a child */
 			linger();
 	}
 }
@@ -342,6 +385,7 @@ static void *run_worker(void *worker)
 	char byte;
 
 	self = (int)((struct worker *)worker - workers);
+	workers[self].pointer = (unsigned long)pthread_self();
 	workers[self].tid = (pid_t)syscall(SYS_gettid);
 	pthread_cleanup_push(after_cancel, NULL);
 	run(((struct worker *)worker)->kind);
@@ -406,6 +450,13 @@ static void answer(const char *line)
 		puts("ok");
 	} else if (sscanf(line, "cancel %d", &n) == 1) {
 		puts(pthread_cancel(workers[n].thread) ? "failed" : "ok");
+	} else if (sscanf(line, "join %d", &n) == 1) {
+		puts(pthread_join(workers[n].thread, NULL) ? "failed" : "ok");
+	} else if (sscanf(line, "pointer %d", &n) == 1) {
+		printf("%lx\n", workers[n].pointer);
+	} else if (!strcmp(line, "traps\n")) {
+		signal(SIGTRAP, count_trap);
+		printf("%ld\n", trapped);
 	} else if (sscanf(line, "walk %d", &n) == 1) {
 		for (; n > 0; n--)
 			expect(pthread_create(&thread, NULL, walk, NULL) == 0);

@@ -8,7 +8,7 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 17
+plan 24
 
 build_contract two:-DFAMILY=2 >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
@@ -72,6 +72,76 @@ several() {
 		job_runs && says ok "send $i g" && within 5 says 'a1h1b2\.' "log $i" || return 1
 	done
 	completes 'a1h1b2\.'
+}
+
+# Forty who leave at the same moment, each of them through its own breakpoint.
+crowd() {
+	local i
+	contract_start || return 1
+	for i in {16..55}; do
+		enter "$i" pair a1 || return 1
+	done
+	begin_apply two --timeout 20 && within 10 are_armed 40 && sleep 0.2 || fails "$(cat "$scratch/job")" || return 1
+	for i in {16..55}; do
+		echo "send $i g" >&"$victim_in"
+	done
+	for i in {16..55}; do
+		read -t 10 -r _ <&"$victim_out" || return 1
+	done
+	for i in {16..55}; do
+		within 5 says 'a1h1b2\.' "log $i" || return 1
+	done
+	job_ends 0 && in_state two active && sound
+}
+
+# glibc gives a new thread the stack, and so the thread pointer, of one that has ended; its entry is still there, and old.
+successor() {
+	local pointer
+	contract_start pair && enter 1 pair a1 && begin_apply two --timeout 20 && waits_for two installing 0 old fa &&
+		pointer=$(ask "pointer 1") && says ok "send 1 e" && says ok "join 1" && enter 2 outside o || return 1
+	says "$pointer" "pointer 2" && says ok "send 2 g" && within 5 says 'o(b1)?b2' "log 2" && job_runs && says a1 "log 0" &&
+		says ok "send 0 g" && completes 'a1h1b2\.'
+}
+
+# While it is looked at, again and again.
+polling() {
+	begin_transition polling && sleep 1 && says ok "send 0 g" && completes 'a1h1b2\.'
+}
+
+# It can't have a breakpoint.
+blocking() {
+	contract_start blocking && begin_apply two --timeout 20 && within 5 in_state two installing && stays 0 old fa && sleep 0.5 &&
+		says ok "send 0 g" && completes 'a1h1(b1)?b2'
+}
+
+# What the process does with signals.
+dispositions() {
+	grep '^Sig[IC]' "/proc/$victim/status"
+}
+
+# A program with a handler for SIGTRAP gets no breakpoints, and all of its own signals.
+own_traps() {
+	local before
+	contract_start lingering && says 0 traps && before=$(dispositions) && begin_apply two --timeout 20 &&
+		within 5 in_state two installing && stays 0 old fa && says ok "send 0 TTTT" && within 5 says 4 traps && job_runs &&
+		says ok "send 0 TTg" && completes 'a1h1(b1)?b2' && says 6 traps && treats_signals "$before"
+}
+
+treats_signals() {	# AS-BEFORE
+	[ "$(dispositions)" = "$1" ] || fails "before: $1; after: $(dispositions)"
+}
+
+restores_traps() {
+	local before
+	contract_start pair && before=$(dispositions) && begin_apply two --timeout 20 && waits_for two installing 0 old fa &&
+		says ok "send 0 g" && completes 'a1h1b2\.' && treats_signals "$before"
+}
+
+restores_traps_killed() {
+	local before
+	contract_start pair && before=$(dispositions) && begin_apply two --timeout 20 && waits_for two installing 0 old fa &&
+		kill_job && begin_apply two --timeout 20 && waits_for two installing 0 old fa && says ok "send 0 g" && completes 'a1h1b2\.' &&
+		treats_signals "$before"
 }
 
 recursive() {
@@ -151,6 +221,13 @@ scenario "threads outside, and one created there, are new all the while" outside
 scenario "and old all the while that a patch goes out" outside_back
 scenario "a thread that old code creates is new" creates
 scenario "three threads in the same function: each is new as soon as it has left" several
+scenario "forty threads in it, which leave at the same moment" crowd
+scenario "a thread with the thread pointer of an old one that has ended" successor
+scenario "a thread that waits with time-outs has no other result" polling
+scenario "a thread that blocks SIGTRAP" blocking
+scenario "SIGTRAPs that the program sends itself" own_traps
+scenario "SIGTRAP is treated as before" restores_traps
+scenario "SIGTRAP is treated as before, though a stent was killed" restores_traps_killed
 scenario "fa called by fb called by fa: all old till the outermost has returned" recursive
 scenario "longjmp out of fa" jumps
 scenario "pthread_cancel of a thread that waits in fa" cancelled

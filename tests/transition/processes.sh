@@ -82,7 +82,7 @@ vfork_before() {
 }
 
 vfork_inside() {
-	begin_transition pair && says ok "send 0 v" && within 8 says 'a1vb1b1V' "log 0" && job_runs && within 5 is_armed &&
+	begin_transition pair && says ok "send 0 v" && within 8 says 'a1vb1b1V' "log 0" && job_runs && within 5 are_armed 1 &&
 		sleep 0.1 && says ok "send 0 g" && within 5 says 'a1vb1b1Vh1b2\.' "log 0" && job_ends 0 && runs_family 2 && sound
 }
 

@@ -5,11 +5,12 @@
 
 trap '' PIPE	# a victim that has died gives no answer
 
-# Version 1 and each other one that is named, as a program contract.NAME and a patch NAME.stent, named likewise.
+# Version 1 and each other one that is named, as a program contract.NAME and a patch NAME.stent, named likewise. Nothing is
+# inlined, so that what changes is what the flags say, and not where the compiler finds the rest too large.
 build_contract() {	# NAME:FLAG...
 	local pair
 	for pair in one: "$@"; do
-		"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -g -pthread -Wl,--build-id ${pair#*:} -o "$scratch/contract.${pair%%:*}" \
+		"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -g -fno-inline -pthread -Wl,--build-id ${pair#*:} -o "$scratch/contract.${pair%%:*}" \
 			"$top/tests/transition/contract.c" || return 1
 		[ "${pair%%:*}" = one ] && continue
 		limit 60 "$stent" diff "$scratch/contract.one" "$scratch/contract.${pair%%:*}" -o "$scratch/${pair%%:*}.stent" \
@@ -113,15 +114,15 @@ stays() {	# N VERSION FUNCTION
 		fails "no thread $tid that is $2 and in $3: $(status_json)"
 }
 
-# stent watches somebody with a breakpoint, which is a perf event.
-is_armed() {
-	[ -n "$(find "/proc/$job/fd" -lname '*perf_event*' 2>/dev/null)" ]
+# stent watches so many threads with breakpoints, which are perf events.
+are_armed() {	# COUNT
+	[ "$(find "/proc/$job/fd" -lname '*perf_event*' 2>/dev/null | wc -l)" -ge "$1" ]
 }
 
 # The transition has begun, and stent waits for worker N, in that function, with a breakpoint where it returns.
 waits_for() {	# NAME STATE N VERSION FUNCTION
 	within 10 in_state "$1" "$2" || fails "$(cat "$scratch/job")" || return 1
-	within 5 stays "$3" "$4" "$5" && within 5 is_armed || fails "no breakpoint: $(cat "$scratch/job")" || return 1
+	within 5 stays "$3" "$4" "$5" && within 5 are_armed 1 || fails "no breakpoint: $(cat "$scratch/job")" || return 1
 	sleep 0.1	# it was opened just now
 }
 
