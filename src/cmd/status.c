@@ -1,18 +1,22 @@
 /*
- * status.c: which patches a process holds, from the ledgers in its memory. The process is not stopped.
+ * status.c: which patches a process holds, from the ledgers in its memory. The process is stopped only to see how far a
+ * transition has come.
  */
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "cmd/cmd.h"
+#include "live/progress.h"
 #include "live/survey.h"
 
 static const char usage[] =
 	"Usage: stent status [--json] -p PID\n"
-	"Lists the patches in a process, and in which state each is. The process is not stopped.\n"
+	"Lists the patches in a process, and in which state each is. The process is not stopped, unless one is between\n"
+	"the versions: then for a moment, to see which thread runs which, and what those that are behind wait for.\n"
 	"\n"
 	"  -p, --pid PID  the process\n"
 	"  -j, --json     print the same as one JSON object\n"
@@ -21,9 +25,10 @@ static const char usage[] =
 	"States:\n"
 	"  active      all calls lead to the new code\n"
 	"  reverted    all calls lead to the old code again; memory is kept\n"
-	"  prepared    written, but nothing leads there: a stent that works on it now, or that was killed.\n"
-	"  installing  the same, between the versions: every call leads to the old code, or every one to the\n"
-	"  reverting   new. 'stent revert', or the next 'stent apply', puts these three right.\n"
+	"  prepared    written, but nothing leads there: a stent that works on it now, or that was killed\n"
+	"  installing  threads move to the new code, each when it is outside of the old\n"
+	"  reverting   the same in the other direction. 'stent apply' and 'stent revert' go on with both\n"
+	"  replaced    a later patch has taken its place (apply --replace), and gives it back when it is reverted\n"
 	"  lost        the program has unmapped the library that was patched\n"
 	"\n"
 	"Exit codes: 0 done (also when there is no patch); 1 there is no such process, or no permission;\n"
@@ -54,14 +59,47 @@ static void format_time(uint64_t seconds, char *out, size_t room)
 		snprintf(out, room, "?");
 }
 
-static void print_ledger(const struct ledger *ledger)
+static const char *version_name(enum version version)
 {
+	return version == VERSION_NEW ? "new" : "old";
+}
+
+/* What there is to say of one patch. */
+struct patch_status {
+	struct ledger *ledger;
+	struct progress progress;	/* of a transition that is on */
+	char *unknown;			/* why that can't be told, or NULL; owned */
+};
+
+static void print_progress(const struct patch_status *patch)
+{
+	size_t there = 0;
+
+	if (patch->unknown)
+		printf("  threads    not known: %s\n", patch->unknown);
+	for (size_t i = 0; i < patch->progress.count; i++)
+		there += (patch->progress.item[i].version == VERSION_NEW) == (patch->ledger->state == LEDGER_INSTALLING);
+	if (patch->progress.count)
+		printf("  threads    %zu of %zu have arrived\n", there, patch->progress.count);
+	for (size_t i = 0; i < patch->progress.count; i++) {
+		const struct thread_progress *thread = &patch->progress.item[i];
+
+		if (*thread->why)
+			printf("    thread %d (%s) runs the %s version: %s\n", thread->tid, thread->comm, version_name(thread->version),
+			       thread->why);
+	}
+}
+
+static void print_patch(const struct patch_status *patch)
+{
+	const struct ledger *ledger = patch->ledger;
 	size_t redirected = ledger_redirected(ledger);
 	char id[2 * BUILD_ID_MAX + 5], moment[64];
 
 	format_time(ledger->applied, moment, sizeof(moment));
-	printf("%s: %s%s\n", ledger->name, ledger_condition(ledger),
-	       ledger->state == LEDGER_REVERTED || ledger->lost ? ", memory kept" : "");
+	printf("%s: %s%s%s\n", ledger->name, ledger_condition(ledger),
+	       ledger->state == LEDGER_REVERTED || ledger->lost ? ", memory kept" : "",
+	       ledger->forced ? ", forced: threads were still in the other version" : "");
 	if (*ledger->description)
 		printf("  %s\n", ledger->description);
 	printf("  image      %s, build-id %s\n", ledger->image, build_id_text(&ledger->old_id, id));
@@ -70,6 +108,7 @@ static void print_ledger(const struct ledger *ledger)
 	printf("  functions  %zu redirected, %zu added\n", redirected, ledger->functions.count - redirected);
 	printf("  memory     %" PRIu64 " KiB at %#" PRIx64 "\n", mapped_size(ledger) / 1024, ledger->region.start);
 	printf("  since      %s, by %s\n", moment, ledger->tool);
+	print_progress(patch);
 }
 
 static json_t *function_object(const struct ledger_function *function)
@@ -84,13 +123,33 @@ static json_t *function_object(const struct ledger_function *function)
 	return object;
 }
 
-static json_t *ledger_object(const struct ledger *ledger)
+static json_t *threads_array(const struct progress *progress)
 {
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < progress->count; i++) {
+		const struct thread_progress *thread = &progress->item[i];
+		json_t *object = json_object();
+
+		json_object_set_new(object, "tid", json_integer(thread->tid));
+		json_object_set_new(object, "comm", json_string(thread->comm));
+		json_object_set_new(object, "version", json_string(version_name(thread->version)));
+		if (*thread->why)
+			json_object_set_new(object, "why", json_string(thread->why));
+		json_array_append_new(array, object);
+	}
+	return array;
+}
+
+static json_t *patch_object(const struct patch_status *patch)
+{
+	const struct ledger *ledger = patch->ledger;
 	json_t *object = json_object(), *functions = json_array();
 	char id[2 * BUILD_ID_MAX + 5];
 
 	json_object_set_new(object, "name", json_string(ledger->name));
 	json_object_set_new(object, "state", json_string(ledger_condition(ledger)));
+	json_object_set_new(object, "forced", json_boolean(ledger->forced));
 	json_object_set_new(object, "description", json_string(ledger->description));
 	json_object_set_new(object, "image", json_string(ledger->image));
 	json_object_set_new(object, "old_build_id", json_string(build_id_text(&ledger->old_id, id)));
@@ -105,15 +164,41 @@ static json_t *ledger_object(const struct ledger *ledger)
 	for (size_t i = 0; i < ledger->functions.count; i++)
 		json_array_append_new(functions, function_object(&ledger->functions.item[i]));
 	json_object_set_new(object, "functions", functions);
+	if (patch->unknown)
+		json_object_set_new(object, "threads_unknown", json_string(patch->unknown));
+	else if (progress_is_on(ledger))
+		json_object_set_new(object, "threads", threads_array(&patch->progress));
 	return object;
 }
 
-static void print_json(const struct process *process, const struct survey *survey)
+/* A transition may be waiting for the very moment: threads are stopped to see, if nobody else has them. */
+static void read_patch(struct survey *survey, struct ledger *ledger, struct patch_status *patch)
+{
+	struct error error = { 0 };
+
+	*patch = (struct patch_status){ .ledger = ledger };
+	if (progress_is_on(ledger) && progress_look(survey, ledger, &patch->progress, &error) != STATUS_OK)
+		patch->unknown = text_copy(error.text ? error.text : "");
+	error_clear(&error);
+}
+
+static void free_patch(struct patch_status *patch)
+{
+	array_free(&patch->progress);
+	free(patch->unknown);
+}
+
+static void print_json(const struct process *process, struct survey *survey)
 {
 	json_t *object = json_object(), *patches = json_array();
 
-	for (size_t i = 0; i < survey->ledgers.count; i++)
-		json_array_append_new(patches, ledger_object(&survey->ledgers.item[i]));
+	for (size_t i = 0; i < survey->ledgers.count; i++) {
+		struct patch_status patch;
+
+		read_patch(survey, &survey->ledgers.item[i], &patch);
+		json_array_append_new(patches, patch_object(&patch));
+		free_patch(&patch);
+	}
 	json_object_set_new(object, "pid", json_integer(process->pid));
 	json_object_set_new(object, "comm", json_string(process->comm));
 	json_object_set_new(object, "unreadable", json_integer((json_int_t)survey->damaged));
@@ -123,12 +208,17 @@ static void print_json(const struct process *process, const struct survey *surve
 	json_decref(object);
 }
 
-static void print_text(const struct process *process, const struct survey *survey)
+static void print_text(const struct process *process, struct survey *survey)
 {
 	if (!survey->ledgers.count && !survey->damaged)
 		printf("process %d (%s) holds no patch\n", process->pid, process->comm);
-	for (size_t i = 0; i < survey->ledgers.count; i++)
-		print_ledger(&survey->ledgers.item[i]);
+	for (size_t i = 0; i < survey->ledgers.count; i++) {
+		struct patch_status patch;
+
+		read_patch(survey, &survey->ledgers.item[i], &patch);
+		print_patch(&patch);
+		free_patch(&patch);
+	}
 	if (survey->damaged)
 		printf("%zu ledger%s can't be read; at %#" PRIx64 ": %s\n", survey->damaged, survey->damaged == 1 ? "" : "s",
 		       survey->ledgers.damaged_at, survey->ledgers.why);

@@ -74,7 +74,7 @@ struct ledger {
 	struct range eh_frame;	/* of the slice; may be empty */
 	struct dispatch dispatch;	/* where dispatchers ask; see arch.h */
 	uint64_t old_table, new_table;	/* one 8-byte word per redirected function, in their order */
-	uint64_t scratch;	/* memory for system calls in the process, of LEDGER_SCRATCH bytes that it may write to */
+	uint64_t scratch;	/* LEDGER_SCRATCH bytes that the process may write to, for system calls that it makes for stent */
 	ARRAY(uint64_t) replaced;	/* nonces of the patches that are taken out together with this one's application */
 	ARRAY(struct ledger_part) parts;	/* sorted; the ledger's own and the code included */
 	ARRAY(struct ledger_function) functions;
@@ -84,7 +84,7 @@ struct ledger {
 #define LEDGER_CODE_ALIGN 16
 #define LEDGER_SIZE_MAX (16u << 20)
 #define LEDGER_MAGIC_SIZE 16
-#define LEDGER_SCRATCH 64
+#define LEDGER_SCRATCH 4096	/* TRAPS_SCRATCH bytes for those calls, then notes (notes.h) */
 
 const char *ledger_state_name(enum ledger_state state);
 

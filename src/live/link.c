@@ -59,7 +59,7 @@ static void describe(const struct patch *patch, struct ledger *ledger)
 	ledger->machine = patch->machine;
 }
 
-/* With link-time addresses, which move_functions() turns into those of the process, for the patch's own functions. */
+/* With link-time addresses but for the site's, which move_functions() turns into those of the process, for the patch's own functions. */
 static void describe_functions(const struct patch *patch, struct ledger *ledger)
 {
 	for (size_t i = 0; i < patch->functions.count; i++) {
@@ -71,6 +71,8 @@ static void describe_functions(const struct patch *patch, struct ledger *ledger)
 		to = array_add(&ledger->functions);
 		*to = (struct ledger_function){ .name = text_copy(from->name), .change = from->change };
 		to->redirected = from->action == ACTION_REDIRECT;
+		if (to->redirected)
+			to->site = from->old_entry + ledger->bias + from->plan.offset;
 		if (to->redirected)
 			copy_ranges(from->old_ranges.item, from->old_ranges.count, &to->old_ranges.item,
 				    &to->old_ranges.count);

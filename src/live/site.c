@@ -95,7 +95,6 @@ static const char *link_function(struct link *link, const struct survey *survey,
 	uint64_t copy = dispatcher_at(ledger, arch, count) + index * ALIGNED(ARCH_COPY_MAX);
 	const char *why;
 
-	function->site = from->old_entry + ledger->bias + from->plan.offset;
 	function->size = from->plan.jump;
 	function->span = from->plan.span > from->plan.jump ? from->plan.span : from->plan.jump;
 	if ((size_t)from->plan.offset + function->size > sizeof(from->old_bytes))

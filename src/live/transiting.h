@@ -6,6 +6,7 @@
 #define STENT_LIVE_TRANSITING_H
 
 #include "live/blockers.h"
+#include "live/notes.h"
 #include "live/stacks.h"
 #include "live/transition.h"
 #include "process/breakpoint.h"
@@ -39,6 +40,7 @@ struct transition {
 	const char *together;		/* why threads can only move all at once, or NULL */
 	ARRAY(struct watched) watched;
 	ARRAY(pid_t) arrived;		/* threads that are known to be there */
+	struct notes notes;		/* as they stand in the process */
 	bool traps_tried;
 	struct traps traps;
 };
@@ -48,6 +50,9 @@ static inline bool transition_is_on(const struct transition *transition)
 {
 	return transition->ledger->state == LEDGER_INSTALLING || transition->ledger->state == LEDGER_REVERTING;
 }
+
+/* transition.c: what is left when all go where transition->to says: set both checks, again after a change of direction. */
+void transition_prepare(struct transition *transition);
 
 /*
  * settle.c: with all threads stopped, do what can be done. STATUS_OK: all have arrived, and the ledger says so. STATUS_NOTHING: not now;

@@ -47,7 +47,7 @@ static void add_leaving(struct transition *transition, const struct ledger_funct
 		stack_check_add(&transition->leaving, ranges[i], function->name);
 }
 
-static void prepare_checks(struct transition *transition)
+void transition_prepare(struct transition *transition)
 {
 	const struct ledger *ledger = transition->ledger;
 	struct stack_check *leaving = &transition->leaving, *entries = &transition->entries;
@@ -289,7 +289,7 @@ static enum status turn_round(struct transition *transition, const struct patien
 	enum status status;
 
 	transition->to = transition->to == VERSION_NEW ? VERSION_OLD : VERSION_NEW;
-	prepare_checks(transition);
+	transition_prepare(transition);
 	status = drive(transition, &again, error);
 	if (status == STATUS_OK)
 		return STATUS_GAVE_UP;
@@ -335,7 +335,7 @@ enum status transition_run(struct survey *survey, struct ledger *ledger, enum ve
 	struct transition transition = { .survey = survey, .ledger = ledger, .to = to, .options = options, .report = report };
 	enum status status = STATUS_OK;
 
-	prepare_checks(&transition);
+	transition_prepare(&transition);
 	transition.together = find_obstacle(&transition);
 	remote_leftovers(survey->process, &survey->maps, &survey->images, &transition.leftovers);
 	if (ledger->forced)	/* what it says of an earlier application */

@@ -348,6 +348,26 @@ static bool visit(struct transition *transition, struct watched *watched, enum l
 	return true;
 }
 
+/* For stent status, which can't stop threads that are watched. */
+static void write_notes(struct transition *transition)
+{
+	struct notes notes = { 0 };
+
+	for (size_t i = 0; i < transition->watched.count; i++) {
+		const struct watched *watched = &transition->watched.item[i];
+
+		if (notes.count == NOTES_MAX) {
+			notes.left_out++;
+			continue;
+		}
+		notes.item[notes.count].tid = watched->thread.tid;
+		snprintf(notes.item[notes.count++].text, NOTE_TEXT, "%.*s", NOTE_TEXT - 1, watched->text);
+	}
+	if (memcmp(&notes, &transition->notes, sizeof(notes)) != 0)
+		notes_write(transition->survey->process, transition->ledger, &notes);
+	transition->notes = notes;
+}
+
 static enum status round_of_visits(struct transition *transition, struct error *error)
 {
 	for (size_t i = 0; i < transition->watched.count; i++) {
@@ -427,6 +447,7 @@ enum status watch_threads(struct transition *transition, const struct patience *
 			list = later(LIST_EVERY);
 		}
 		status = round_of_visits(transition, error);
+		write_notes(transition);
 		if (!transition->watched.count && !list_new_threads(transition))
 			break;
 		if (only_shared(transition) && clock_now() >= together)
