@@ -104,7 +104,7 @@ whole_process() {
 # The mixed call that this may lead to is what --force is for; and the proof that these tests would notice one.
 forced() {
 	contract_start pair && says ok "walk 4" && apply_ends 0 two --force --timeout 1 && in_state two active &&
-		grep -q '"forced":true' < <(status_json) && walkers_call_only 2 && says ok "send 0 g" && within 5 says 'a1Mb2\.' "log 0" &&
+		grep -q '"forced":true' < <(status_json) && walkers_call_only 2 && says ok "send 0 g" && within 5 says 'a1M2b2\.' "log 0" &&
 		says "1 0" sums
 }
 
