@@ -30,7 +30,14 @@
 #define PATCHED static __attribute__((noinline, noclone))
 #define KEPT static __attribute__((noinline, noclone, noipa))
 
+enum nature {
+	PATIENT,
+	MORTAL,	/* ends soon, and is followed by another, which may get its stack and its thread pointer */
+	HASTY,	/* the same, and it rests only at its end: much of its time is spent between entry and function */
+};
+
 static atomic_bool calm;
+static _Thread_local bool hasty;
 static atomic_long calls, mixed, errors, entered[4];
 
 /* --- the protocol --- */
@@ -96,7 +103,7 @@ KEPT void pass_time(unsigned int seed, bool inside)
 {
 	const struct timespec nap = { 0, 20000 + seed % 7 * 150000 };
 
-	if (inside == calm)
+	if (inside == calm || hasty)
 		return;
 	if (seed % 5)
 		nanosleep(&nap, NULL);
@@ -187,28 +194,31 @@ PATCHED int first(int number)
 	return VERSION;
 }
 
-static void begin(bool mortal);
+static void begin(enum nature nature);
 
-/* A mortal thread ends soon, and is followed by another, which may get its stack and its thread pointer. */
-static void *work(void *mortal)
+static void *work(void *argument)
 {
-	int number = 3;
+	enum nature nature = (enum nature)(long)argument;
+	int number = 3, life = nature == HASTY ? 2000 : 100;
 
-	for (int i = 0; !mortal || i < 100; i += !!mortal) {
+	hasty = nature == HASTY;
+	for (int i = 0; nature == PATIENT || i < life; i += nature != PATIENT) {
 		number = (number * 7 + 3) % 30000;
 		count(&entered[first(number)]);
 		count(&calls);
 		pass_time((unsigned int)number / 4, false);
 	}
-	begin(true);
+	hasty = false;
+	pass_time((unsigned int)number, !calm);
+	begin(nature);
 	return NULL;
 }
 
-static void begin(bool mortal)
+static void begin(enum nature nature)
 {
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, work, mortal ? &calls : NULL) || pthread_detach(thread))
+	if (pthread_create(&thread, NULL, work, (void *)(long)nature) || pthread_detach(thread))
 		abort();
 }
 
@@ -218,7 +228,7 @@ int main(void)
 
 	prctl(PR_SET_TIMERSLACK, 1000);
 	for (int i = 0; i < THREADS; i++)
-		begin(i % 4 == 0);
+		begin(i % 8 == 0 ? HASTY : i % 8 == 4 ? MORTAL : PATIENT);
 	puts("ready");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
