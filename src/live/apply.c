@@ -82,22 +82,17 @@ struct application {
 static enum status finish_ledger(struct application *application, struct survey *survey, const struct ledger *ledger,
 				 bool *again, struct error *error)
 {
-	struct live_report unused = { 0 };
-	bool same = ledger->digest == patch_digest(application->patch);
-	enum status status;
-
 	*again = true;
 	if (ledger->state == LEDGER_PREPARED)
 		return install_remove(survey, ledger, application->patience, error);
-	if (same) {
-		application->done = true;
-		describe_report(application->report, ledger, application->image->name);
-		return go_on_with(survey, ledger, VERSION_NEW, application->options, application->patience,
-				  application->report, error);
-	}
-	status = go_on_with(survey, ledger, VERSION_OLD, application->options, application->patience, &unused, error);
-	live_report_free(&unused);
-	return status;
+	/* One transition at a time: each thread would be in one version of this and one of that. */
+	if (ledger->digest != patch_digest(application->patch))
+		return refuse(error, "process %d (%s): patch %s is between the versions: apply it to finish that, or revert it",
+			      survey->process->pid, survey->process->comm, ledger->name);
+	application->done = true;
+	describe_report(application->report, ledger, application->image->name);
+	return go_on_with(survey, ledger, VERSION_NEW, application->options, application->patience, application->report,
+			  error);
 }
 
 /* What an earlier stent has left for this image. STATUS_OK with *again false: the patch can go in. */

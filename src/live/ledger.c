@@ -7,7 +7,7 @@
  *	24	checksum of that, 8 bytes (against damage, not against malice)
  *	32	state, 8 bytes
  *	40	when it was last applied, 8 bytes
- *	48	1 when it was forced, 8 bytes; with the two before the only parts that ever change
+ *	48	flags, 8 bytes: 1 forced, 2 detached; with the two before the only parts that ever change
  *	56	nonce, 8 bytes, the first of the numbers
  *		numbers (8 bytes each), texts and byte strings (4 bytes of length, then the bytes), lists (count, then items) in the
  *		order of walk_ledger(), which both reads and writes them
@@ -20,7 +20,7 @@
 #include "base/utf8.h"
 #include "live/digest.h"
 
-enum { VERSION_AT = 16, SIZE_AT = 20, CHECKSUM_AT = 24, STATE_AT = 32, APPLIED_AT = 40, FORCED_AT = 48, HEADER_SIZE = 56, VERSION = 4, PAGE = 4096 };
+enum { VERSION_AT = 16, SIZE_AT = 20, CHECKSUM_AT = 24, STATE_AT = 32, APPLIED_AT = 40, FLAGS_AT = 48, HEADER_SIZE = 56, VERSION = 4, PAGE = 4096 };
 static const uint8_t magic[16] = LEDGER_MAGIC;
 
 #define TEXT_MAX (1u << 16)
@@ -133,6 +133,8 @@ static void walk_function(struct stream *stream, struct ledger_function *functio
 	function->span = (uint8_t)stream_small(stream, function->span, ARCH_ENTRY_MAX);
 	stream_number(stream, &function->old_entry);
 	stream_number(stream, &function->new_entry);
+	stream_bytes(stream, function->base, sizeof(function->base));
+	stream_number(stream, &function->base_entry);
 }
 
 static void walk_ledger(struct stream *stream, struct ledger *ledger)
@@ -174,6 +176,13 @@ static void walk_ledger(struct stream *stream, struct ledger *ledger)
 		walk_function(stream, &ledger->functions.item[i]);
 }
 
+enum { FLAG_FORCED = 1, FLAG_DETACHED = 2 };
+
+static uint64_t flags_of(bool forced, bool detached)
+{
+	return (forced ? FLAG_FORCED : 0u) | (detached ? FLAG_DETACHED : 0u);
+}
+
 uint8_t *ledger_encode(const struct ledger *ledger, size_t *size)
 {
 	struct stream stream = { 0 };
@@ -190,7 +199,7 @@ uint8_t *ledger_encode(const struct ledger *ledger, size_t *size)
 	store64(bytes + CHECKSUM_AT, digest_bytes(DIGEST_START, stream.to.item, stream.to.count));
 	store64(bytes + STATE_AT, ledger->state);
 	store64(bytes + APPLIED_AT, ledger->applied);
-	store64(bytes + FORCED_AT, ledger->forced);
+	store64(bytes + FLAGS_AT, flags_of(ledger->forced, ledger->detached));
 	memcpy(bytes + HEADER_SIZE, stream.to.item, stream.to.count);
 	array_free(&stream.to);
 	return bytes;
@@ -213,13 +222,14 @@ bool ledger_decode(const uint8_t *bytes, size_t size, struct ledger *ledger, con
 		return false;
 
 	state = load64(bytes + STATE_AT);
-	if (state < LEDGER_PREPARED || state > LEDGER_REPLACED) {
+	if (state < LEDGER_PREPARED || state > LEDGER_REVERTED) {
 		*why = "its state is none";
 		return false;
 	}
 	ledger->state = (enum ledger_state)state;	/* also known of a damaged one */
 	ledger->applied = load64(bytes + APPLIED_AT);
-	ledger->forced = load64(bytes + FORCED_AT);
+	ledger->forced = load64(bytes + FLAGS_AT) & FLAG_FORCED;
+	ledger->detached = load64(bytes + FLAGS_AT) & FLAG_DETACHED;
 	stream.from = bytes + HEADER_SIZE;
 	stream.size = load32(bytes + SIZE_AT);
 	if (load64(bytes + CHECKSUM_AT) != digest_bytes(DIGEST_START, stream.from, stream.size)) {
@@ -275,8 +285,6 @@ const char *ledger_state_name(enum ledger_state state)
 		return "reverting";
 	case LEDGER_REVERTED:
 		return "reverted";
-	case LEDGER_REPLACED:
-		return "replaced";
 	}
 	return "?";
 }
@@ -336,11 +344,19 @@ enum status ledger_store_applied(const struct process *process, struct ledger *l
 	return status;
 }
 
-enum status ledger_store_forced(const struct process *process, struct ledger *ledger, bool forced, struct error *error)
+enum status ledger_store_flags(const struct process *process, struct ledger *ledger, bool forced, bool detached,
+			       struct error *error)
 {
-	enum status status = store_word(process, ledger, FORCED_AT, forced, error);
+	enum status status = store_word(process, ledger, FLAGS_AT, flags_of(forced, detached), error);
 
-	if (status == STATUS_OK)
+	if (status == STATUS_OK) {
 		ledger->forced = forced;
+		ledger->detached = detached;
+	}
 	return status;
+}
+
+const uint8_t *ledger_below(const struct ledger *ledger, const struct ledger_function *function)
+{
+	return ledger->detached ? function->base : function->original;
 }

@@ -15,7 +15,6 @@
  *	REVERTING	as INSTALLING, in the other direction
  *	REVERTED	every entry has the bytes from before. The region stays, because pointers to its
  *			data may have been kept, and is used again for the same patch
- *	REPLACED	no call leads here any more, but the patch that took its place goes back to it when it is reverted
  */
 #ifndef STENT_LIVE_LEDGER_H
 #define STENT_LIVE_LEDGER_H
@@ -33,7 +32,7 @@
 #include "process/maps.h"
 #include "process/process.h"
 
-enum ledger_state { LEDGER_PREPARED = 1, LEDGER_INSTALLING, LEDGER_ACTIVE, LEDGER_REVERTING, LEDGER_REVERTED, LEDGER_REPLACED };
+enum ledger_state { LEDGER_PREPARED = 1, LEDGER_INSTALLING, LEDGER_ACTIVE, LEDGER_REVERTING, LEDGER_REVERTED };
 
 /* A function of the patch. All addresses are run-time addresses. */
 struct ledger_function {
@@ -48,6 +47,8 @@ struct ledger_function {
 	uint8_t jump[ARCH_ENTRY_MAX];		/* while threads move: to the dispatcher, */
 	uint8_t settled[ARCH_ENTRY_MAX];	/* and when all have moved: to the new code */
 	uint64_t old_entry, new_entry;		/* of the versions */
+	uint8_t base[ARCH_ENTRY_MAX];		/* the entry's bytes in the image, below all patches, */
+	uint64_t base_entry;			/* and the image's own code while the entry is redirected */
 	uint64_t change;	/* enum change */
 };
 
@@ -65,6 +66,7 @@ struct ledger {
 	uint64_t nonce;		/* random: tells this region from another one that came to lie at the same place */
 	uint64_t digest;	/* of the patch's contents */
 	uint64_t applied;	/* when it last was: seconds since 1970. Before the first time, when it was prepared */
+	bool detached;		/* it has replaced others for good: what is below it now is the image (base_*) */
 	bool forced;		/* it was finished although threads were still in the version that was left */
 	struct build_id old_id, new_id;
 	uint16_t machine;
@@ -114,9 +116,12 @@ enum status ledger_store_state(const struct process *process, struct ledger *led
 enum status ledger_store_applied(const struct process *process, struct ledger *ledger, uint64_t applied,
 				 struct error *error) must_check;
 
-/* Store that it was forced, or no longer is. */
-enum status ledger_store_forced(const struct process *process, struct ledger *ledger, bool forced,
-				struct error *error) must_check;
+/* Store whether it was forced, and is detached, with one aligned write. */
+enum status ledger_store_flags(const struct process *process, struct ledger *ledger, bool forced, bool detached,
+			       struct error *error) must_check;
+
+/* The entry's bytes, of function->size, as they are put back by a revert. */
+const uint8_t *ledger_below(const struct ledger *ledger, const struct ledger_function *function);
 
 /* The process still has this ledger, in the state that it is known to have. Other stents change or remove it only with threads
  * stopped: the answer holds as long as the caller has one stopped. */

@@ -41,21 +41,55 @@ static bool check_function(const struct ledger *ledger, const struct ledger_func
 	       !range_holds(ledger->region, function->site) && function->span >= function->size;
 }
 
+/* What another patch has to do with what stands in an entry of this one. */
+enum other {
+	OTHER_NONE,
+	OTHER_ABOVE,	/* it will put this one's jump back */
+	OTHER_INSTEAD,	/* it is there, and knows nothing of this one */
+};
+
+static enum other other_patch(const struct ledgers *ledgers, const struct ledger *ledger, const struct ledger_function *function,
+			      const uint8_t *bytes)
+{
+	enum other other = OTHER_NONE;
+
+	for (size_t i = 0; i < ledgers->count; i++) {
+		const struct ledger *another = &ledgers->item[i];
+
+		for (size_t j = 0; j < another->functions.count && another != ledger; j++) {
+			const struct ledger_function *candidate = &another->functions.item[j];
+
+			if (another->state == LEDGER_REVERTED || !candidate->redirected || candidate->site != function->site)
+				continue;
+			if (!memcmp(ledger_below(another, candidate), function->settled, function->size))
+				return OTHER_ABOVE;
+			if (!memcmp(bytes, candidate->settled, function->size) || !memcmp(bytes, candidate->jump, function->size))
+				other = OTHER_INSTEAD;
+		}
+	}
+	return other;
+}
+
 /*
  * True when a patch in force has lost its functions: the image was unmapped (dlclose), or an untouched copy of it is in its
- * place. One entry that is still redirected is enough to say no.
+ * place, patched anew perhaps. One entry that leads to this one, or that holds what nobody knows, is enough to say no.
  */
-static bool is_lost(const struct process *process, const struct maps *maps, const struct ledger *ledger)
+static bool is_lost(const struct process *process, const struct maps *maps, const struct ledgers *ledgers,
+		    const struct ledger *ledger)
 {
 	if (ledger->state != LEDGER_ACTIVE)
 		return false;
 	for (size_t i = 0; i < ledger->functions.count; i++) {
 		const struct ledger_function *function = &ledger->functions.item[i];
 		uint8_t bytes[ARCH_ENTRY_MAX];
+		enum other other;
 
-		if (function->redirected && executable(maps, function->site, function->size) &&
-		    process_read(process, function->site, bytes, function->size) &&
-		    memcmp(bytes, function->original, function->size) != 0)
+		if (!function->redirected || !executable(maps, function->site, function->size) ||
+		    !process_read(process, function->site, bytes, function->size))
+			continue;
+		other = other_patch(ledgers, ledger, function, bytes);
+		if (other == OTHER_ABOVE ||
+		    (other == OTHER_NONE && memcmp(bytes, ledger_below(ledger, function), function->size) != 0))
 			return false;
 	}
 	return true;
@@ -125,7 +159,6 @@ void ledgers_read(const struct process *process, const struct maps *maps, struct
 		bytes = memory_zeroed(size, 1);
 		if (process_read(process, mapping->range.start, bytes, size) &&
 		    ledger_decode(bytes, size, &ledger, &why) && check_ledger(&ledger, maps, mapping->range.start)) {
-			ledger.lost = is_lost(process, maps, &ledger);
 			*array_add(ledgers) = ledger;
 		} else {
 			bool harmless = ledger.state == LEDGER_PREPARED;	/* also when the writing was cut short */
@@ -138,6 +171,8 @@ void ledgers_read(const struct process *process, const struct maps *maps, struct
 		}
 		free(bytes);
 	}
+	for (size_t i = 0; i < ledgers->count; i++)
+		ledgers->item[i].lost = is_lost(process, maps, ledgers, &ledgers->item[i]);
 }
 
 enum status ledgers_refuse_damaged(const struct process *process, const struct ledgers *ledgers, struct error *error)

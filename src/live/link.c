@@ -244,6 +244,10 @@ enum status link_patch(const struct survey *survey, const struct patch *patch, c
 	own = link->ledger.functions.count;
 	if (replace)
 		stacking_replace(survey, &link->ledger);
+	else
+		status = stacking_check(survey, &link->ledger, error);
+	if (status != STATUS_OK)
+		return status;
 	link->ledger.dispatch.table_bits = choose_table_bits(survey->process);
 
 	/* Once at address 0, to learn how much room is needed: the size of the ledger does not depend on addresses. */

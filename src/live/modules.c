@@ -46,7 +46,8 @@ static void note_restorers(struct survey *survey, const struct image *image, uin
 }
 
 /* One function's entry, if it is redirected. */
-static bool undo_entry(const struct ledger_function *function, struct range range, struct survey_code *code)
+static bool undo_entry(const struct ledger *ledger, const struct ledger_function *function, struct range range,
+		       struct survey_code *code)
 {
 	uint8_t *bytes;
 
@@ -54,9 +55,9 @@ static bool undo_entry(const struct ledger_function *function, struct range rang
 		return false;
 	bytes = code->text + (function->site - range.start);
 	if ((memcmp(bytes, function->jump, function->size) != 0 && memcmp(bytes, function->settled, function->size) != 0) ||
-	    !memcmp(bytes, function->original, function->size))
+	    !memcmp(bytes, ledger_below(ledger, function), function->size))
 		return false;
-	memcpy(bytes, function->original, function->size);
+	memcpy(bytes, ledger_below(ledger, function), function->size);
 	*array_add(&code->altered) = (struct range){ function->site + 1, function->site + function->size };
 	return true;
 }
@@ -73,7 +74,7 @@ static void undo_entries(const struct survey *survey, struct range range, struct
 		more = false;
 		for (size_t i = 0; i < survey->ledgers.count; i++)
 			for (size_t j = 0; j < survey->ledgers.item[i].functions.count; j++)
-				more |= undo_entry(&survey->ledgers.item[i].functions.item[j], range, code);
+				more |= undo_entry(&survey->ledgers.item[i], &survey->ledgers.item[i].functions.item[j], range, code);
 	}
 }
 

@@ -49,9 +49,6 @@ static enum status revert_ledger(struct survey *survey, const struct ledger *fou
 	if (found->lost)
 		return error_add(error, STATUS_NOTHING, "process %d (%s): patch %s is gone, together with the mapping of %s "
 				 "that it was in", process->pid, process->comm, found->name, found->image);
-	if (found->state == LEDGER_REPLACED)
-		return refuse(error, "process %d (%s): patch %s was replaced by a later one, which would bring it back when it is "
-			      "reverted", process->pid, process->comm, found->name);
 	above = stacking_above(survey, found, &function);
 	if (above)
 		return refuse(error, "process %d (%s): patch %s lies on top of %s, in %s: revert that first", process->pid,

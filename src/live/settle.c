@@ -24,6 +24,7 @@
 #include <time.h>
 
 #include "live/contexts.h"
+#include "live/stacking.h"
 #include "live/transiting.h"
 #include "process/sharing.h"
 
@@ -185,19 +186,6 @@ static bool assign_versions(struct settling *settling)
 	return true;
 }
 
-/* The patches that this one has replaced, or that it goes back to. */
-static enum status mark_replaced(const struct transition *transition, enum ledger_state state, struct error *error)
-{
-	struct survey *survey = transition->survey;
-	enum status status = STATUS_OK;
-
-	for (size_t i = 0; i < survey->ledgers.count && status == STATUS_OK; i++)
-		for (size_t j = 0; j < transition->ledger->replaced.count && status == STATUS_OK; j++)
-			if (survey->ledgers.item[i].nonce == transition->ledger->replaced.item[j])
-				status = ledger_store_state(survey->process, &survey->ledgers.item[i], state, error);
-	return status;
-}
-
 static enum status finish(const struct settling *settling, struct error *error)
 {
 	const struct transition *transition = settling->transition;
@@ -209,7 +197,7 @@ static enum status finish(const struct settling *settling, struct error *error)
 	if (status == STATUS_OK)
 		status = versions_put_sites(process, ledger, new ? SITE_SETTLED : SITE_ORIGINAL, error);
 	if (status == STATUS_OK)
-		status = mark_replaced(transition, new ? LEDGER_REPLACED : LEDGER_ACTIVE, error);
+		status = stacking_finish(transition->survey, ledger, new, error);
 	if (status == STATUS_OK && new)
 		status = ledger_store_applied(process, ledger, (uint64_t)time(NULL), error);
 	return status == STATUS_OK ? ledger_store_state(process, ledger, new ? LEDGER_ACTIVE : LEDGER_REVERTED, error) : status;

@@ -56,12 +56,15 @@ static const char *link_old(struct link *link, const struct survey *survey, cons
 {
 	const struct ledger_function *below;
 	struct stacked stacked;
+	const char *why;
 
 	if (!process_read(survey->process, function->site, function->original, function->size))
 		return "its entry can't be read";
-	function->old_entry = copy;
-	if (!stacking_find(survey, function->site, function->original, &stacked))
-		return link_copy(link, from, copy, arch);
+	memcpy(function->base, from->old_bytes + from->plan.offset, function->size);
+	function->base_entry = function->old_entry = copy;
+	why = link_copy(link, from, copy, arch);
+	if (why || !stacking_find(survey, function->site, function->original, &stacked))
+		return why;
 	below = stacked.function;
 	if (below->size != function->size)
 		return "the jump of another patch has another size";

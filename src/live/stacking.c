@@ -37,7 +37,7 @@ void stacking_undo(const struct survey *survey, uint64_t address, uint8_t *bytes
 			memcpy(here, bytes + at, size - at < sizeof(here) ? size - at : sizeof(here));
 			if (!stacking_find(survey, address + at, here, &found) || found.function->size > size - at)
 				break;
-			memcpy(bytes + at, found.function->original, found.function->size);
+			memcpy(bytes + at, ledger_below(found.ledger, found.function), found.function->size);
 		}
 }
 
@@ -51,15 +51,6 @@ static void add_ranges(const struct range *from, size_t count, struct ledger_fun
 	}
 }
 
-/* The function as the image has it: below all patches. */
-static struct stacked find_lowest(const struct survey *survey, struct stacked top)
-{
-	for (size_t round = 0; round < survey->ledgers.count; round++)
-		if (!stacking_find(survey, top.function->site, top.function->original, &top))
-			break;
-	return top;
-}
-
 static bool has_site(const struct ledger *ledger, uint64_t site)
 {
 	for (size_t i = 0; i < ledger->functions.count; i++)
@@ -68,10 +59,41 @@ static bool has_site(const struct ledger *ledger, uint64_t site)
 	return false;
 }
 
-/* Back to the image: its displaced instructions are in the region of the patch that redirected it first, which stays. */
+enum status stacking_check(const struct survey *survey, const struct ledger *ledger, struct error *error)
+{
+	for (size_t i = 0; i < survey->ledgers.count; i++) {
+		const struct ledger *below = &survey->ledgers.item[i];
+		const char *shared = NULL, *missing = NULL;
+
+		for (size_t j = 0; j < below->functions.count && in_force(below); j++) {
+			const struct ledger_function *function = &below->functions.item[j];
+
+			if (function->redirected && has_site(ledger, function->site))
+				shared = function->name;
+			else if (function->redirected)
+				missing = function->name;
+		}
+		if (shared && missing)
+			return refuse(error, "process %d (%s): patch %s, which is in force, changes %s, too, and %s, which %s does not: "
+				      "revert it first, or apply --replace", survey->process->pid, survey->process->comm,
+				      below->name, shared, missing, ledger->name);
+	}
+	return STATUS_OK;
+}
+
+/* The image's own ranges of a function: those that the lowest patch leaves. */
+static const struct ledger_function *find_lowest(const struct survey *survey, struct stacked top)
+{
+	for (size_t round = 0; round < survey->ledgers.count; round++)
+		if (!stacking_find(survey, top.function->site, ledger_below(top.ledger, top.function), &top))
+			break;
+	return top.function;
+}
+
+/* Back to the image: its displaced instructions are in the region of the patch that redirected it, which stays. */
 static void add_return(const struct survey *survey, struct ledger *ledger, const struct stacked top)
 {
-	struct stacked lowest = find_lowest(survey, top);
+	const struct ledger_function *lowest = find_lowest(survey, top);
 	struct ledger_function *function = array_add(&ledger->functions);
 
 	*function = (struct ledger_function){
@@ -81,13 +103,15 @@ static void add_return(const struct survey *survey, struct ledger *ledger, const
 		.size = top.function->size,
 		.span = top.function->span,
 		.old_entry = top.function->new_entry,
-		.new_entry = lowest.function->old_entry,
+		.new_entry = top.function->base_entry,
+		.base_entry = top.function->base_entry,
 		.change = top.function->change,
 	};
 	memcpy(function->original, top.function->settled, sizeof(function->original));
-	memcpy(function->settled, lowest.function->original, sizeof(function->settled));
+	memcpy(function->settled, top.function->base, sizeof(function->settled));
+	memcpy(function->base, top.function->base, sizeof(function->base));
 	add_ranges(top.function->new_ranges.item, top.function->new_ranges.count, function, true);
-	add_ranges(lowest.function->old_ranges.item, lowest.function->old_ranges.count, function, false);
+	add_ranges(lowest->old_ranges.item, lowest->old_ranges.count, function, false);
 }
 
 /* All code of the patch that is taken out, also what only its own functions call. */
@@ -129,14 +153,14 @@ const struct ledger *stacking_above(const struct survey *survey, const struct le
 	for (size_t i = 0; i < survey->ledgers.count; i++) {
 		const struct ledger *above = &survey->ledgers.item[i];
 
-		for (size_t j = 0; j < above->functions.count && in_force(above); j++) {
+		for (size_t j = 0; j < above->functions.count && above != ledger && in_force(above); j++) {
 			const struct ledger_function *candidate = &above->functions.item[j];
 
 			for (size_t k = 0; k < ledger->functions.count && candidate->redirected; k++) {
 				const struct ledger_function *below = &ledger->functions.item[k];
 
 				if (!below->redirected || below->site != candidate->site ||
-				    memcmp(candidate->original, below->settled, below->size) != 0)
+				    memcmp(ledger_below(above, candidate), below->settled, below->size) != 0)
 					continue;
 				*function = below->name;
 				return above;
@@ -144,4 +168,35 @@ const struct ledger *stacking_above(const struct survey *survey, const struct le
 		}
 	}
 	return NULL;
+}
+
+/* What a revert goes back to: nobody reads the table while all run the new version. */
+static enum status put_base_table(const struct process *process, struct ledger *ledger, struct error *error)
+{
+	size_t count = ledger_redirected(ledger), index = 0;
+	uint64_t *table = memory_zeroed(count, sizeof(*table));
+	enum status status;
+
+	for (size_t i = 0; i < ledger->functions.count; i++)
+		if (ledger->functions.item[i].redirected)
+			table[index++] = ledger->functions.item[i].base_entry;
+	status = process_put(process, ledger->old_table, table, count * sizeof(*table), error);
+	free(table);
+	return status;
+}
+
+enum status stacking_finish(struct survey *survey, struct ledger *ledger, bool new, struct error *error)
+{
+	enum status status = STATUS_OK;
+
+	if (!ledger->replaced.count || (!new && ledger->detached))
+		return STATUS_OK;
+	for (size_t i = 0; i < survey->ledgers.count && status == STATUS_OK; i++)
+		for (size_t j = 0; j < ledger->replaced.count && status == STATUS_OK; j++)
+			if (survey->ledgers.item[i].nonce == ledger->replaced.item[j])
+				status = ledger_store_state(survey->process, &survey->ledgers.item[i],
+							    new ? LEDGER_REVERTED : LEDGER_ACTIVE, error);
+	if (status == STATUS_OK && new)
+		status = put_base_table(survey->process, ledger, error);
+	return status == STATUS_OK && new ? ledger_store_flags(survey->process, ledger, ledger->forced, true, error) : status;
 }

@@ -28,6 +28,18 @@ void stacking_undo(const struct survey *survey, uint64_t address, uint8_t *bytes
  */
 void stacking_replace(const struct survey *survey, struct ledger *ledger);
 
+/*
+ * May the patch in `ledger` (its sites are known) lie on what there is? A patch is a difference to the image: where it shares functions with
+ * another one it must have all that the other one has, or new code would call code of a build that it knows nothing of.
+ */
+enum status stacking_check(const struct survey *survey, const struct ledger *ledger, struct error *error) must_check;
+
+/*
+ * With all threads stopped and in one version, when entries have their final bytes: what others this one has replaced are reverted, and
+ * it goes back to the image when it is reverted itself; or, when the transition has turned round, they are in force again.
+ */
+enum status stacking_finish(struct survey *survey, struct ledger *ledger, bool new, struct error *error) must_check;
+
 /* The patch that lies on top of this one in some function, or NULL; *function is its name. */
 const struct ledger *stacking_above(const struct survey *survey, const struct ledger *ledger, const char **function);
 

@@ -43,6 +43,9 @@ static void add_leaving(struct transition *transition, const struct ledger_funct
 	const struct range *ranges = new ? function->old_ranges.item : function->new_ranges.item;
 	size_t count = new ? function->old_ranges.count : function->new_ranges.count;
 
+	/* Taking it back leaves it where it is. */
+	if (!new && transition->ledger->detached && !memcmp(function->settled, function->base, function->size))
+		return;
 	for (size_t i = 0; i < count; i++)
 		stack_check_add(&transition->leaving, ranges[i], function->name);
 }
@@ -306,7 +309,7 @@ static enum status turn_round(struct transition *transition, const struct patien
 static enum status force_all(struct transition *transition, struct error *error)
 {
 	const struct process *process = transition->survey->process;
-	enum status status = ledger_store_forced(process, transition->ledger, true, error);
+	enum status status = ledger_store_flags(process, transition->ledger, true, transition->ledger->detached, error);
 
 	if (status == STATUS_OK)
 		status = stop_and_settle(transition, STOP_LONGEST, true, error);
@@ -339,7 +342,7 @@ enum status transition_run(struct survey *survey, struct ledger *ledger, enum ve
 	transition.together = find_obstacle(&transition);
 	remote_leftovers(survey->process, &survey->maps, &survey->images, &transition.leftovers);
 	if (ledger->forced)	/* what it says of an earlier application */
-		status = ledger_store_forced(survey->process, ledger, false, error);
+		status = ledger_store_flags(survey->process, ledger, false, ledger->detached, error);
 	if (status == STATUS_OK)
 		status = drive(&transition, patience, error);
 	if (status == STATUS_NOTHING)

@@ -137,9 +137,9 @@ enum status versions_put_per_thread(const struct process *process, const struct 
 	return put_word(process, ledger->dispatch.selector, 0, error);
 }
 
-static const uint8_t *bytes_of(const struct ledger_function *function, enum site_bytes bytes)
+static const uint8_t *bytes_of(const struct ledger *ledger, const struct ledger_function *function, enum site_bytes bytes)
 {
-	return bytes == SITE_ORIGINAL ? function->original : bytes == SITE_JUMP ? function->jump : function->settled;
+	return bytes == SITE_ORIGINAL ? ledger_below(ledger, function) : bytes == SITE_JUMP ? function->jump : function->settled;
 }
 
 enum status versions_put_sites(const struct process *process, const struct ledger *ledger, enum site_bytes bytes,
@@ -151,7 +151,7 @@ enum status versions_put_sites(const struct process *process, const struct ledge
 		const struct ledger_function *function = &ledger->functions.item[i];
 
 		if (function->redirected)
-			status = process_put(process, function->site, bytes_of(function, bytes), function->size, error);
+			status = process_put(process, function->site, bytes_of(ledger, function, bytes), function->size, error);
 	}
 	return status;
 }
@@ -170,7 +170,7 @@ enum status versions_check_sites(const struct process *process, const struct led
 			continue;
 		if (process_read(process, function->site, bytes, function->size))
 			for (unsigned int one = SITE_ORIGINAL; one <= SITE_SETTLED && !known; one <<= 1)
-				known = (allowed & one) && !memcmp(bytes, bytes_of(function, (enum site_bytes)one), function->size);
+				known = (allowed & one) && !memcmp(bytes, bytes_of(ledger, function, (enum site_bytes)one), function->size);
 		if (!known)
 			status = refuse(error, "process %d (%s): the entry of %s, at %#lx, has been changed by somebody else",
 					process->pid, process->comm, function->name, function->site);

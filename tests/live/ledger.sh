@@ -73,12 +73,12 @@ check "and status" says 0 "1 ledger can't be read; at $at: its checksum is wrong
 poke $((ledger + 100)) "$byte"
 check "the same without the damage" revert victim
 
-# A program that changes its own ledger to "installing" each time stent has undone that.
+# A program that changes its own ledger to "installing" whenever its threads are let go.
 check "a library to forge a ledger" build_preload forging
 poke $((ledger + 32)) 02
 export FORGED_IN=$victim FORGED_AT=$((ledger + 32))
 limit 60 "$stent" diff "$scratch/victim.1" "$scratch/victim.2" -o "$scratch/second.stent" --name second >/dev/null
-check "it is not put right for ever" says 2 "is there again each time" \
+check "nobody waits for that for ever" says 2 "is between the versions" \
 	env "LD_PRELOAD=$scratch/forging.so" timeout 20 "$stent" apply "$scratch/second.stent" -p "$victim"
 check "the old version runs" runs_version 1
 check "apply when it has stopped that" apply victim
