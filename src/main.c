@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "cmd/cmd.h"
 
@@ -51,10 +52,22 @@ static int finish(int status)
 	return status;
 }
 
+/* A breakpoint for each of many threads takes a descriptor each. */
+static void allow_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static char program[] = "stent";
 
+	allow_descriptors();
 	if (argc < 2) {
 		print_usage(stderr);
 		return STATUS_ERROR;

@@ -51,7 +51,7 @@ static void block(struct transition *transition, pid_t tid, const char *text)
 }
 
 /* The process is still the one that was prepared, and its entries hold what they should. */
-static enum status check_process(const struct transition *transition, struct error *error)
+static enum status check_process(const struct transition *transition, const struct versions *versions, struct error *error)
 {
 	const struct process *process = transition->survey->process;
 	const struct ledger *ledger = transition->ledger;
@@ -61,8 +61,9 @@ static enum status check_process(const struct transition *transition, struct err
 	if (!process_same_program(process) || !ledger_is_there(process, ledger))
 		return fail(error, "process %d (%s) has executed another program or unmapped the patch meanwhile",
 			    process->pid, process->comm);
-	if (transition_is_on(transition))	/* also half done by a killed stent */
-		allowed = SITE_ORIGINAL | SITE_JUMP | SITE_SETTLED;
+	/* What a killed stent left half done; but where each goes by its own entry all are jumps, or the image was mapped anew. */
+	if (transition_is_on(transition))
+		allowed = versions->selector ? SITE_ORIGINAL | SITE_JUMP | SITE_SETTLED : SITE_JUMP;
 	return versions_check_sites(process, ledger, allowed, error);
 }
 
@@ -222,6 +223,7 @@ static enum status write_all(struct settling *settling, bool first, struct error
 		return finish(settling, error);
 	if (status == STATUS_OK)
 		status = versions_put_per_thread(process, ledger, error);
+	settling->transition->begun = status == STATUS_OK;
 	return status == STATUS_OK ? STATUS_NOTHING : status;
 }
 
@@ -278,6 +280,8 @@ static enum status undo(const struct settling *settling, enum ledger_state befor
 
 	if (status == STATUS_OK)
 		status = versions_put_sites(process, transition->ledger, new ? SITE_ORIGINAL : SITE_SETTLED, error);
+	if (status == STATUS_OK && new)
+		status = stacking_finish(transition->survey, transition->ledger, false, error);
 	if (status == STATUS_OK)
 		status = ledger_store_state(process, transition->ledger, before, error);
 	if (status != STATUS_OK)
@@ -305,7 +309,7 @@ static enum status settle(struct settling *settling, bool force, struct error *e
 	list_threads(settling);
 	if (first && !can_begin(settling))
 		return STATUS_NOTHING;
-	if (!settling->all && transition->together && !on)
+	if (!settling->all && transition->together && first)
 		return STATUS_NOTHING;
 	/* A child may have been made since the look before the stop; none can be made now. */
 	if (!is_alone(transition) || (!force && !contexts_are_free(settling)))
@@ -329,9 +333,9 @@ enum status settle_all(struct transition *transition, bool force, struct error *
 	enum status status = maps_read(process, &settling.maps, error);
 
 	if (status == STATUS_OK)
-		status = check_process(transition, error);
-	if (status == STATUS_OK)
 		status = versions_read(process, transition->ledger, &settling.versions, error);
+	if (status == STATUS_OK)
+		status = check_process(transition, &settling.versions, error);
 	if (status == STATUS_OK)
 		status = settle(&settling, force, error);
 	versions_free(&settling.versions);

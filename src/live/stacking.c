@@ -8,6 +8,12 @@ static bool in_force(const struct ledger *ledger)
 	return ledger->state == LEDGER_ACTIVE && !ledger->lost;
 }
 
+/* Entries may lead to it: in force, or half done. */
+static bool may_lead(const struct ledger *ledger)
+{
+	return !ledger->lost && (ledger->state == LEDGER_ACTIVE || ledger->state == LEDGER_INSTALLING || ledger->state == LEDGER_REVERTING);
+}
+
 bool stacking_find(const struct survey *survey, uint64_t site, const uint8_t *bytes, struct stacked *found)
 {
 	for (size_t i = 0; i < survey->ledgers.count; i++) {
@@ -153,7 +159,7 @@ const struct ledger *stacking_above(const struct survey *survey, const struct le
 	for (size_t i = 0; i < survey->ledgers.count; i++) {
 		const struct ledger *above = &survey->ledgers.item[i];
 
-		for (size_t j = 0; j < above->functions.count && above != ledger && in_force(above); j++) {
+		for (size_t j = 0; j < above->functions.count && above != ledger && may_lead(above); j++) {
 			const struct ledger_function *candidate = &above->functions.item[j];
 
 			for (size_t k = 0; k < ledger->functions.count && candidate->redirected; k++) {

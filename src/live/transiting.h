@@ -38,6 +38,7 @@ struct transition {
 	struct blockers blockers;	/* of the last try */
 	struct remote_leftovers leftovers;	/* stubs of killed patchers, to be removed when all stands still */
 	const char *together;		/* why threads can only move all at once, or NULL */
+	bool begun;			/* a stop of all has set up everything in this direction */
 	ARRAY(struct watched) watched;
 	ARRAY(pid_t) arrived;		/* threads that are known to be there */
 	struct notes notes;		/* as they stand in the process */

@@ -59,9 +59,13 @@ void transition_prepare(struct transition *transition)
 	stack_check_free(entries);
 	*leaving = *entries =
 		(struct stack_check){ .survey = transition->survey, .arch = arch_by_machine(ledger->machine) };
-	/* Dispatchers and displaced copies belong to both versions: whoever is in them has not arrived yet. */
+	/* Dispatchers and displaced copies belong to both versions, also those of other patches: whoever is in them has not arrived. */
 	stack_check_add(leaving, ledger->code, "a stub of stent");
 	stack_check_add(entries, ledger->code, "a stub of stent");
+	for (size_t i = 0; i < transition->survey->ledgers.count; i++) {
+		stack_check_add(leaving, transition->survey->ledgers.item[i].code, "a stub of stent");
+		stack_check_add(entries, transition->survey->ledgers.item[i].code, "a stub of stent");
+	}
 	for (size_t i = 0; i < ledger->functions.count; i++) {
 		const struct ledger_function *function = &ledger->functions.item[i];
 
@@ -90,6 +94,9 @@ static const char *find_obstacle(const struct transition *transition)
 
 	if (transition->options->together)
 		return "the user wants it so";
+	/* A thread that has moved may go on with a context that another one left in the other version: no look at a thread tells. */
+	if (transition->survey->switches)
+		return "it may have coroutines";
 	if (wanted && (!process_auxv(transition->survey->process, AT_HWCAP2, &value) || (value & wanted) != wanted))
 		return "programs can't read their thread pointer on this machine";
 	return NULL;
@@ -210,6 +217,10 @@ static enum status renew_survey(struct transition *transition, struct error *err
 	survey->search = search;
 	if (status == STATUS_OK)
 		survey_unwind(survey);
+	if (status == STATUS_OK) {
+		transition_prepare(transition);
+		transition->together = find_obstacle(transition);
+	}
 	return status;
 }
 
@@ -259,13 +270,13 @@ static enum status drive(struct transition *transition, const struct patience *p
 
 		if (status != STATUS_NOTHING || patience_cancelled(patience))
 			return status;
-		if (transition_is_on(transition)) {
-			if (transition->options->no_wait)
-				return STATUS_NOTHING;
+		if (transition_is_on(transition) && transition->options->no_wait)
+			return STATUS_NOTHING;
+		/* Where nobody is to be watched it was something else that was in the way. */
+		if (transition->begun && transition->watched.count && !transition->together)
 			status = watch_threads(transition, patience, error);
-		} else if (!patience_over(patience)) {
+		else if (!patience_over(patience))
 			wait_for_change(transition, pace.wait, pace.sleep, patience);
-		}
 		if (status != STATUS_OK && status != STATUS_NOTHING)
 			return status;
 		pace = (struct pace){ smaller(2 * pace.wait, WAIT_LONGEST), smaller(2 * pace.stop, STOP_LONGEST),
@@ -292,6 +303,7 @@ static enum status turn_round(struct transition *transition, const struct patien
 	enum status status;
 
 	transition->to = transition->to == VERSION_NEW ? VERSION_OLD : VERSION_NEW;
+	transition->begun = false;
 	transition_prepare(transition);
 	status = drive(transition, &again, error);
 	if (status == STATUS_OK)

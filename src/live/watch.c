@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "live/transiting.h"
@@ -29,6 +30,7 @@
 #define STOP_TIME 100u		/* milliseconds that a thread may take to stop */
 #define FOLLOW_TIME 20u		/* milliseconds that a thread is followed from system call to system call */
 #define DISTURBED 32u		/* stops of a thread with a breakpoint on its way to it. Each makes some calls start anew */
+#define DESCRIPTORS_KEPT 64	/* that are not used for breakpoints */
 #define UNMOVED_TIME 200u	/* milliseconds until a stop of all is tried for threads that can't move otherwise */
 
 static uint64_t later(unsigned int milliseconds)
@@ -134,7 +136,7 @@ static bool has_pointer(const struct transition *transition, pid_t tid, uint64_t
  * Would another thread read the same entry? That moves in a stop of all only. The thread is stopped, and only a thread with its
  * pointer passes that on, so what is found now stays so. Threads that have arrived have another entry.
  */
-static bool is_shared(struct transition *transition, const struct watched *watched, struct error *error)
+static bool is_shared(struct transition *transition, struct watched *watched, struct error *error)
 {
 	const struct process *process = transition->survey->process;
 	struct tids tids = { 0 };
@@ -148,9 +150,27 @@ static bool is_shared(struct transition *transition, const struct watched *watch
 			continue;
 		shared = other && other->looked_at ? other->pointer == watched->pointer :
 			 has_pointer(transition, tids.item[i], watched->pointer, error);
+		watched->shared = shared;
 	}
 	array_free(&tids);
 	return shared;
+}
+
+static size_t count_armed(const struct transition *transition)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < transition->watched.count; i++)
+		count += transition->watched.item[i].point.event >= 0;
+	return count;
+}
+
+static size_t breakpoints_allowed(void)
+{
+	struct rlimit limit = { 0 };
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	return limit.rlim_cur > DESCRIPTORS_KEPT ? limit.rlim_cur - DESCRIPTORS_KEPT : 0;
 }
 
 static void arm(struct transition *transition, struct watched *watched, const struct stack_result *result)
@@ -158,6 +178,9 @@ static void arm(struct transition *transition, struct watched *watched, const st
 	if (watched->point.event >= 0 && watched->point.address == result->exit && watched->point.cfa == result->exit_stack)
 		return;
 	breakpoint_disarm(&watched->point);
+	/* Everything else needs descriptors, too. */
+	if (count_armed(transition) >= breakpoints_allowed())
+		return;
 	if (result->exit && !watched->disturbed && breakpoint_arm(transition->survey->process, &watched->thread, result->exit, result->exit_stack,
 					   &watched->point) != BREAKPOINT_ARMED)
 		breakpoint_disarm(&watched->point);
@@ -207,10 +230,12 @@ static enum look move(struct transition *transition, struct versions *versions, 
 
 	if (is_shared(transition, watched, error)) {
 		note(transition, watched, "it shares its thread pointer or its memory with another");
+		watched->looked_at = false;	/* what was in the way is not on its stack: sleeping on changes nothing */
 		return LOOK_STAYS;
 	}
 	status = versions_put_one(transition->survey->process, transition->ledger, versions, watched->pointer, transition->to, error);
-	return status == STATUS_OK ? LOOK_MOVED : LOOK_FAILED;
+	/* (Without an entry: that is for a stop of all.) */
+	return status == STATUS_OK ? LOOK_MOVED : status == STATUS_NOTHING ? LOOK_STAYS : LOOK_FAILED;
 }
 
 /* Look at a stopped thread. */

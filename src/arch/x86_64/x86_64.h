@@ -13,7 +13,7 @@
 #define X86_64_STUB_SIZE 6	/* ff 25 disp32 */
 #define X86_64_SWITCH_SIZE 33	/* see x86_64_write_switch() */
 #define X86_64_DISPATCHER_SIZE 45 /* see dispatch.c */
-#define X86_64_LOOKUP_SIZE 139
+#define X86_64_LOOKUP_SIZE 152
 #define X86_64_TRAP 0xcc	/* int3 */
 
 /* What rel32 bridges, less a megabyte: the contract measures between whole objects, and the ends of
