@@ -24,46 +24,93 @@ static int compare_refusals(const void *one, const void *other)
 	return (a < b) - (a > b);
 }
 
-/* Bytes from an entry on that a redirection can possibly touch. */
-#define ENTRY_REACH 64
+/* What refers to a place right behind a function's entry, where a redirection may be in its way: all that a plan asks of the
+ * program's references, about each function. Sorted by target. */
+struct near_refs {
+	ARRAY(struct code_ref) code;
+	ARRAY(struct data_ref) data;
+};
 
 static bool near_entry(const struct program *program, uint64_t target)
 {
-	size_t behind = array_search(&program->functions, entry, target);
-
 	/* The entry of another function is in nobody's way. */
-	if (behind < program->functions.count && program->functions.item[behind].entry == target)
-		return false;
-	return behind && target - program->functions.item[behind - 1].entry < ENTRY_REACH;
+	for (size_t i = program_range_search(program, target) + 1; i-- > 0;) {
+		const struct code_range *range = &program->ranges.item[i];
+
+		if (i == program->ranges.count || range->span.start > target)
+			continue;
+		if (range->span.start + PROGRAM_HEAD <= target)
+			return false;
+		if (program->functions.item[range->function].entry == range->span.start)
+			return range->span.start != target;
+	}
+	return false;
 }
 
-/*
- * A program with only those references that lead right behind an entry. A plan asks for no others, and asks about all of
- * them for every function: with the few that are left, the time does not grow with the square of the image.
- */
-static void keep_refs_behind_entries(const struct program *program, struct program *view)
+static int compare_code_refs(const void *one, const void *other)
 {
-	*view = *program;
-	memset(&view->refs, 0, sizeof(view->refs));
-	memset(&view->data_refs, 0, sizeof(view->data_refs));
+	uint64_t a = ((const struct code_ref *)one)->target, b = ((const struct code_ref *)other)->target;
+
+	return (a > b) - (a < b);
+}
+
+static int compare_data_refs(const void *one, const void *other)
+{
+	uint64_t a = ((const struct data_ref *)one)->target, b = ((const struct data_ref *)other)->target;
+
+	return (a > b) - (a < b);
+}
+
+static void find_near_refs(const struct program *program, struct near_refs *near)
+{
 	for (size_t i = 0; i < program->refs.count; i++)
 		if (near_entry(program, program->refs.item[i].target))
-			*array_add(&view->refs) = program->refs.item[i];
+			*array_add(&near->code) = program->refs.item[i];
 	for (size_t i = 0; i < program->data_refs.count; i++)
 		if (near_entry(program, program->data_refs.item[i].target))
-			*array_add(&view->data_refs) = program->data_refs.item[i];
+			*array_add(&near->data) = program->data_refs.item[i];
+	if (near->code.count)
+		qsort(near->code.item, near->code.count, sizeof(*near->code.item), compare_code_refs);
+	if (near->data.count)
+		qsort(near->data.item, near->data.count, sizeof(*near->data.item), compare_data_refs);
+}
+
+/* The program with only those of its references that lead right behind the entry. */
+static void view_refs(struct program *view, const struct near_refs *near, uint64_t entry)
+{
+	size_t code = array_search(&near->code, target, entry), data = array_search(&near->data, target, entry);
+
+	view->refs.item = near->code.item + code;
+	view->refs.count = array_search(&near->code, target, entry + PROGRAM_HEAD) - code;
+	view->data_refs.item = near->data.item + data;
+	view->data_refs.count = array_search(&near->data, target, entry + PROGRAM_HEAD) - data;
+}
+
+/* Functions of one part without the code that has nothing to do with their entries: a plan decodes all that it is shown. */
+static void view_heads(struct program *view, const struct program *program)
+{
+	view->ranges.item = memory_copy(program->ranges.item, program->ranges.count * sizeof(*program->ranges.item));
+	for (size_t i = 0; i < view->ranges.count; i++) {
+		struct code_range *range = &view->ranges.item[i];
+
+		if (range->head && program->functions.item[range->function].parts.count == 1)
+			range->span.end = range->span.start + range->head;
+	}
 }
 
 static void count_functions(struct census *census)
 {
 	const struct program *program = &census->program;
-	struct program view;
+	struct program view = *program;
+	struct near_refs near = { 0 };
 
-	keep_refs_behind_entries(program, &view);
+	find_near_refs(program, &near);
+	view_heads(&view, program);
 	for (uint32_t i = 0; i < program->functions.count; i++) {
 		struct patch_function plan = { 0 };
 		const char *why = "it runs at start-up only";
 
+		view_refs(&view, &near, program->functions.item[i].entry);
 		if (!program->functions.item[i].startup)
 			why = entry_plan_make(&view, i, &plan);
 		census->functions++;
@@ -72,8 +119,9 @@ static void count_functions(struct census *census)
 		else
 			census->redirectable++;
 	}
-	array_free(&view.refs);
-	array_free(&view.data_refs);
+	array_free(&near.code);
+	array_free(&near.data);
+	free(view.ranges.item);
 	if (census->refusals.count)
 		qsort(census->refusals.item, census->refusals.count, sizeof(*census->refusals.item), compare_refusals);
 }

@@ -6,6 +6,8 @@
 
 /* ranges: FDEs outside of stub sections (.plt and its kin), and the text between them. */
 void ranges_find(struct program *program);
+/* program->range_index. */
+void ranges_index(struct program *program);
 
 /* data_refs: dynamic relocations, or guessed pointers of an image of fixed address. */
 void data_refs_find(struct program *program);

@@ -58,10 +58,14 @@ static int compare_refs(const void *one, const void *other)
 
 void data_refs_find(struct program *program)
 {
+	bool sorted = true;
+
 	add_relocations(program);
 	if (program->image->fixed_address)
 		guess_pointers(program);
-	if (program->data_refs.count)
+	for (size_t i = 1; i < program->data_refs.count && sorted; i++)
+		sorted = program->data_refs.item[i - 1].where <= program->data_refs.item[i].where;
+	if (!sorted)
 		qsort(program->data_refs.item, program->data_refs.count, sizeof(*program->data_refs.item), compare_refs);
 }
 

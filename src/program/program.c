@@ -28,14 +28,32 @@ void program_free(struct program *program)
 		array_free(&program->functions.item[i].parts);
 	array_free(&program->functions);
 	array_free(&program->ranges);
+	free(program->range_index);
+	program->range_index = NULL;
 	array_free(&program->refs);
 	array_free(&program->data_refs);
 	array_free(&program->boundaries);
 }
 
+size_t program_range_search(const struct program *program, uint64_t address)
+{
+	size_t index;
+
+	if (!program->range_index)
+		return array_search(&program->ranges, span.end, address + 1);
+	if (address < program->ranges.item[0].span.start)
+		return 0;
+	if (address >= program->ranges.item[program->ranges.count - 1].span.end)
+		return program->ranges.count;
+	index = program->range_index[(address - program->ranges.item[0].span.start) / PROGRAM_INDEX_STEP];
+	while (program->ranges.item[index].span.end <= address)
+		index++;
+	return index;
+}
+
 const struct code_range *program_range(const struct program *program, uint64_t address)
 {
-	size_t index = array_search(&program->ranges, span.end, address + 1);
+	size_t index = program_range_search(program, address);
 
 	return index < program->ranges.count && range_holds(program->ranges.item[index].span, address) ? &program->ranges.item[index] : NULL;
 }

@@ -13,6 +13,11 @@
 
 #define NO_FUNCTION UINT32_MAX
 
+/* Bytes from a function's entry on that a redirection can possibly touch or look at. */
+#define PROGRAM_HEAD 64
+
+#define PROGRAM_INDEX_STEP 128
+
 /* A reference encoded in an instruction. */
 struct code_ref {
 	uint64_t where;		/* address of the field */
@@ -36,6 +41,8 @@ struct code_range {
 	bool cold_start;	/* its FDE starts with a frame already built: no function's entry */
 	bool exceptions;	/* has a language-specific data area */
 	bool indirect_jump;	/* has a computed jump: may own jump tables */
+	uint8_t head;		/* bytes of its first instructions, together at least PROGRAM_HEAD, when what follows them in the range
+				 * has no jump to any of those bytes; else 0 */
 };
 
 struct function {
@@ -62,6 +69,8 @@ struct data_ref {
 struct program {
 	struct image *image;	/* not owned */
 	ARRAY(struct code_range) ranges;	/* sorted by address */
+	uint32_t *range_index;	/* per PROGRAM_INDEX_STEP bytes from the first range on: the first range that ends behind the
+				 * first of them; NULL: none, one has to search */
 	ARRAY(struct function) functions;	/* sorted by entry */
 	ARRAY(struct code_ref) refs;		/* sorted by where */
 	ARRAY(struct data_ref) data_refs;	/* sorted by where */
@@ -73,6 +82,9 @@ struct program {
 /* Analyse an open image, which must outlive the program. STATUS_ERROR or STATUS_REFUSED with a reason; program_free() in any case. */
 enum status program_load(struct image *image, struct program *program, struct error *error) must_check;
 void program_free(struct program *program);
+
+/* First range that ends behind the address: its index, program->ranges.count when there is none. */
+size_t program_range_search(const struct program *program, uint64_t address);
 
 /* Range that holds the address; NULL when no code does. */
 const struct code_range *program_range(const struct program *program, uint64_t address);

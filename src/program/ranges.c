@@ -124,8 +124,32 @@ static void find_uncovered(struct program *program)
 	sort_ranges(program);
 }
 
+#define INDEX_SPAN_MAX (UINT64_C(1) << 30)	/* bytes of code: what is larger has holes */
+
+void ranges_index(struct program *program)
+{
+	const struct code_range *range = program->ranges.item;
+	struct range span;
+	uint32_t next = 0;
+
+	free(program->range_index);
+	program->range_index = NULL;
+	if (!program->ranges.count)
+		return;
+	span = (struct range){ range[0].span.start, range[program->ranges.count - 1].span.end };
+	if (span.end - span.start > INDEX_SPAN_MAX)
+		return;
+	program->range_index = memory_zeroed((span.end - span.start) / PROGRAM_INDEX_STEP + 1, sizeof(*program->range_index));
+	for (uint64_t at = span.start; at < span.end; at += PROGRAM_INDEX_STEP) {
+		while (range[next].span.end <= at)
+			next++;
+		program->range_index[(at - span.start) / PROGRAM_INDEX_STEP] = next;
+	}
+}
+
 void ranges_find(struct program *program)
 {
 	find_covered(program);
 	find_uncovered(program);
+	ranges_index(program);
 }

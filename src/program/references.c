@@ -65,6 +65,12 @@ static void keep_ref(struct program *program, uint64_t address, const struct ins
 	};
 }
 
+/* Does it jump to the head of the range? */
+static bool jumps_to_head(const struct code_range *range, const struct insn *insn)
+{
+	return insn->ref[0].kind == REF_BRANCH && insn->kind != INSN_CALL && insn->ref[0].target - range->span.start < range->head;
+}
+
 static void decode_range(struct program *program, struct code_range *range)
 {
 	const struct arch *arch = program->image->arch;
@@ -72,7 +78,9 @@ static void decode_range(struct program *program, struct code_range *range)
 	uint64_t size = range->span.end - range->span.start, offset = 0;
 	size_t first = program->refs.count;
 	uint64_t hash = HASH_START;
+	bool head_is_target = false;
 
+	range->head = 0;
 	while (offset < size) {
 		struct insn insn;
 		uint64_t address = range->span.start + offset;
@@ -87,10 +95,15 @@ static void decode_range(struct program *program, struct code_range *range)
 		}
 		if (insn.kind == INSN_JUMP_INDIRECT)
 			range->indirect_jump = true;
+		if (!range->head && offset >= PROGRAM_HEAD)
+			range->head = (uint8_t)offset;
+		head_is_target = head_is_target || jumps_to_head(range, &insn);
 		hash = hash_insn(hash, code + offset, &insn, kept);
 		offset += insn.length;
 	}
 	range->decoded = offset == size;
+	if (head_is_target)
+		range->head = 0;
 	if (!range->decoded) {
 		/* Data among the instructions: compare it byte for byte, follow nothing. */
 		program->refs.count = first;
@@ -162,13 +175,7 @@ static void cut_uncovered(struct program *program)
 	program->ranges.item = pieces.item;
 	program->ranges.count = pieces.count;
 	program->ranges.room = pieces.room;
-}
-
-static int compare_refs(const void *one, const void *other)
-{
-	uint64_t a = ((const struct code_ref *)one)->where, b = ((const struct code_ref *)other)->where;
-
-	return (a > b) - (a < b);
+	ranges_index(program);
 }
 
 /* Give every range its part of the sorted references. */
@@ -176,8 +183,6 @@ static void assign_refs(struct program *program)
 {
 	size_t next = 0;
 
-	if (program->refs.count)
-		qsort(program->refs.item, program->refs.count, sizeof(*program->refs.item), compare_refs);
 	for (size_t i = 0; i < program->ranges.count; i++) {
 		struct code_range *range = &program->ranges.item[i];
 
@@ -190,14 +195,36 @@ static void assign_refs(struct program *program)
 	}
 }
 
+/* Both what comes before `first` and what comes from there on is sorted, as it was decoded in the order of addresses, and the
+ * latter is mostly little: merge it into the former, from the end on. */
+static void merge_refs(struct program *program, size_t first)
+{
+	struct code_ref *refs = program->refs.item, *added;
+	size_t place = program->refs.count, left = program->refs.count - first;
+
+	if (!left)
+		return;
+	added = memory_copy(refs + first, left * sizeof(*refs));
+	while (left)
+		if (first && refs[first - 1].where > added[left - 1].where)
+			refs[--place] = refs[--first];
+		else
+			refs[--place] = added[--left];
+	free(added);
+}
+
 void references_find(struct program *program)
 {
+	size_t covered_refs;
+
 	for (size_t i = 0; i < program->ranges.count; i++)
 		if (program->ranges.item[i].covered)
 			decode_range(program, &program->ranges.item[i]);
+	covered_refs = program->refs.count;
 	cut_uncovered(program);
 	for (size_t i = 0; i < program->ranges.count; i++)
 		if (!program->ranges.item[i].covered)
 			decode_range(program, &program->ranges.item[i]);
+	merge_refs(program, covered_refs);
 	assign_refs(program);
 }

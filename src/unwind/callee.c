@@ -64,6 +64,8 @@ void callees_note(struct validating *all, const struct part *part)
 		if (call->effect.kind == EFFECT_ADDRESS && call->effect.refers && range_holds(all->rows->text, call->effect.address) &&
 		    !group_part(all, call->effect.address))
 			*array_add(&all->taken) = call->effect.address;
+		if (call->effect.insn == INSN_CALL && range_holds(all->rows->text, call->effect.address))
+			*array_add(&all->calls) = (struct unit_call){ (uint32_t)(call->effect.address - all->rows->text.start), part->unit };
 		if (call->reached && (call->effect.insn == INSN_CALL || call->effect.insn == INSN_CALL_INDIRECT))
 			note(&all->callees, call->effect.address, goes_straight_on(group, i));
 	}
@@ -91,33 +93,32 @@ static int compare_calls(const void *one, const void *other)
 {
 	const struct unit_call *a = one, *b = other;
 
-	return (a->callee > b->callee) - (a->callee < b->callee);
+	return (a->target > b->target) - (a->target < b->target);
 }
 
-static void find_calls(struct validating *all, uint32_t caller)
+/* Only where it is needed: most images have no function that breaks anything. */
+static void sort_calls(struct validating *all)
 {
-	struct range span = all->units.item[caller].code;
-	const uint8_t *code = image_bytes(all->image, span.start, span.end - span.start);
-	struct insn_effect effect;
-
-	for (uint64_t at = span.start; code && at < span.end; at += effect.length) {
-		uint32_t callee;
-
-		if (!all->image->arch->effect(code + (at - span.start), span.end - at, at, &effect))
-			effect = (struct insn_effect){ .length = 1 };
-		callee = effect.insn == INSN_CALL ? validating_unit(all, effect.address) : NOTHING;
-		if (callee != NOTHING && !all->units.item[callee].stubs)
-			*array_add(&all->calls) = (struct unit_call){ callee, caller };
-	}
-}
-
-/* Once, and only where it is needed: most images have no function that breaks anything. */
-static void find_all_calls(struct validating *all)
-{
-	for (uint32_t i = 0; i < all->units.count; i++)
-		find_calls(all, i);
-	if (all->calls.count)
+	if (!all->calls_sorted && all->calls.count)
 		qsort(all->calls.item, all->calls.count, sizeof(*all->calls.item), compare_calls);
+	all->calls_sorted = true;
+}
+
+/* First call of the address or one behind it. */
+static size_t find_calls(const struct validating *all, uint64_t address)
+{
+	uint64_t target = address - all->rows->text.start;
+	size_t low = 0, high = all->calls.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (all->calls.item[middle].target < target)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 /* What is called last is what a function gives back. */
@@ -142,7 +143,6 @@ static void pass_through_tails(struct validating *all)
 bool callees_find_breaking(struct validating *all)
 {
 	bool found = false;
-	size_t call = 0;
 
 	pass_through_tails(all);
 
@@ -154,11 +154,8 @@ bool callees_find_breaking(struct validating *all)
 		if (!(breaks & ~unit->breaks_seen))
 			continue;
 		unit->breaks_seen |= breaks;
-		if (!all->calls.count)
-			find_all_calls(all);
-		while (call < all->calls.count && all->calls.item[call].callee < i)
-			call++;
-		for (; call < all->calls.count && all->calls.item[call].callee == i; call++) {
+		sort_calls(all);
+		for (size_t call = find_calls(all, unit->code.start), end = find_calls(all, unit->code.end); call < end; call++) {
 			all->units.item[all->units.item[all->calls.item[call].caller].leader].recheck = true;
 			found = true;
 		}

@@ -1,7 +1,6 @@
 /* group.c: the instructions of the FDEs that are looked at together. */
 #include <stdlib.h>
 
-#include "base/search.h"
 #include "unwind/validating.h"
 
 /* No function of a compiler is anywhere near these. */
@@ -11,9 +10,15 @@
 
 uint32_t validating_unit(const struct validating *all, uint64_t address)
 {
-	size_t index = array_search(&all->units, code.end, address + 1);
+	const struct unit *units = all->units.item;
+	uint32_t index;
 
-	return index < all->units.count && range_holds(all->units.item[index].code, address) ? (uint32_t)index : NOTHING;
+	if (!all->units.count || address < units[0].code.start || address >= units[all->units.count - 1].code.end)
+		return NOTHING;
+	index = all->unit_index[(address - units[0].code.start) / UNIT_STEP];
+	while (units[index].code.end <= address)
+		index++;
+	return range_holds(units[index].code, address) ? index : NOTHING;
 }
 
 const struct part *group_part(const struct validating *all, uint64_t address)

@@ -79,6 +79,25 @@ static void find_units(struct validating *all)
 	}
 }
 
+static void index_units(struct validating *all)
+{
+	const struct unit *units = all->units.item;
+	uint64_t start, end;
+	uint32_t next = 0;
+
+	if (!all->units.count)
+		return;
+	/* All are in the rows' text, which is smaller than 4 GiB. */
+	start = units[0].code.start;
+	end = units[all->units.count - 1].code.end;
+	all->unit_index = memory_zeroed((end - start) / UNIT_STEP + 1, sizeof(*all->unit_index));
+	for (uint64_t at = start; at < end; at += UNIT_STEP) {
+		while (units[next].code.end <= at)
+			next++;
+		all->unit_index[(at - start) / UNIT_STEP] = next;
+	}
+}
+
 static void find_landing_areas(struct validating *all)
 {
 	size_t offset = 0;
@@ -148,6 +167,7 @@ static void find_entries(struct validating *all)
 void units_find(struct validating *all)
 {
 	find_units(all);
+	index_units(all);
 	find_landing_areas(all);
 	find_labels(all);
 	find_entries(all);

@@ -443,6 +443,7 @@ void validate_image(const struct image *image, struct rows *rows, struct validat
 	array_free(&all.group.aligned);
 	free(all.callees.item);
 	array_free(&all.units);
+	free(all.unit_index);
 	array_free(&all.tails);
 	array_free(&all.calls);
 	array_free(&all.taken);

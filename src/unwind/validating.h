@@ -35,6 +35,8 @@ struct unit {
 	bool returns;		/* it has a return instruction, or a tail call of a function that returns */
 };
 
+#define UNIT_STEP 128
+
 #define BREAKS_STACK 0x80	/* the stack pointer is not right behind the return address's place */
 
 /* A function that is called, and how often with straight code behind the call. */
@@ -53,8 +55,10 @@ struct tail_call {
 	uint32_t next;
 };
 
+/* A call of a place in the text. */
 struct unit_call {
-	uint32_t callee, caller;
+	uint32_t target;	/* from the start of the text */
+	uint32_t caller;
 };
 
 /* An instruction of the group. */
@@ -112,12 +116,14 @@ struct validating {
 	const struct image *image;
 	struct rows *rows;
 	ARRAY(struct unit) units;	/* by address */
+	uint32_t *unit_index;	/* per UNIT_STEP bytes from the first unit on: the first unit that ends behind the first of them */
 	ARRAY(struct tail_call) tails;
 	ARRAY(uint64_t) labels;		/* sorted: addresses inside of units that data points to */
 	ARRAY(uint64_t) entries;	/* sorted: addresses inside of units that have a function symbol */
 	ARRAY(uint64_t) taken;		/* addresses inside of units that code of another group takes */
 	struct callees callees;
-	ARRAY(struct unit_call) calls;	/* by callee; empty until it is needed */
+	ARRAY(struct unit_call) calls;	/* of all units that were looked at; by target from when it is needed on */
+	bool calls_sorted;
 	bool second;		/* all units were looked at once: callees, and which units return, are known */
 	bool breaks_known;		/* so are those that do not give back what they must */
 	struct group group;
@@ -180,7 +186,7 @@ void paths_follow(struct validating *all);
 void paths_arrive(struct validating *all, uint64_t address, uint64_t from, const struct frame_state *state,
 		  enum edge edge, bool tainted);
 
-/* callee.c: count the calls in the part, and those that have straight code behind them. */
+/* callee.c: note the calls in the part, and which of them have straight code behind them. Once for each unit. */
 void callees_note(struct validating *all, const struct part *part);
 /* Set `returns` of all units. */
 void callees_find_returning(struct validating *all);

@@ -1,5 +1,5 @@
 /*
- * decode.c: machine code to struct insn, by way of Zydis.
+ * decode.c: what Zydis decoded, as struct insn.
  */
 #include "arch/x86_64/memo.h"
 
@@ -225,52 +225,21 @@ static void collect_immediate(const ZydisDecodedInstruction *insn, uint64_t addr
 		});
 }
 
-/* What was said of the instructions in the memo's slots. */
-static _Thread_local struct memo memo;
-static _Thread_local struct insn remembered[MEMO_SLOTS];
-
-static bool recall(const uint8_t *code, size_t size, uint64_t address, struct insn *out)
+void x86_64_describe(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, uint64_t address, struct insn *out)
 {
-	uint32_t slot = memo_find(&memo, code, size);
-
-	if (slot == MEMO_NONE)
-		return false;
-	*out = remembered[slot];
-	for (int i = 0; i < 2; i++)
-		if (out->ref[i].kind != REF_NONE && out->ref[i].kind != REF_ABSOLUTE)
-			out->ref[i].target = memo_target(&memo, slot, code, address);
-	return true;
-}
-
-bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct insn *out)
-{
-	ZydisDecodedInstruction insn;
-	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
 	bool has_immediate = false;
-	ZydisDecoderContext context;
-	uint32_t slot;
 
-	if (recall(code, size, address, out))
-		return true;
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&x86_64_decoder, &context, code, size, &insn)) ||
-	    !ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&x86_64_decoder, &context, &insn, operand, insn.operand_count)))
-		return false;
-
-	*out = (struct insn){ .length = insn.length };
-	out->kind = (uint8_t)x86_64_classify(&insn, operand);
-	for (unsigned i = 0; i < insn.operand_count; i++) {
+	*out = (struct insn){ .length = insn->length };
+	out->kind = (uint8_t)x86_64_classify(insn, operand);
+	for (unsigned i = 0; i < insn->operand_count; i++) {
 		if (operand[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
 		    (operand[i].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM ||
 		     operand[i].encoding == ZYDIS_OPERAND_ENCODING_DISP16_32_64))
-			collect_memory(&insn, &operand[i], address, out);
+			collect_memory(insn, &operand[i], address, out);
 		else if (operand[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 			has_immediate = true;
 	}
 	if (has_immediate)
-		collect_immediate(&insn, address, out);
-	out->clobbers = out->kind == INSN_NOP ? 0 : collect_clobbers(&insn, operand);
-	slot = memo_add(&memo, code, size, &insn, operand);
-	if (slot != MEMO_NONE)
-		remembered[slot] = *out;
-	return true;
+		collect_immediate(insn, address, out);
+	out->clobbers = out->kind == INSN_NOP ? 0 : collect_clobbers(insn, operand);
 }

@@ -384,7 +384,7 @@ static void collect(const ZydisDecodedInstruction *insn, const ZydisDecodedOpera
 	}
 }
 
-/* A direct branch, a nop or a return. Most of the time goes into decoding operands; these have none that matter. */
+/* A direct branch, a nop or a return: these have no operands that matter. */
 static bool collect_without_operands(const ZydisDecodedInstruction *insn, struct insn_effect *out)
 {
 	out->refers = insn->raw.imm[0].is_relative;
@@ -398,42 +398,17 @@ static bool collect_without_operands(const ZydisDecodedInstruction *insn, struct
 	return true;
 }
 
-/* What was said of the instructions in the memo's slots. */
-static _Thread_local struct memo memo;
-static _Thread_local struct insn_effect remembered[MEMO_SLOTS];
-
-bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out)
+void x86_64_describe_effect(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, uint64_t address,
+			    struct insn_effect *out)
 {
-	ZydisDecodedInstruction insn;
-	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
-	ZydisDecoderContext context;
-	uint32_t slot = memo_find(&memo, code, size);
-	bool bare;
-
-	if (slot != MEMO_NONE) {
-		*out = remembered[slot];
-		if (out->refers)
-			out->address = memo_target(&memo, slot, code, address);
-		return true;
-	}
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&x86_64_decoder, &context, code, size, &insn)))
-		return false;
 	*out = (struct insn_effect){
-		.length = insn.length, .target = NO_REGISTER, .source = NO_REGISTER, .index = NO_REGISTER,
+		.length = insn->length, .target = NO_REGISTER, .source = NO_REGISTER, .index = NO_REGISTER,
 	};
-	bare = collect_without_operands(&insn, out);
-	if (!bare) {
-		if (!ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&x86_64_decoder, &context, &insn, operand, insn.operand_count)))
-			return false;
-		collect(&insn, operand, out);
-	}
+	if (!collect_without_operands(insn, out))
+		collect(insn, operand, out);
 	if (out->refers)
-		out->address = address + insn.length +
-			       (insn.raw.imm[0].is_relative ? insn.raw.imm[0].value.u : (uint64_t)insn.raw.disp.value);
-	slot = memo_add(&memo, code, size, &insn, bare ? NULL : operand);
-	if (slot != MEMO_NONE)
-		remembered[slot] = *out;
-	return true;
+		out->address = address + insn->length +
+			       (insn->raw.imm[0].is_relative ? insn->raw.imm[0].value.u : (uint64_t)insn->raw.disp.value);
 }
 
 /* mov $15, %rax (glibc) or %eax (musl, the kernel's vdso), then syscall: rt_sigreturn. */

@@ -18,16 +18,19 @@ struct displaced {
 	const uint8_t *code;
 };
 
-static bool decode_displaced(const uint8_t *code, size_t size, uint64_t address, struct displaced *out)
-{
-	out->code = code;
-	return x86_64_decode(code, size, address, &out->insn) &&
-	       ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&x86_64_decoder, NULL, code, size, &out->raw));
-}
-
 static bool is_call(const struct insn *insn)
 {
 	return insn->kind == INSN_CALL || insn->kind == INSN_CALL_INDIRECT;
+}
+
+/* The encoding is asked for only where something depends on the place. */
+static bool decode_displaced(const uint8_t *code, size_t size, uint64_t address, struct displaced *out)
+{
+	out->code = code;
+	if (!x86_64_decode(code, size, address, &out->insn))
+		return false;
+	return (!is_call(&out->insn) && out->insn.ref[0].kind == REF_NONE) ||
+	       ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&x86_64_decoder, NULL, code, size, &out->raw));
 }
 
 /* What follows in the copy never runs. True for calls too: the callee returns to the original code. */

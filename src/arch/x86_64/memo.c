@@ -1,6 +1,45 @@
+/* memo.c: decode an instruction, by way of Zydis or from memory. */
 #include "arch/x86_64/memo.h"
 
 #include "base/bytes.h"
+#include "base/memory.h"
+
+#define SLOT_BITS 15
+#define SHAPE_BITS 16
+#define SLOTS (1u << SLOT_BITS)
+
+/* An instruction's bytes without the relative field and what follows, and its shape, which says which bytes those are. */
+struct memo_key {
+	uint64_t low, high;
+	uint16_t shape;		/* 0: none */
+};
+
+/* In one cache line. */
+struct memo_slot {
+	_Alignas(64) struct memo_key key;
+	struct insn_effect effect;
+};
+
+/* The slot behind the others is for an instruction that can't be kept. */
+struct memo {
+	uint8_t telling[1u << 16];	/* by the first two bytes: so many bytes tell the shape, as far as is known; 0: not known */
+	uint16_t shape[1u << SHAPE_BITS];	/* by those bytes: of the last instruction met, or 0 */
+	struct memo_slot slot[SLOTS + 1];
+	struct insn insn[SLOTS + 1];	/* what else is known of the one in the slot */
+};
+
+#define NO_SLOT UINT32_MAX
+
+/* One per thread, for as long as the program runs. Not thread-local itself: the loader would write to all of it at every start,
+ * and mostly only little of it is used, or nothing. */
+static _Thread_local struct memo *memo;
+
+static void open_memo(void)
+{
+	uintptr_t room = (uintptr_t)memory_zeroed(1, sizeof(*memo) + _Alignof(struct memo));
+
+	memo = (struct memo *)((room + _Alignof(struct memo) - 1) / _Alignof(struct memo) * _Alignof(struct memo));
+}
 
 #define KEY_BYTES 16
 
@@ -35,7 +74,7 @@ static struct memo_key key_of_long(const uint8_t *code, uint16_t shape)
 }
 
 /* Those that fit in a word, which are most of them, without 128-bit arithmetic. */
-static struct memo_key make_key(const uint8_t *code, uint16_t shape)
+static inline struct memo_key make_key(const uint8_t *code, uint16_t shape)
 {
 	unsigned int length = shape_length(shape);
 	uint64_t mask;
@@ -53,27 +92,29 @@ static uint32_t hash(uint64_t low, uint64_t high, unsigned int bits)
 	return (uint32_t)((low * UINT64_C(0x9e3779b97f4a7c15) + high * UINT64_C(0xc2b2ae3d27d4eb4f)) >> (64 - bits));
 }
 
-static uint32_t shape_index(const struct memo *memo, const uint8_t *code)
+static uint32_t shape_index(const uint8_t *code, unsigned int telling)
 {
-	return memo->leading[code[0]] ? code[0] : hash(load32(code) & 0xffffff, 0, MEMO_SHAPE_BITS);
+	return hash(load64(code) & UINT64_MAX >> (64 - 8 * telling), 0, SHAPE_BITS);
 }
 
-uint32_t memo_find(const struct memo *memo, const uint8_t *code, size_t size)
+/* Slot of the instruction that the bytes begin with (KEY_BYTES can be read, `size` are its own) and its shape, or NO_SLOT when
+ * it is not there. */
+static inline uint32_t find(const uint8_t *code, size_t size, uint16_t *shape)
 {
+	unsigned int telling = memo->telling[(unsigned int)code[0] << 8 | code[1]];
 	const struct memo_key *found;
 	struct memo_key key;
-	uint16_t shape;
 	uint32_t slot;
 
-	if (size < KEY_BYTES)
-		return MEMO_NONE;
-	shape = memo->shape[shape_index(memo, code)];
-	if (!shape)
-		return MEMO_NONE;
-	key = make_key(code, shape);
-	slot = hash(key.low, key.high, MEMO_SLOT_BITS);
-	found = &memo->slot[slot];
-	return found->low == key.low && found->high == key.high && found->shape == shape ? slot : MEMO_NONE;
+	if (!telling)
+		return NO_SLOT;
+	*shape = memo->shape[shape_index(code, telling)];
+	if (!*shape || shape_length(*shape) > size)
+		return NO_SLOT;
+	key = make_key(code, *shape);
+	slot = hash(key.low, key.high, SLOT_BITS);
+	found = &memo->slot[slot].key;
+	return found->low == key.low && found->high == key.high && found->shape == key.shape ? slot : NO_SLOT;
 }
 
 /* 0 when what it refers to depends on its address in another way. */
@@ -83,7 +124,7 @@ static uint16_t find_shape(const ZydisDecodedInstruction *insn, const ZydisDecod
 
 	if (insn->raw.imm[0].is_relative)
 		shape = make_shape(insn->length, insn->raw.imm[0].offset, insn->raw.imm[0].size / 8);
-	for (unsigned int i = 0; operand && i < insn->operand_count; i++) {
+	for (unsigned int i = 0; i < insn->operand_count; i++) {
 		if (operand[i].type != ZYDIS_OPERAND_TYPE_MEMORY)
 			continue;
 		if (operand[i].mem.base == ZYDIS_REGISTER_EIP)
@@ -94,30 +135,130 @@ static uint16_t find_shape(const ZydisDecodedInstruction *insn, const ZydisDecod
 	return shape_field_size(shape) == 0 || shape_field_size(shape) == 1 || shape_field_size(shape) == 4 ? shape : 0;
 }
 
-uint32_t memo_add(struct memo *memo, const uint8_t *code, size_t size, const ZydisDecodedInstruction *insn,
-		  const ZydisDecodedOperand *operand)
+/* Prefixes, opcode and modrm tell the length but for rare forms with a SIB byte. If they do not, no harm is done: what is
+ * found is compared with all bytes. */
+static unsigned int note_telling(const uint8_t *code, const ZydisDecodedInstruction *insn)
+{
+	uint8_t *telling = &memo->telling[(unsigned int)code[0] << 8];
+	unsigned int count = insn->length;
+
+	if (insn->attributes & ZYDIS_ATTRIB_HAS_MODRM)
+		count = insn->raw.modrm.offset + 1u;
+	else if (insn->raw.disp.size)
+		count = insn->raw.disp.offset;
+	else if (insn->raw.imm[0].size)
+		count = insn->raw.imm[0].offset;
+	if (count > 8)
+		count = 8;
+	if (count == 1)
+		memset(telling, 1, 256);
+	else if (telling[code[1]] < count)
+		telling[code[1]] = (uint8_t)count;
+	return telling[code[1]];
+}
+
+/* The slot that an instruction which was decoded has from now on, in the place of another. */
+static uint32_t choose_slot(const uint8_t *code, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
 {
 	uint16_t shape = find_shape(insn, operand);
 	struct memo_key key;
 	uint32_t slot;
 
-	if (size < KEY_BYTES || !shape)
-		return MEMO_NONE;
-	/* A branch with the opcode as its first byte: there is nothing else to be known. */
-	if (insn->raw.imm[0].is_relative && shape_field(shape) == 1)
-		memo->leading[code[0]] = 1;
-	memo->shape[shape_index(memo, code)] = shape;
+	if (!shape)
+		return SLOTS;
+	memo->shape[shape_index(code, note_telling(code, insn))] = shape;
 	key = make_key(code, shape);
-	slot = hash(key.low, key.high, MEMO_SLOT_BITS);
-	memo->slot[slot] = key;
+	slot = hash(key.low, key.high, SLOT_BITS);
+	memo->slot[slot].key = key;
 	return slot;
 }
 
-uint64_t memo_target(const struct memo *memo, uint32_t slot, const uint8_t *code, uint64_t address)
+/* Decode, and keep what is said. */
+static __attribute__((noinline)) uint32_t learn(const uint8_t *code, const uint8_t *readable, size_t size, uint64_t address)
 {
-	uint16_t shape = memo->slot[slot].shape;
+	ZydisDecodedInstruction insn;
+	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
+	ZydisDecoderContext context;
+	uint32_t slot;
+
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&x86_64_decoder, &context, code, size, &insn)) ||
+	    !ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&x86_64_decoder, &context, &insn, operand, insn.operand_count)))
+		return NO_SLOT;
+	slot = choose_slot(readable, &insn, operand);
+	x86_64_describe(&insn, operand, address, &memo->insn[slot]);
+	x86_64_describe_effect(&insn, operand, address, &memo->slot[slot].effect);
+	return slot;
+}
+
+/* Slot of the instruction, or NO_SLOT when the bytes are none. */
+static inline uint32_t recall(const uint8_t *code, size_t size, uint64_t address, uint16_t *shape)
+{
+	uint8_t copy[KEY_BYTES] = { 0 };
+	const uint8_t *readable = code;
+	uint32_t slot;
+
+	if (!memo)
+		open_memo();
+	/* At the end of a function; there is one every few hundred bytes. */
+	if (size < KEY_BYTES)
+		readable = memcpy(copy, code, size);
+	slot = find(readable, size, shape);
+	if (slot == NO_SLOT) {
+		slot = learn(code, readable, size, address);
+		*shape = slot == NO_SLOT ? 0 : memo->slot[slot].key.shape;
+	}
+	return slot;
+}
+
+/* What the relative field of the instruction at the address refers to, if it has one; else what is known to be referred to. */
+static inline uint64_t find_target(uint16_t shape, const uint8_t *code, uint64_t address, uint64_t known)
+{
 	const uint8_t *field = code + shape_field(shape);
 	uint64_t next = address + shape_length(shape);
 
-	return next + (shape_field_size(shape) == 4 ? (uint64_t)(int64_t)(int32_t)load32(field) : (uint64_t)(int64_t)(int8_t)*field);
+	switch (shape_field_size(shape)) {
+	case 4:
+		return next + (uint64_t)(int64_t)(int32_t)load32(field);
+	case 1:
+		return next + (uint64_t)(int64_t)(int8_t)*field;
+	default:
+		return known;
+	}
+}
+
+/*
+ * Both take the length from the shape, which is the same but known earlier: the processor goes on to the next instruction
+ * while it waits for the slot.
+ */
+bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct insn *out)
+{
+	uint16_t shape;
+	uint32_t slot = recall(code, size, address, &shape);
+
+	if (slot == NO_SLOT)
+		return false;
+	*out = memo->insn[slot];
+	if (!shape)
+		return true;
+	out->length = (uint8_t)shape_length(shape);
+	for (int i = 0; i < 2; i++)
+		if (out->ref[i].kind != REF_NONE && out->ref[i].kind != REF_ABSOLUTE)
+			out->ref[i].target = find_target(shape, code, address, out->ref[i].target);
+	return true;
+}
+
+bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out)
+{
+	uint16_t shape;
+	uint32_t slot = recall(code, size, address, &shape);
+
+	if (slot == NO_SLOT)
+		return false;
+	*out = memo->slot[slot].effect;
+	if (!shape)
+		return true;
+	out->length = (uint8_t)shape_length(shape);
+	if (out->refers)
+		out->address = find_target(shape, code, address, out->address);
+	return true;
 }
