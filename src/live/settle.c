@@ -19,6 +19,7 @@
  * before the table was filled anew: where that can't be proven, the transition does not begin now.
  * docs/model.md shows why each order is needed; tests/model that nothing else is.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -34,7 +35,8 @@ struct arrival {
 	uint64_t pointer;	/* its thread pointer */
 	enum version now;
 	bool free, shared;
-	char text[256];
+	bool in_entry;		/* it is about to go on in an entry that is to be redirected */
+	char *text;		/* why it is not free; NULL: it is. Owned */
 };
 
 struct settling {
@@ -42,7 +44,9 @@ struct settling {
 	struct maps maps;
 	struct versions versions;
 	ARRAY(struct arrival) arrivals;
+	bool first;		/* nobody goes by the table: entries may have no jumps, or not all */
 	bool all;		/* every thread is there, or can go there now */
+	bool force;		/* because the user says so */
 };
 
 static void block(struct transition *transition, pid_t tid, const char *text)
@@ -57,8 +61,8 @@ static enum status check_process(const struct transition *transition, const stru
 	const struct ledger *ledger = transition->ledger;
 	unsigned int allowed = transition->to == VERSION_NEW ? SITE_ORIGINAL : SITE_SETTLED;
 
-	/* The region may have been unmapped, or another one may have come to lie at its place. */
-	if (!process_same_program(process) || !ledger_is_there(process, ledger))
+	/* The region may have been unmapped, or another one may have come to lie at its place. (After exec() nothing can be read.) */
+	if (!ledger_is_there(process, ledger))
 		return fail(error, "process %d (%s) has executed another program or unmapped the patch meanwhile",
 			    process->pid, process->comm);
 	/* What a killed stent left half done; but where each goes by its own entry all are jumps, or the image was mapped anew. */
@@ -67,12 +71,13 @@ static enum status check_process(const struct transition *transition, const stru
 	return versions_check_sites(process, ledger, allowed, error);
 }
 
-/* Would the thread go on somewhere in the ranges? Other than stack_check_thread() this asks for where it goes on, not for whose code. */
-static bool goes_on_in(const struct stack_check *check, const struct maps *maps, const struct thread *thread)
+/* Would the thread go on somewhere in the ranges? Other than stack_check_read() this asks for where it goes on, not for whose code. */
+static bool goes_on_in(const struct stack_check *check, const struct maps *maps, const struct thread *thread,
+		       const struct stack *stack)
 {
 	struct stack_result result;
 
-	stack_check_thread(check, maps, thread, &result);
+	stack_check_read(check, maps, thread, stack, &result);
 	if (result.verdict == STACK_FREE)
 		return false;
 	if (!result.walked || !unwind_trace_proven(check->trace))
@@ -91,50 +96,82 @@ static bool can_begin(struct settling *settling)
 	bool can = true;
 
 	for (size_t i = 0; i < settling->arrivals.count; i++) {
-		const struct thread *thread = settling->arrivals.item[i].thread;
-
-		if (!goes_on_in(&transition->entries, &settling->maps, thread))
+		if (!settling->arrivals.item[i].in_entry)
 			continue;
-		block(transition, thread->tid, "in the first instructions of a function that is to be redirected");
+		block(transition, settling->arrivals.item[i].thread->tid, "in the first instructions of a function that is to be redirected");
 		can = false;
 	}
 	return can;
 }
 
+static void look_at_thread(struct settling *settling, const struct thread *thread, const struct stack *stack)
+{
+	struct transition *transition = settling->transition;
+	struct arrival *arrival = array_add(&settling->arrivals);
+	struct stack_result result;
+
+	stack_check_read(&transition->leaving, &settling->maps, thread, stack, &result);
+	*arrival = (struct arrival){ .thread = thread, .free = result.verdict == STACK_FREE };
+	if (!arrival->free)
+		arrival->text = text_copy(result.text);
+	arrival->pointer = registers_thread_pointer(&thread->registers);
+	arrival->now = versions_of(transition->ledger, &settling->versions, arrival->pointer);
+	arrival->in_entry = settling->first &&
+			    !(arrival->free && !result.walked && stack_passes(&transition->entries, thread, stack)) &&
+			    goes_on_in(&transition->entries, &settling->maps, thread, stack);
+	transition->report->threads++;
+	transition->report->walked += result.walked;
+}
+
 static void look_at_threads(struct settling *settling)
 {
 	struct transition *transition = settling->transition;
+	const struct threads *threads = &transition->threads;
+	size_t read;
 
-	for (size_t i = 0; i < transition->threads.count; i++) {
-		const struct thread *thread = &transition->threads.item[i];
-		struct arrival *arrival;
-		struct stack_result result;
+	for (size_t i = 0; i < threads->count; i += read) {
+		read = stacks_read(&transition->leaving, &settling->maps, threads->item + i, threads->count - i);
+		for (size_t j = 0; j < read; j++)
+			if (threads->item[i + j].state == THREAD_STOPPED)	/* else it has ended */
+				look_at_thread(settling, &threads->item[i + j], &transition->leaving.stacks->item[j]);
+	}
+}
 
-		if (thread->state != THREAD_STOPPED)	/* ended */
-			continue;
-		stack_check_thread(&transition->leaving, &settling->maps, thread, &result);
-		arrival = array_add(&settling->arrivals);
-		*arrival = (struct arrival){ .thread = thread, .free = result.verdict == STACK_FREE };
-		memcpy(arrival->text, result.text, sizeof(arrival->text));
-		arrival->pointer = registers_thread_pointer(&thread->registers);
-		arrival->now = versions_of(transition->ledger, &settling->versions, arrival->pointer);
-		transition->report->threads++;
-		transition->report->walked += result.walked;
+static int compare_pointers(const void *one, const void *other)
+{
+	const struct arrival *a = *(struct arrival *const *)one, *b = *(struct arrival *const *)other;
+
+	return (a->pointer > b->pointer) - (a->pointer < b->pointer);
+}
+
+static void look_at_group(struct arrival **arrivals, size_t count)
+{
+	bool free = true;
+
+	for (size_t i = 0; i < count; i++)
+		free &= arrivals[i]->free;
+	for (size_t i = 0; i < count && count > 1; i++) {
+		arrivals[i]->shared = true;
+		arrivals[i]->free = free;
 	}
 }
 
 /* Threads that share a pointer have one entry: they move together or not at all. */
 static void look_at_pairs(struct settling *settling)
 {
-	for (size_t i = 0; i < settling->arrivals.count; i++)
-		for (size_t j = i + 1; j < settling->arrivals.count; j++) {
-			struct arrival *one = &settling->arrivals.item[i], *other = &settling->arrivals.item[j];
+	struct arrival **sorted = memory_resize(NULL, settling->arrivals.count + 1, sizeof(*sorted));
+	size_t first = 0;
 
-			if (one->pointer != other->pointer)
-				continue;
-			one->shared = other->shared = true;
-			one->free = other->free = one->free && other->free;
-		}
+	for (size_t i = 0; i < settling->arrivals.count; i++)
+		sorted[i] = &settling->arrivals.item[i];
+	qsort(sorted, settling->arrivals.count, sizeof(*sorted), compare_pointers);
+	for (size_t i = 1; i <= settling->arrivals.count; i++) {
+		if (i < settling->arrivals.count && sorted[i]->pointer == sorted[first]->pointer)
+			continue;
+		look_at_group(sorted + first, i - first);
+		first = i;
+	}
+	free(sorted);
 }
 
 static bool has_arrived(const struct settling *settling, const struct arrival *arrival)
@@ -164,6 +201,12 @@ static bool is_alone(struct transition *transition)
 	return !other;
 }
 
+/* Where all arrive in the first stop, nobody goes by it. */
+static bool uses_table(const struct settling *settling)
+{
+	return !(settling->first && settling->all);
+}
+
 /* What each thread is to run from here on, in settling->versions. False: there is no room for all that stay behind. */
 static bool assign_versions(struct settling *settling)
 {
@@ -172,7 +215,7 @@ static bool assign_versions(struct settling *settling)
 	struct versions *versions = &settling->versions;
 	size_t behind = 0;
 
-	if (versions->selector)		/* nobody has gone by the table so far, or does now (can_begin()) */
+	if (settling->first)		/* nobody has gone by the table so far, or does now (can_begin()) */
 		versions_clear(ledger, versions);
 	for (size_t i = 0; i < (size_t)1 << ledger->dispatch.table_bits; i++)
 		if (versions->entry[i].key)
@@ -193,7 +236,13 @@ static enum status finish(const struct settling *settling, struct error *error)
 	const struct process *process = transition->survey->process;
 	struct ledger *ledger = transition->ledger;
 	bool new = transition->to == VERSION_NEW;
-	enum status status = versions_put_selector(process, ledger, transition->to, error);
+	bool stays = new && transition->was_active;	/* it has turned round: who was in the other version then still is */
+	enum status status;
+
+	ledger->forced = settling->force || (ledger->forced && stays);
+	status = ledger_store_flags(process, ledger, error);
+	if (status == STATUS_OK)
+		status = versions_put_selector(process, ledger, transition->to, error);
 
 	if (status == STATUS_OK)
 		status = versions_put_sites(process, ledger, new ? SITE_SETTLED : SITE_ORIGINAL, error);
@@ -204,7 +253,7 @@ static enum status finish(const struct settling *settling, struct error *error)
 	return status == STATUS_OK ? ledger_store_state(process, ledger, new ? LEDGER_ACTIVE : LEDGER_REVERTED, error) : status;
 }
 
-static enum status write_all(struct settling *settling, bool first, struct error *error)
+static enum status write_all(struct settling *settling, struct error *error)
 {
 	const struct transition *transition = settling->transition;
 	const struct process *process = transition->survey->process;
@@ -212,12 +261,11 @@ static enum status write_all(struct settling *settling, bool first, struct error
 	enum status status = ledger_store_state(process, ledger, transition->to == VERSION_NEW ? LEDGER_INSTALLING :
 						LEDGER_REVERTING, error);
 
-	/* Where all arrive in the first stop, nobody goes by the table. */
-	if (status == STATUS_OK && !(first && settling->all))
+	if (status == STATUS_OK && uses_table(settling))
 		status = versions_put_entries(process, ledger, &settling->versions, error);
-	if (status == STATUS_OK && !(first && settling->all))
+	if (status == STATUS_OK && uses_table(settling))
 		status = versions_put_fallback(process, ledger, transition->to, error);
-	if (status == STATUS_OK && first)
+	if (status == STATUS_OK && settling->first)
 		status = versions_put_sites(process, ledger, SITE_JUMP, error);
 	if (status == STATUS_OK && settling->all)
 		return finish(settling, error);
@@ -241,13 +289,13 @@ static void list_threads(struct settling *settling)
 			*array_add(&transition->arrived) = arrival->thread->tid;
 			continue;
 		}
-		block(transition, arrival->thread->tid, arrival->shared && !*arrival->text ?
-		      "it shares its thread pointer with a thread that is in the way" : arrival->text);
+		block(transition, arrival->thread->tid, arrival->text ? arrival->text :
+		      "it shares its thread pointer with a thread that is in the way");
 		watched = array_add(&transition->watched);
 		*watched = (struct watched){ .thread = { .tid = arrival->thread->tid, .state = THREAD_RELEASED } };
 		watched->point.event = -1;
 		watched->shared = arrival->shared;
-		memcpy(watched->text, arrival->text, sizeof(watched->text));
+		snprintf(watched->text, sizeof(watched->text), "%s", arrival->text ? arrival->text : "");
 	}
 }
 
@@ -294,31 +342,30 @@ static enum status settle(struct settling *settling, bool force, struct error *e
 {
 	struct transition *transition = settling->transition;
 	enum ledger_state before = transition->ledger->state;
-	bool first, on = transition_is_on(transition);
+	bool on = transition_is_on(transition);
 	enum status status;
 
 	look_at_threads(settling);
 	look_at_pairs(settling);
 	settling->all = true;
+	settling->force = force;
 	for (size_t i = 0; i < settling->arrivals.count; i++) {
 		settling->arrivals.item[i].free |= force;
 		settling->all &= has_arrived(settling, &settling->arrivals.item[i]);
 	}
-	/* While each goes by its own entry, the jumps are there. Else they may not be, or not all. */
-	first = settling->versions.selector != 0;
 	list_threads(settling);
-	if (first && !can_begin(settling))
+	if (settling->first && !can_begin(settling))
 		return STATUS_NOTHING;
-	if (!settling->all && transition->together && first)
+	if (!settling->all && transition->together && settling->first)
 		return STATUS_NOTHING;
 	/* A child may have been made since the look before the stop; none can be made now. */
 	if (!is_alone(transition) || (!force && !contexts_are_free(settling)))
 		return STATUS_NOTHING;
-	if (!assign_versions(settling)) {
+	if (uses_table(settling) && !assign_versions(settling)) {
 		block(transition, transition->survey->process->pid, "more threads than the patch has prepared for");
 		return STATUS_NOTHING;
 	}
-	status = write_all(settling, first, error);
+	status = write_all(settling, error);
 	if (status == STATUS_OK)
 		sweep_leftovers(settling);
 	if (status != STATUS_OK && status != STATUS_NOTHING && !on)
@@ -326,19 +373,44 @@ static enum status settle(struct settling *settling, bool force, struct error *e
 	return status;
 }
 
+/*
+ * While the ledger says that the transition is off, the selector names the version that all run, which is the one that is left, and
+ * nobody reads the table: what is in it is of no interest. (On means that it may be on: a killed stent may not have stored the 0 yet.)
+ */
+static enum status read_versions(struct settling *settling, struct error *error)
+{
+	const struct transition *transition = settling->transition;
+	const struct ledger *ledger = transition->ledger;
+	enum status status;
+
+	if (!transition_is_on(transition)) {
+		settling->first = true;
+		settling->versions.selector = transition->to == VERSION_NEW ? ledger->old_table : ledger->new_table;
+		settling->versions.entry = memory_zeroed((size_t)1 << ledger->dispatch.table_bits, sizeof(struct dispatch_entry));
+		return STATUS_OK;
+	}
+	status = versions_read(transition->survey->process, ledger, &settling->versions, error);
+	/* While each goes by its own entry, the jumps are there. Else they may not be, or not all. */
+	settling->first = settling->versions.selector != 0;
+	return status;
+}
+
 enum status settle_all(struct transition *transition, bool force, struct error *error)
 {
 	const struct process *process = transition->survey->process;
 	struct settling settling = { .transition = transition };
-	enum status status = maps_read(process, &settling.maps, error);
+	/* Suspended contexts are looked for everywhere, frames only where threads are. */
+	enum status status = (transition->survey->switches ? maps_read : maps_look)(process, &settling.maps, error);
 
 	if (status == STATUS_OK)
-		status = versions_read(process, transition->ledger, &settling.versions, error);
+		status = read_versions(&settling, error);
 	if (status == STATUS_OK)
 		status = check_process(transition, &settling.versions, error);
 	if (status == STATUS_OK)
 		status = settle(&settling, force, error);
 	versions_free(&settling.versions);
+	for (size_t i = 0; i < settling.arrivals.count; i++)
+		free(settling.arrivals.item[i].text);
 	array_free(&settling.arrivals);
 	maps_free(&settling.maps);
 	return status;

@@ -8,8 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #define STACK_MAX (1ul << 30)	/* bytes of one stack; more is not read while a process stands still */
+#define TLS_MAX (1ul << 20)	/* bytes of thread-local variables between a thread's first frame and its control block */
+#define TOGETHER_MAX (256u << 10)	/* bytes of stacks that are read together: what a processor's cache holds until they are scanned */
 
 void stack_check_add(struct stack_check *check, struct range range, const char *name)
 {
@@ -20,15 +23,25 @@ void stack_check_add(struct stack_check *check, struct range range, const char *
 void stack_check_ready(struct stack_check *check)
 {
 	scan_set_build(&check->set, check->ranges.item, check->ranges.count);
+	scan_set_build(&check->restorers, check->survey->restorers.item, check->survey->restorers.count);
 	check->trace = memory_zeroed(1, sizeof(*check->trace));
+	/* Written to now, so that it is there while a process stands still. */
+	check->stacks = memory_zeroed(1, sizeof(*check->stacks));
+	check->stacks->room = TOGETHER_MAX;
+	check->stacks->bytes = memory_resize(NULL, TOGETHER_MAX, 1);
+	memset(check->stacks->bytes, 1, TOGETHER_MAX);
 }
 
 void stack_check_free(struct stack_check *check)
 {
 	scan_set_free(&check->set);
+	scan_set_free(&check->restorers);
 	if (check->trace)
 		unwind_trace_free(check->trace);
 	free(check->trace);
+	if (check->stacks)
+		free(check->stacks->bytes);
+	free(check->stacks);
 	array_free(&check->ranges);
 	array_free(&check->names);
 	array_free(&check->tables);
@@ -56,19 +69,29 @@ const char *stack_check_name(const struct stack_check *check, uint64_t address)
 	return "?";
 }
 
+/* Is the process's first thread on a stack that is not the one it was given? See stack_find(). */
+static bool is_borrowed(const struct survey *survey, const struct thread *thread, const struct mapping *mapping)
+{
+	return thread->tid == survey->process->pid && !mapping_special(mapping, "[stack]");
+}
+
 /*
  * The memory from the stack pointer to the top of the thread's stack. A program may run a thread on other memory (a signal
  * stack, a coroutine), with more of the thread's calls on the stack it came from, so it counts only what is known to be
- * the whole: the first thread's [stack]; another thread's mapping with the thread's control block, which glibc and musl put
- * at the top of its stack. [heap] is excluded because a static program has the first thread's block there.
- * More than the thread's own part may be in the mapping; it is scanned, too.
+ * the whole: the first thread's [stack]; another thread's mapping up to the thread's control block, which glibc and musl put
+ * at the top of its stack, above all frames. What else may be in between is scanned, too. [heap] is excluded because a static
+ * program has the first thread's block there.
+ *
+ * The first thread may be on such a stack, too: in a child that another thread has made by fork(). But the mapping may as well be
+ * memory of the program's to which that with the first thread's block (the dynamic linker's) has been joined, with a coroutine on
+ * it. So that is taken only where the exact walk is a proof, which stack_walk() sees to: is_borrowed().
  */
 const char *stack_find(const struct survey *survey, const struct maps *maps, const struct thread *thread, struct range *stack)
 {
 	uint64_t pointer = registers_stack(&thread->registers);
 	uint64_t control = registers_thread_pointer(&thread->registers);
 	const struct mapping *mapping = maps_find(maps, pointer);
-	bool first = thread->tid == survey->process->pid;
+	bool given = mapping && mapping_special(mapping, "[stack]") && thread->tid == survey->process->pid;
 
 	*stack = (struct range){ 0 };
 	if (!mapping || !mapping->read || !mapping->write)
@@ -76,12 +99,13 @@ const char *stack_find(const struct survey *survey, const struct maps *maps, con
 	*stack = (struct range){ (pointer - REGISTERS_RED_ZONE) & ~7ul, mapping->range.end };
 	if (stack->start < mapping->range.start)
 		stack->start = mapping->range.start;
-	if (!(first && mapping_special(mapping, "[stack]")) &&
-	    (first || mapping_special(mapping, "[heap]") || !range_holds(mapping->range, control) || control < pointer))
+	if (!given && (mapping_special(mapping, "[heap]") || !range_holds(mapping->range, control) || control < pointer))
 		return "it runs on a stack that is not known to be its own (a signal stack or a coroutine?)";
+	if (!given)
+		stack->end = control & ~7ul;
 	if (pointer % sizeof(uint64_t))
 		return "its stack pointer is not aligned";
-	if (mapping->range.end - pointer > STACK_MAX)
+	if (stack->end - pointer > STACK_MAX)
 		return "its stack is too large";
 	return NULL;
 }
@@ -112,21 +136,54 @@ static bool find_other_stack(void *context, uint64_t pointer, struct range *stac
 	return true;
 }
 
+/*
+ * Where the chain has ended, is there a control block between it and the thread's own? Then the frames are another thread's, which lent
+ * its context: what the first thread has left on [stack] is in no frame here. A control block begins with its own address (psABI
+ * x86-64, 3.4.6: %fs:0; glibc's and musl's structures as well), and whatever else does counts as one.
+ */
+static bool ends_below_another(const struct reader *reader, const struct unwind_trace *trace, uint64_t control)
+{
+	uint64_t at = trace->frames.count > 1 ? trace->frames.item[trace->frames.count - 2].cfa : 0;
+	uint64_t words[512];
+
+	if (!at || at > control || control - at > TLS_MAX)
+		return true;
+	while (at < control) {
+		size_t size = control - at < sizeof(words) ? (control - at) & ~7ul : sizeof(words);
+
+		if (!size || !read_memory((void *)reader, at, words, size))
+			return true;
+		for (size_t i = 0; i < size / sizeof(*words); i++)
+			if (words[i] == at + i * sizeof(*words))
+				return true;
+		at += size;
+	}
+	return false;
+}
+
 void stack_walk(const struct survey *survey, const struct maps *maps, const struct arch *arch, const struct thread *thread,
 		struct range stack, const char *doubt, const uint8_t *bytes, struct unwind_trace *trace)
 {
 	struct reader reader = { .process = survey->process, .tid = thread->tid, .maps = maps };
 	const struct unwind_memory memory = { .read = read_memory, .find_stack = find_other_stack, .context = &reader };
+	const struct mapping *mapping = maps_find(maps, stack.start);
+	bool borrowed = mapping && !doubt && is_borrowed(survey, thread, mapping);
 	struct unwind_start start = {
 		.stack = stack,
 		.doubt = doubt,
-		.base = thread->tid == survey->process->pid ? survey->process->stack_start : 0,
+		.base = thread->tid == survey->process->pid && !borrowed ? survey->process->stack_start : 0,
 		.bytes = bytes,
 		.size = bytes ? stack.end - stack.start : 0,
 	};
 
 	registers_dwarf(&thread->registers, start.registers);
 	unwind_walk(survey->modules.item, survey->modules.count, arch, &start, &memory, trace);
+	if (borrowed && unwind_trace_proven(trace) &&
+	    ends_below_another(&reader, trace, registers_thread_pointer(&thread->registers))) {
+		trace->doubtful = trace->frames.count - 1;
+		trace->doubt = "the first thread runs on another one's stack";
+		trace->frames.item[trace->doubtful].doubt = trace->doubt;
+	}
 }
 
 void stack_reason(const struct maps *maps, const struct unwind_trace *trace, char *out, size_t room)
@@ -171,71 +228,142 @@ static void walk(const struct stack_check *check, const struct maps *maps, const
 	}
 }
 
-/*
- * Is a signal being handled? The handler may run on a signal stack that lies inside of the thread's own (an array in a frame):
- * the interrupted frames are then below the stack pointer, where no scan looks. The walk finds that the chain does not rise.
- */
-static bool in_handler(const struct stack_check *check, const uint8_t *bytes, size_t size)
+/* Read each on its own: some can't be read, or not this way. */
+static void read_one_by_one(const struct survey *survey, struct stacks *stacks, const struct thread *threads, size_t count)
 {
-	struct scan_set restorers;
-	size_t count = size / sizeof(uint64_t), found;
+	for (size_t i = 0; i < count; i++) {
+		struct stack *stack = &stacks->item[i];
+		size_t size = stack->range.end - stack->range.start;
 
-	scan_set_build(&restorers, check->survey->restorers.item, check->survey->restorers.count);
-	found = scan_words(&restorers, (const uint64_t *)(const void *)bytes, count);
-	scan_set_free(&restorers);
-	return found < count;
+		if (!stack->why && !process_read_stopped(threads[i].tid, stack->range.start, stack->bytes, size) &&
+		    !process_read(survey->process, stack->range.start, stack->bytes, size))
+			stack->why = "its stack can't be read";
+	}
 }
 
-/* True when no register and no word of the stack can lead into the code that is being left. */
-static bool scan(const struct stack_check *check, const struct thread *thread, const uint8_t *bytes, size_t size)
+static const char *find(const struct survey *survey, const struct maps *maps, const struct thread *thread, struct stack *stack)
 {
-	size_t words = size / sizeof(uint64_t);
+	const char *why;
+
+	stack->range = (struct range){ 0 };
+	stack->borrowed = false;
+	if (thread->state != THREAD_STOPPED)
+		return "it is not stopped";
+	if (thread->unreadable)
+		return "it runs 32-bit code";
+	why = stack_find(survey, maps, thread, &stack->range);
+	stack->borrowed = !why && thread->tid == survey->process->pid &&
+			  is_borrowed(survey, thread, maps_find(maps, stack->range.start));
+	return why;
+}
+
+/* Which of the threads' stacks are read together. Returns how many threads these are. */
+static size_t choose_stacks(const struct stack_check *check, const struct maps *maps, const struct thread *threads, size_t count)
+{
+	struct stacks *stacks = check->stacks;
+	size_t found = 0, size = 0;
+
+	for (; found < count && found < STACKS_AT_ONCE; found++) {
+		struct stack *stack = &stacks->item[found];
+
+		stack->why = find(check->survey, maps, &threads[found], stack);
+		if (stack->why)
+			continue;
+		if (found && size + stack->range.end - stack->range.start > TOGETHER_MAX)
+			break;
+		size += stack->range.end - stack->range.start;
+	}
+	if (size > stacks->room) {
+		stacks->bytes = memory_resize(stacks->bytes, size, 1);
+		stacks->room = size;
+	}
+	return found;
+}
+
+size_t stacks_read(const struct stack_check *check, const struct maps *maps, const struct thread *threads, size_t count)
+{
+	struct stacks *stacks = check->stacks;
+	struct iovec pieces[STACKS_AT_ONCE];
+	size_t found = choose_stacks(check, maps, threads, count), wanted = 0, size = 0;
+	pid_t tid = 0;	/* all have the same memory: any that is stopped will do */
+
+	for (size_t i = 0; i < found; i++) {
+		struct stack *stack = &stacks->item[i];
+
+		stack->bytes = stacks->bytes + size;
+		if (stack->why)
+			continue;
+		tid = threads[i].tid;
+		pieces[wanted] = (struct iovec){ (void *)stack->range.start, stack->range.end - stack->range.start };
+		size += pieces[wanted++].iov_len;
+	}
+	if (tid && !process_read_pieces(tid, pieces, wanted, stacks->bytes, size))
+		read_one_by_one(check->survey, stacks, threads, found);
+	return found;
+}
+
+static bool registers_pass(const struct stack_check *check, const struct thread *thread)
+{
 	uint64_t registers[REGISTERS_DWARF];
 
 	registers_dwarf(&thread->registers, registers);
-	return scan_words(&check->set, registers, REGISTERS_DWARF) == REGISTERS_DWARF &&
-	       scan_words(&check->set, (const uint64_t *)(const void *)bytes, words) == words;
+	return scan_words(&check->set, registers, REGISTERS_DWARF) == REGISTERS_DWARF;
 }
 
-/* Look at all of a stack that is known to be the thread's. `inside`: it is, by its program counter. */
-static void check_stack(const struct stack_check *check, const struct maps *maps, const struct thread *thread, bool inside,
-			struct stack_result *result)
+static size_t words_of(const struct stack *stack)
 {
-	struct range stack;
-	const char *why = stack_find(check->survey, maps, thread, &stack);
-	size_t size = stack.end - stack.start;
-	uint8_t *bytes = NULL;
+	return (stack->range.end - stack->range.start) / sizeof(uint64_t);
+}
 
-	if (!why) {
-		bytes = memory_resize(NULL, size, 1);
-		if (!process_read_stopped(thread->tid, stack.start, bytes, size) &&
-		    !process_read(check->survey->process, stack.start, bytes, size))
-			why = "its stack can't be read";
-	}
-	if (!why && (inside || !scan(check, thread, bytes, size) || in_handler(check, bytes, size)))
-		walk(check, maps, thread, stack, bytes, result);
-	else if (!why)
+/* (The buffer is aligned, and so is each piece of it: stack_find() and mappings are.) */
+static const uint64_t *first_word(const struct stack *stack)
+{
+	return (const uint64_t *)(const void *)stack->bytes;
+}
+
+bool stack_passes(const struct stack_check *check, const struct thread *thread, const struct stack *stack)
+{
+	size_t words = words_of(stack);
+
+	return registers_pass(check, thread) && scan_words(&check->set, first_word(stack), words) == words;
+}
+
+/*
+ * True when no register and no word of the stack can lead into the code that is being left, and no signal is being handled. The
+ * handler may run on a signal stack that lies inside of the thread's own (an array in a frame): the interrupted frames are then
+ * below the stack pointer, where no scan looks. The walk finds that the chain does not rise.
+ */
+static bool scan(const struct stack_check *check, const struct thread *thread, const struct stack *stack)
+{
+	size_t words = words_of(stack);
+
+	return registers_pass(check, thread) &&
+	       scan_words_either(&check->set, &check->restorers, first_word(stack), words) == words;
+}
+
+void stack_check_read(const struct stack_check *check, const struct maps *maps, const struct thread *thread,
+		      const struct stack *stack, struct stack_result *result)
+{
+	const char *inside;
+
+	*result = (struct stack_result){ .verdict = STACK_UNRELIABLE };
+	/* Where it is now needs no stack; where it will leave does. */
+	inside = thread->unreadable ? NULL : name_inside(check, registers_pc(&thread->registers));
+	if (!stack->why && (inside || stack->borrowed || !scan(check, thread, stack)))
+		walk(check, maps, thread, stack->range, stack->bytes, result);
+	else if (!stack->why)
 		result->verdict = STACK_FREE;
 	else if (!inside)
-		snprintf(result->text, sizeof(result->text), "%s", why);
-	free(bytes);
+		snprintf(result->text, sizeof(result->text), "%s", stack->why);
+	if (inside) {
+		result->verdict = STACK_INSIDE;
+		snprintf(result->text, sizeof(result->text), "in %s", inside);
+	}
 }
 
 void stack_check_thread(const struct stack_check *check, const struct maps *maps, const struct thread *thread,
 			struct stack_result *result)
 {
-	const char *inside;
-
-	*result = (struct stack_result){ .verdict = STACK_UNRELIABLE };
-	if (thread->unreadable) {
-		snprintf(result->text, sizeof(result->text), "it runs 32-bit code");
-		return;
-	}
-	/* Where it is now needs no stack; where it will leave does. */
-	inside = name_inside(check, registers_pc(&thread->registers));
-	check_stack(check, maps, thread, inside, result);
-	if (inside) {
-		result->verdict = STACK_INSIDE;
-		snprintf(result->text, sizeof(result->text), "in %s", inside);
-	}
+	stacks_read(check, maps, thread, 1);
+	stack_check_read(check, maps, thread, &check->stacks->item[0], result);
 }

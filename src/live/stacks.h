@@ -27,15 +27,33 @@ struct stack_result {
 	char text[256];
 };
 
+/* The memory that a thread's frames are in. */
+struct stack {
+	struct range range;	/* as stack_find() says; empty: none */
+	const char *why;	/* it is not known to be the thread's whole stack, or can't be read: then there are no bytes. Or NULL */
+	bool borrowed;		/* only the exact walk can prove that it is the thread's own */
+	uint8_t *bytes;		/* of the range */
+};
+
+/* Stacks that are read together. */
+#define STACKS_AT_ONCE 64
+struct stacks {
+	struct stack item[STACKS_AT_ONCE];
+	uint8_t *bytes;		/* owned; for those that are read next, too */
+	size_t room;
+};
+
 /* Code that is being left. */
 struct stack_check {
 	const struct survey *survey;	/* with its unwind data */
 	const struct arch *arch;
 	ARRAY(struct range) ranges;
 	ARRAY(const char *) names;	/* of each range; not owned */
-	struct scan_set set;
+	struct scan_set set, restorers;
 	ARRAY(struct range) tables;	/* writable memory of stent's own that leads there, and holds no return address */
-	struct unwind_trace *trace;	/* of the last walk; memory that is used again and again */
+	/* Of the last walk, and of the last look: memory that is used again and again. */
+	struct unwind_trace *trace;
+	struct stacks *stacks;
 };
 
 void stack_check_add(struct stack_check *check, struct range range, const char *name);
@@ -50,8 +68,19 @@ void stack_check_thread(const struct stack_check *check, const struct maps *maps
 			struct stack_result *result);
 
 /*
- * The memory that a thread's frames are in: from the red zone below its stack pointer to the end of its mapping. Returns NULL,
- * or why that is not known to be all of the thread's stack (a static string); *stack is empty when there is no memory at all.
+ * The same, where many threads are looked at: read the stacks of the first of these threads into check->stacks, one each, and return of how
+ * many (at least 1, at most STACKS_AT_ONCE); then ask of each, by this check or by others. Threads that are not stopped have none.
+ */
+size_t stacks_read(const struct stack_check *check, const struct maps *maps, const struct thread *threads, size_t count);
+void stack_check_read(const struct stack_check *check, const struct maps *maps, const struct thread *thread,
+		      const struct stack *stack, struct stack_result *result);
+
+/* Of a thread that another check has found free without a walk: is it free for this one, too, without a walk? */
+bool stack_passes(const struct stack_check *check, const struct thread *thread, const struct stack *stack);
+
+/*
+ * The memory that a thread's frames are in: from the red zone below its stack pointer to the end of [stack], or to the thread's control
+ * block. Returns NULL, or why that is not known to be all of the thread's stack (a static string); *stack is empty when there is no memory at all.
  */
 const char *stack_find(const struct survey *survey, const struct maps *maps, const struct thread *thread, struct range *stack);
 

@@ -1,83 +1,174 @@
 #include "process/maps.h"
 
-#include <inttypes.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+
+/* Written out, because the list is read while the process stands still: a process of
+ * a thousand threads has two thousand mappings, and sscanf() takes longer for them than the kernel. */
+static bool take_number(char **at, unsigned int base, uint64_t *value)
+{
+	const char *first = *at;
+
+	*value = 0;
+	for (;; ++*at) {
+		char digit = **at;
+		unsigned int number = digit >= '0' && digit <= '9' ? (unsigned int)(digit - '0') :
+				      digit >= 'a' && digit <= 'f' ? (unsigned int)(digit - 'a') + 10 : base;
+
+		if (number >= base)
+			break;
+		if (*value > (UINT64_MAX - number) / base)
+			return false;
+		*value = *value * base + number;
+	}
+	return *at != first;
+}
+
+static bool take(char **at, char wanted)
+{
+	return *(*at)++ == wanted;
+}
+
+static bool take_letter(char **at, char yes, char no, bool *is)
+{
+	char letter = *(*at)++;
+
+	*is = letter == yes;
+	return letter == yes || letter == no;
+}
 
 /*
  * One line: "start-end rwxp offset major:minor inode   name" (proc(5)). Whoever names a file chooses the
  * name, so it is taken as the rest of the line, blanks and all; the kernel escapes line ends in it.
  */
-static bool parse_line(const char *line, struct mapping *mapping)
+static bool parse_line(char *line, struct mapping *mapping)
 {
-	char mode[5];
-	int name = 0;
+	uint64_t device;
 
-	*mapping = (struct mapping){ 0 };
-	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*x:%*x %" SCNu64 " %n", &mapping->range.start,
-		   &mapping->range.end, mode, &mapping->offset, &mapping->inode, &name) != 5 || !name)
+	/* (The first that is not as it should be, as the end of the line is, ends it: nothing behind is looked at.) */
+	if (!take_number(&line, 16, &mapping->range.start) || !take(&line, '-') ||
+	    !take_number(&line, 16, &mapping->range.end) || !take(&line, ' ') ||
+	    !take_letter(&line, 'r', '-', &mapping->read) || !take_letter(&line, 'w', '-', &mapping->write) ||
+	    !take_letter(&line, 'x', '-', &mapping->execute) || !take_letter(&line, 's', 'p', &mapping->shared) ||
+	    !take(&line, ' ') || !take_number(&line, 16, &mapping->offset) || !take(&line, ' ') ||
+	    !take_number(&line, 16, &device) || !take(&line, ':') || !take_number(&line, 16, &device) || !take(&line, ' ') ||
+	    !take_number(&line, 10, &mapping->inode) || (*line && *line != ' '))
 		return false;
-	if (mapping->range.start >= mapping->range.end || strlen(mode) != 4)
-		return false;
-	mapping->read = mode[0] == 'r';
-	mapping->write = mode[1] == 'w';
-	mapping->execute = mode[2] == 'x';
-	mapping->shared = mode[3] == 's';
-	mapping->name = text_copy(line + name);
-	return true;
+	mapping->name = line + strspn(line, " ");
+	return mapping->range.start < mapping->range.end;
 }
 
 bool maps_parse(char *text, struct maps *maps)
 {
+	uint64_t end = 0;
+
+	maps->text = text;
 	while (*text) {
-		size_t length = strcspn(text, "\n");
-		bool last = !text[length];
+		char *behind = strchrnul(text, '\n');
+		bool last = !*behind;
 		struct mapping mapping;
 
-		text[length] = '\0';
-		if (!parse_line(text, &mapping))
+		*behind = '\0';
+		if (!parse_line(text, &mapping) || mapping.range.start < end)
 			return false;
-		if (maps->count && maps->item[maps->count - 1].range.end > mapping.range.start) {
-			free(mapping.name);
-			return false;
-		}
+		end = mapping.range.end;
 		*array_add(maps) = mapping;
-		text += length + !last;
+		text = behind + !last;
 	}
 	return true;
 }
 
 enum status maps_read(const struct process *process, struct maps *maps, struct error *error)
 {
-	char name[64];
-	char *text = NULL;
-	bool valid;
-	pid_t tid;
+	char *text = process_file(process, "maps", NULL);
 
 	*maps = (struct maps){ 0 };
-	/* The first thread's own file is empty once that thread has ended. */
-	tid = process_living_task(process);
-	snprintf(name, sizeof(name), "task/%d/maps", tid);
-	if (tid)
+	/* It is empty once the first thread has ended. */
+	if (!text || !*text) {
+		char name[64];
+
+		free(text);
+		snprintf(name, sizeof(name), "task/%d/maps", process_living_task(process));
 		text = process_file(process, name, NULL);
+	}
 	if (!text || !*text) {
 		free(text);
 		return fail(error, "process %d (%s) is gone, or its mappings can't be read", process->pid,
 			    process->comm);
 	}
-	valid = maps_parse(text, maps);
-	free(text);
-	if (!valid)
+	if (!maps_parse(text, maps))
 		return fail(error, "process %d (%s): its list of mappings is not understood", process->pid,
 			    process->comm);
 	return STATUS_OK;
 }
 
+/* PROCMAP_QUERY, since Linux 6.11: include/uapi/linux/fs.h of there, which the headers of older systems don't have. */
+struct procmap_query {
+	uint64_t size, query_flags, query_addr;
+	uint64_t vma_start, vma_end, vma_flags, vma_page_size, vma_offset, inode;
+	uint32_t dev_major, dev_minor, vma_name_size, build_id_size;
+	uint64_t vma_name_addr, build_id_addr;
+};
+#define PROCMAP_QUERY _IOWR('f', 17, struct procmap_query)
+#define PROCMAP_QUERY_VMA_READABLE 0x1u
+#define PROCMAP_QUERY_VMA_WRITABLE 0x2u
+#define PROCMAP_QUERY_VMA_EXECUTABLE 0x4u
+#define PROCMAP_QUERY_VMA_SHARED 0x8u
+
+struct maps_query {
+	int descriptor;		/* of the process's maps; not owned */
+	struct mapping found;
+	char name[PATH_MAX];
+};
+
+/* False: errno is ENOENT where nothing is mapped. */
+static bool query(struct maps_query *query, uint64_t address)
+{
+	struct procmap_query asked = {
+		.size = sizeof(asked),
+		.query_addr = address,
+		.vma_name_size = sizeof(query->name),
+		.vma_name_addr = (uint64_t)query->name,
+	};
+
+	if (ioctl(query->descriptor, PROCMAP_QUERY, &asked) < 0)
+		return false;
+	if (!asked.vma_name_size)
+		query->name[0] = '\0';
+	query->found = (struct mapping){
+		.range = { asked.vma_start, asked.vma_end },
+		.read = asked.vma_flags & PROCMAP_QUERY_VMA_READABLE,
+		.write = asked.vma_flags & PROCMAP_QUERY_VMA_WRITABLE,
+		.execute = asked.vma_flags & PROCMAP_QUERY_VMA_EXECUTABLE,
+		.shared = asked.vma_flags & PROCMAP_QUERY_VMA_SHARED,
+		.offset = asked.vma_offset,
+		.inode = asked.inode,
+		.name = query->name,
+	};
+	return true;
+}
+
+enum status maps_look(const struct process *process, struct maps *maps, struct error *error)
+{
+	*maps = (struct maps){ .query = memory_resize(NULL, 1, sizeof(*maps->query)) };
+	maps->query->descriptor = process->mappings;
+	/* Nothing is at address 0, unless the program wants it so. A kernel that can't be asked says so: ENOTTY. */
+	if (query(maps->query, 0) || errno == ENOENT)
+		return STATUS_OK;
+	maps_free(maps);
+	return maps_read(process, maps, error);
+}
+
 void maps_free(struct maps *maps)
 {
-	for (size_t i = 0; i < maps->count; i++)
-		free(maps->item[i].name);
+	free(maps->query);
+	maps->query = NULL;
+	free(maps->text);
+	maps->text = NULL;
 	array_free(maps);
 }
 
@@ -85,6 +176,8 @@ const struct mapping *maps_find(const struct maps *maps, uint64_t address)
 {
 	size_t low = 0, high = maps->count;
 
+	if (maps->query)
+		return query(maps->query, address) ? &maps->query->found : NULL;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 

@@ -16,20 +16,29 @@ struct mapping {
 	bool read, write, execute, shared;
 	uint64_t offset;	/* in the file */
 	uint64_t inode;		/* 0: not a file */
-	char *name;		/* as the kernel writes it, "" when there is none: for messages, and for the kernel's own
-				 * names in brackets (with inode 0), which no file can take; owned */
+	const char *name;	/* as the kernel writes it, "" when there is none: for messages, and for the kernel's own
+				 * names in brackets (with inode 0), which no file can take */
 };
 
 struct maps {
 	struct mapping *item;	/* sorted by address, not overlapping */
 	size_t count, room;
+	char *text;		/* owned: names are in it */
+	struct maps_query *query;	/* owned; not NULL: see maps_look() */
 };
 
 /* STATUS_ERROR: the process is gone, or the text is not what proc(5) says. Free with maps_free(), always. */
 enum status maps_read(const struct process *process, struct maps *maps, struct error *error) must_check;
 void maps_free(struct maps *maps);
 
-/* Parse the text, which is changed. False at the first line that is no mapping or is out of order. */
+/*
+ * As maps_read(), for who asks maps_find() for a few addresses while the process is stopped. Where the kernel can be asked for a single
+ * mapping, nothing is read before, item[] stays empty, and what maps_find() returns is valid until the next call of it.
+ */
+enum status maps_look(const struct process *process, struct maps *maps, struct error *error) must_check;
+
+/* Parse the text, which is allocated, and belongs to *maps (zeroed before) from now on. False at the first line that is no mapping or
+ * is out of order. */
 bool maps_parse(char *text, struct maps *maps) must_check;
 
 /* The mapping that holds the address, or NULL. */

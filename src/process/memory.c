@@ -28,11 +28,18 @@ bool process_read(const struct process *process, uint64_t address, void *out, si
 	return true;
 }
 
+bool process_read_pieces(pid_t tid, const struct iovec *pieces, size_t count, void *out, size_t size)
+{
+	const struct iovec local = { out, size };
+
+	return process_vm_readv(tid, &local, 1, pieces, count, 0) == (ssize_t)size;
+}
+
 bool process_read_stopped(pid_t tid, uint64_t address, void *out, size_t size)
 {
-	struct iovec local = { out, size }, remote = { (void *)address, size };
+	const struct iovec piece = { (void *)address, size };
 
-	return process_vm_readv(tid, &local, 1, &remote, 1, 0) == (ssize_t)size;
+	return process_read_pieces(tid, &piece, 1, out, size);
 }
 
 bool process_write(const struct process *process, uint64_t address, const void *data, size_t size)
@@ -52,16 +59,15 @@ bool process_write(const struct process *process, uint64_t address, const void *
 enum status process_put(const struct process *process, uint64_t address, const void *data, size_t size,
 			struct error *error)
 {
-	void *copy;
-	bool same;
+	uint8_t few[64], *copy = size > sizeof(few) ? memory_resize(NULL, size, 1) : few;
+	enum status status = STATUS_OK;
 
 	if (!process_write(process, address, data, size))
-		return fail(error, "process %d: can't write %zu bytes at %#lx: %s", process->pid, size, address,
-			    strerror(errno));
-	copy = memory_zeroed(size, 1);
-	same = process_read(process, address, copy, size) && !memcmp(copy, data, size);
-	free(copy);
-	if (!same)
-		return fail(error, "process %d: what was written at %#lx does not read back", process->pid, address);
-	return STATUS_OK;
+		status = fail(error, "process %d: can't write %zu bytes at %#lx: %s", process->pid, size, address,
+			      strerror(errno));
+	else if (!process_read(process, address, copy, size) || memcmp(copy, data, size) != 0)
+		status = fail(error, "process %d: what was written at %#lx does not read back", process->pid, address);
+	if (copy != few)
+		free(copy);
+	return status;
 }

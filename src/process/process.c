@@ -71,6 +71,9 @@ pid_t process_living_task(const struct process *process)
 	struct task task;
 	pid_t found = 0;
 
+	/* (To list a thousand threads takes long, and this is asked while they stand still.) */
+	if (process_task(process, process->pid, &task) && !task_ended(&task))
+		return process->pid;
 	process_tids(process, &tids);
 	for (size_t i = 0; i < tids.count && !found; i++)
 		if (process_task(process, tids.item[i], &task) && !task_ended(&task))
@@ -133,6 +136,9 @@ static enum status open_memory(struct process *process, enum process_use use, st
 	if (process->memory < 0)
 		return fail(error, "process %d (%s): can't open its memory: %s", process->pid, process->comm,
 			    strerror(errno));
+	/* Of this same memory: it was not replaced (by exec) since it was opened, or has no users any more, and then no mappings. */
+	snprintf(name, sizeof(name), "task/%d/maps", tid);
+	process->mappings = openat(process->directory, name, O_RDONLY | O_CLOEXEC);
 	/*
 	 * One patcher at a time: the file stays the same one as long as somebody has it open, and only who may change
 	 * the process can open it. The kernel gives the lock back when stent ends, however that happens.
@@ -180,7 +186,7 @@ enum status process_open(pid_t pid, enum process_use use, struct process *proces
 {
 	char path[64];
 
-	*process = (struct process){ .pid = pid, .handle = -1, .directory = -1, .memory = -1 };
+	*process = (struct process){ .pid = pid, .handle = -1, .directory = -1, .memory = -1, .mappings = -1 };
 	if (pid <= 0)
 		return fail(error, "%d is not the number of a process", pid);
 	if (pid == getpid())
@@ -199,13 +205,15 @@ enum status process_open(pid_t pid, enum process_use use, struct process *proces
 
 void process_close(struct process *process)
 {
+	if (process->mappings >= 0)
+		close(process->mappings);
 	if (process->memory >= 0)
 		close(process->memory);
 	if (process->directory >= 0)
 		close(process->directory);
 	if (process->handle >= 0)
 		close(process->handle);
-	process->memory = process->directory = process->handle = -1;
+	process->mappings = process->memory = process->directory = process->handle = -1;
 }
 
 bool process_alive(const struct process *process)

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "base/error.h"
 #include "base/memory.h"
@@ -25,6 +26,7 @@ struct process {
 	int handle;		/* pidfd */
 	int directory;		/* /proc/PID */
 	int memory;		/* /proc/PID/task/TID/mem */
+	int mappings;		/* /proc/PID/task/TID/maps, to ask for single ones; -1: none */
 	uint64_t stack_start;	/* stack pointer that the program began with (its first thread); 0: not known */
 };
 
@@ -112,6 +114,9 @@ bool process_write(const struct process *process, uint64_t address, const void *
 /* As process_read(), for a thread that the caller has stopped (its number can't become another's). Memory that it may not
  * read itself is not read: then process_read() may succeed. Faster than that. */
 bool process_read_stopped(pid_t tid, uint64_t address, void *out, size_t size) must_check;
+
+/* The same for many pieces of the process's memory (at most IOV_MAX), one behind the other, of `size` bytes together. */
+bool process_read_pieces(pid_t tid, const struct iovec *pieces, size_t count, void *out, size_t size) must_check;
 
 /* Write, and read back what has been written. STATUS_ERROR names the address. */
 enum status process_put(const struct process *process, uint64_t address, const void *data, size_t size,

@@ -72,3 +72,17 @@ size_t scan_words(const struct scan_set *set, const uint64_t *words, size_t coun
 	}
 	return count;
 }
+
+size_t scan_words_either(const struct scan_set *one, const struct scan_set *other, const uint64_t *words, size_t count)
+{
+	uint64_t start = one->bounds.start, span = one->bounds.end - start;
+	uint64_t other_start = other->bounds.start, other_span = other->bounds.end - other_start;
+
+	/* Not &&, || between the first tests: one branch, which is hardly ever taken, instead of two. */
+	for (size_t i = 0; i < count; i++) {
+		if ((words[i] - start < span) | (words[i] - other_start < other_span) &&
+		    (scan_set_holds(one, words[i]) || scan_set_holds(other, words[i])))
+			return i;
+	}
+	return count;
+}

@@ -32,4 +32,7 @@ bool scan_set_holds(const struct scan_set *set, uint64_t address);
 /* First word of words[] that lies in the set: its index, or `count` when there is none. */
 size_t scan_words(const struct scan_set *set, const uint64_t *words, size_t count);
 
+/* First word that lies in one of two sets, in one pass. */
+size_t scan_words_either(const struct scan_set *one, const struct scan_set *other, const uint64_t *words, size_t count);
+
 #endif

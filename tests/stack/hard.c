@@ -5,7 +5,7 @@
  *
  *	ready TID PID START END START END
  *
- * TID is the thread, PID its process (another one for a child by vfork). The first range is the function asked about:
+ * TID is the thread, PID its process (another one for a child by fork or vfork). The first range is the function asked about:
  * it has a frame on the stack of the thread, or on one that the thread will go back to. The second one was never called.
  */
 #include <alloca.h>
@@ -380,6 +380,20 @@ static void run_suspended(void)
 	enter_context();
 	block();
 }
+
+/* The first thread goes on as this one, on its stack, and has left held() on its own. (This one stays where it is for ever.) */
+FRAME static void lend(void)
+{
+	getcontext(&other_context);
+	block();
+	KEEP_FRAME();
+}
+
+FRAME static void borrow(void)
+{
+	setcontext(&other_context);
+	abort();
+}
 #endif
 
 /* Processes */
@@ -393,6 +407,27 @@ FRAME static void call_vfork(void)
 		_exit(0);
 	}
 	KEEP_FRAME();
+}
+
+FRAME static void call_fork(void)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		block();
+		_exit(0);
+	}
+	process_id = child;
+	arrived = 1;
+	while (forever)
+		pause();
+	KEEP_FRAME();
+}
+
+static void run_fork(void)
+{
+	held(call_fork);
 }
 
 static void run_vfork(void)
@@ -550,9 +585,9 @@ static const struct {
 	{ "noreturn", run_noreturn }, { "deep", run_deep }, { "wide", run_wide }, { "jit", run_jit },
 #ifdef __GLIBC__
 	{ "context", run_context }, { "context_outer", run_context_outer }, { "context_own", run_context_own },
-	{ "suspended", run_suspended },
+	{ "suspended", run_suspended }, { "borrowed", lend },
 #endif
-	{ "vfork", run_vfork }, { "leaderless", run_plain },
+	{ "fork", run_fork }, { "vfork", run_vfork }, { "leaderless", run_plain },
 	{ "vdso", run_vdso }, { "spin", run_spin }, { "smashed", run_smashed },
 	{ "smashed_code", run_smashed_code }, { "lying", run_lying },
 };
@@ -604,25 +639,52 @@ static void wait_for_thread(int sleeps)
 		usleep(1000);
 }
 
+/* A stack for the thread that is one mapping with the memory of the first thread's control block, right below it. */
+static void join_stack(pthread_attr_t *attributes)
+{
+	unsigned long start = 0, end, own = (unsigned long)pthread_self();
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+
+	while (maps && fgets(line, sizeof(line), maps))
+		if (sscanf(line, "%lx-%lx", &start, &end) == 2 && own >= start && own < end)
+			break;
+	if (!maps || mmap((void *)(start - SIDE_STACK), SIDE_STACK, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (void *)(start - SIDE_STACK) ||
+	    pthread_attr_setstack(attributes, (void *)(start - SIDE_STACK), SIDE_STACK))
+		exit(2);
+	fclose(maps);
+}
+
 int main(int argc, char **argv)
 {
+	pthread_attr_t attributes;
 	pthread_t thread;
 	int sleeps;
 
 	kind = argc == 2 ? argv[1] : "";
 	sleeps = strcmp(kind, "redzone") != 0 && strcmp(kind, "vdso") != 0 && strcmp(kind, "spin") != 0;
-	if (pipe(nothing) || pthread_create(&thread, NULL, run, NULL))
+	pthread_attr_init(&attributes);
+	if (!strcmp(kind, "borrowed"))
+		join_stack(&attributes);
+	if (pipe(nothing) || pthread_create(&thread, &attributes, run, NULL))
 		return 2;
 	wait_for_thread(sleeps);
 
 	int dying = !strcmp(kind, "noreturn");
 	const uint8_t *start = dying ? dies_start : held_start, *end = dying ? dies_end : held_end;
 
-	printf("ready %d %d %p %p %p %p\n", process_id == getpid() ? thread_id : process_id, process_id, (const void *)start,
+	int borrows = !strcmp(kind, "borrowed");
+
+	printf("ready %d %d %p %p %p %p\n", process_id == getpid() && !borrows ? thread_id : process_id, process_id, (const void *)start,
 	       (const void *)end, (const void *)absent_start, (const void *)absent_end);
 	fflush(stdout);
 	if (!strcmp(kind, "leaderless"))
 		pthread_exit(NULL);
+#ifdef __GLIBC__
+	if (borrows)
+		held(borrow);
+#endif
 	while (1)
 		pause();
 }

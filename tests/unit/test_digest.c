@@ -13,14 +13,12 @@
 
 static uint64_t digest_of(const char *text)
 {
-	char *copy = text_copy(text);
 	struct maps maps = { 0 };
 	uint64_t digest;
 
-	assert_true(maps_parse(copy, &maps));
+	assert_true(maps_parse(text_copy(text), &maps));
 	digest = digest_code_mappings(&maps);
 	maps_free(&maps);
-	free(copy);
 	return digest;
 }
 

@@ -13,13 +13,8 @@
 
 static bool parse(const char *text, struct maps *maps)
 {
-	char *copy = text_copy(text);
-	bool valid;
-
 	*maps = (struct maps){ 0 };
-	valid = maps_parse(copy, maps);
-	free(copy);
-	return valid;
+	return maps_parse(text_copy(text), maps);
 }
 
 static void test_ordinary(void **state)
@@ -74,6 +69,14 @@ static void test_invalid(void **state)
 		"2000-1000 r-xp 00000000 00:00 0\n",
 		"1000-1000 r-xp 00000000 00:00 0\n",
 		"1000-2000 rx 00000000 00:00 0\n",
+		"1000-2000 r-xq 00000000 00:00 0\n",
+		"1000-2000 r-x",
+		"1000-2000 r-xp -1 00:00 0\n",
+		"1000-2000 r-xp 00000000 0000 0\n",
+		"1000-2000 r-xp 00000000 00:00 \n",
+		"1000-2000 r-xp 00000000 00:00 0x1\n",
+		"-2000 r-xp 00000000 00:00 0\n",
+		"1000-12000000000000000 r-xp 00000000 00:00 0\n",
 		"1000-3000 r-xp 00000000 00:00 0\n2000-4000 r-xp 00000000 00:00 0\n",
 		"3000-4000 r-xp 00000000 00:00 0\n1000-2000 r-xp 00000000 00:00 0\n",
 		"\n",

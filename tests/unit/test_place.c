@@ -14,11 +14,8 @@
 
 static void load(struct maps *maps, const char *text)
 {
-	char *copy = text_copy(text);
-
 	*maps = (struct maps){ 0 };
-	assert_true(maps_parse(copy, maps));
-	free(copy);
+	assert_true(maps_parse(text_copy(text), maps));
 }
 
 static uint64_t distance(uint64_t one, uint64_t other)
@@ -130,7 +127,7 @@ static void test_random(void **state)
 
 			uint64_t end = at + ((uint64_t)random() % 100000 + 1) * 4096;
 
-			*array_add(&maps) = (struct mapping){ .range = { at, end }, .name = text_copy("") };
+			*array_add(&maps) = (struct mapping){ .range = { at, end }, .name = "" };
 			if (i == image)
 				request.image = (struct range){ at, end };
 			at = end;

@@ -101,7 +101,7 @@ static void test_random_sets(void **state)
 		struct range ranges[20];
 		size_t count = random_next() % 21, first = 64;
 		uint64_t words[64];
-		struct scan_set set;
+		struct scan_set set, part;
 
 		for (size_t i = 0; i < count; i++) {
 			ranges[i].start = 0x7f0000000000 + random_next() % 500;
@@ -116,6 +116,13 @@ static void test_random_sets(void **state)
 		}
 		assert_int_equal(scan_words(&set, words, 64), first);
 		scan_set_free(&set);
+		/* The same in two parts, of which one may have none. */
+		scan_set_build(&set, ranges, count / 2);
+		scan_set_build(&part, ranges + count / 2, count - count / 2);
+		assert_int_equal(scan_words_either(&set, &part, words, 64), first);
+		assert_int_equal(scan_words_either(&part, &set, words, 64), first);
+		scan_set_free(&set);
+		scan_set_free(&part);
 	}
 }
 
