@@ -7,7 +7,8 @@
 #include "live/stacks.h"
 #include "process/threads.h"
 
-#define STOP_TIME 1000u		/* milliseconds that all threads may take to stop */
+/* Milliseconds that all threads may take to stop. The others stand still meanwhile; one that waits for its vfork child won't stop. */
+#define STOP_TIME 100u
 
 static struct thread_trace *add_thread(struct traces *traces, pid_t tid)
 {
