@@ -35,6 +35,7 @@ measure() {	# KIND SHARE OPTION...
 	kill -KILL "$victim"
 	wait "$victim" 2>/dev/null
 	exec {victim_in}>&- {victim_out}<&-
+	started_all=()
 }
 
 row() {	# KIND SHARE

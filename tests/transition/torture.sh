@@ -11,7 +11,7 @@
 # shellcheck disable=SC2154 # from victims.sh
 duration=${1-20} seed=${SEED-$RANDOM}
 RANDOM=$seed
-plan 6
+plan 7
 trap '' PIPE	# a victim that has died gives no answer
 
 for version in 1 2 3; do
@@ -23,6 +23,16 @@ done
 
 transitions=0 reversals=0 kills=0 timeouts=0 nothing=0 refusals=0 crashes=0 unexpected=0
 installed=1	# what the process runs, or goes to; unknown behind a death
+
+# Says behind which command calls were mixed, the first times.
+seen=0 times=0 last=none
+look_for_mixed() {	# STATUS AND COMMAND
+	local sum
+	read -r _ sum _ < <(ask) && [ "$sum" != "$seen" ] && [ $((times += 1)) -le 5 ] || return 0
+	diag "$((sum - seen)) mixed calls behind exit status $1"
+	seen=$sum
+	return 1
+}
 
 # A command of stent's; killed after so many milliseconds, if they are given. Its exit status is in $status.
 run() {	# MILLISECONDS ARGUMENT...
@@ -36,6 +46,8 @@ run() {	# MILLISECONDS ARGUMENT...
 	fi
 	wait "$pid" 2>/dev/null
 	status=$?
+	look_for_mixed "$status of: $*" || diag "before: $last"
+	last="$status of: $*"
 	case $status in
 	0) transitions=$((transitions + 1)) ;;
 	2) refusals=$((refusals + 1)) ;;
@@ -119,7 +131,12 @@ if ended "$victim"; then
 	wait "$victim"
 	diag "the victim's exit status is $?; stent has said: $(cat "$scratch/said")"
 	crashes=$((crashes + 1))
+	started_all=()
+	not_ok "the victim lives"
+	echo "transitions $transitions, calls unknown, mixed unknown, crashes $crashes"
+	exit 1
 fi
+ok "the victim lives"
 run 0 apply --replace "$scratch/2.stent" --timeout 20
 run 0 revert to-2 --timeout 20
 check "in the end everything can be taken out" is_in_state to-2 reverted

@@ -29,6 +29,7 @@ scenario() {	# WHAT FUNCTION ARGUMENT...
 	[ "$status" = 0 ] || diag "$(uniq "$scratch/said" | tail -n 20)"
 	[ -z "$job" ] || { kill -KILL "$job"; wait "$job"; } 2>/dev/null
 	[ -z "$victim" ] || { kill -KILL "$victim"; wait "$victim"; exec {victim_in}>&- {victim_out}<&-; } 2>/dev/null
+	started_all=()	# all of them have been waited for: their pids may be others' by now
 }
 
 fails() {	# WHY
