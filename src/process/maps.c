@@ -119,23 +119,32 @@ struct procmap_query {
 #define PROCMAP_QUERY_VMA_EXECUTABLE 0x4u
 #define PROCMAP_QUERY_VMA_SHARED 0x8u
 
+#define SHORT_NAME 64
+
 struct maps_query {
 	int descriptor;		/* of the process's maps; not owned */
 	struct mapping found;
 	char name[PATH_MAX];
 };
 
-/* False: errno is ENOENT where nothing is mapped. */
-static bool query(struct maps_query *query, uint64_t address)
+static bool ask(const struct maps_query *query, uint64_t address, uint32_t room, struct procmap_query *asked)
 {
-	struct procmap_query asked = {
-		.size = sizeof(asked),
+	*asked = (struct procmap_query){
+		.size = sizeof(*asked),
 		.query_addr = address,
-		.vma_name_size = sizeof(query->name),
+		.vma_name_size = room,
 		.vma_name_addr = (uint64_t)query->name,
 	};
+	return ioctl(query->descriptor, PROCMAP_QUERY, asked) == 0;
+}
 
-	if (ioctl(query->descriptor, PROCMAP_QUERY, &asked) < 0)
+/* False: errno is ENOENT where nothing is mapped. (The kernel takes as much memory as a name may need, and stacks have short ones.) */
+static bool query(struct maps_query *query, uint64_t address)
+{
+	struct procmap_query asked;
+
+	if (!ask(query, address, SHORT_NAME, &asked) &&
+	    (errno != ENAMETOOLONG || !ask(query, address, sizeof(query->name), &asked)))
 		return false;
 	if (!asked.vma_name_size)
 		query->name[0] = '\0';
