@@ -147,7 +147,10 @@ void frame_state_push(struct frame_state *state)
 
 void frame_state_enter(struct frame_state *state)
 {
-	*state = (struct frame_state){ .slots = 1, .aligned_at = INT32_MIN, .written = UINT32_MAX };
+	state->slots = 1;
+	state->lossy = state->doubtful = false;
+	state->aligned_at = INT32_MIN;
+	state->written = UINT32_MAX;
 	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
 		state->reg[i] = (struct value){ .kind = VALUE_CALLER, .number = (uint8_t)i };
 	state->reg[REGISTER_STACK_POINTER] = (struct value){ .kind = VALUE_STACK, .number = BASE_CFA, .offset = -WORD };

@@ -5,7 +5,9 @@
 #define STENT_UNWIND_FRAME_STATE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "arch/arch.h"
 #include "unwind/rows.h"
@@ -48,15 +50,21 @@ struct frame_slot {
 
 struct frame_state {
 	struct value reg[FRAME_REGISTERS];
-	struct frame_slot slot[FRAME_SLOTS];	/* in no order, no two at one place */
 	uint8_t slots;
 	bool lossy;		/* slots were given up for lack of room or because paths differ */
 	bool doubtful;		/* the path is not certain: it passed a call that may not return, or a guessed target */
 	int32_t aligned_at;	/* what any BASE but the CFA is, at the highest, counted from the CFA; INT32_MIN: there is none */
 	uint32_t written;	/* registers changed since it was last cleared, and FRAME_SLOTS_WRITTEN */
+	struct frame_slot slot[FRAME_SLOTS];	/* in no order, no two at one place; those behind `slots` have no value */
 };
 
 #define FRAME_SLOTS_WRITTEN (UINT32_C(1) << 31)
+
+/* All that has a value; mostly few of the slots. */
+static inline void frame_state_copy(struct frame_state *to, const struct frame_state *from)
+{
+	memcpy(to, from, offsetof(struct frame_state, slot) + from->slots * sizeof(from->slot[0]));
+}
 
 /* A function's entry, behind the call. */
 void frame_state_enter(struct frame_state *state);

@@ -41,6 +41,13 @@ uint32_t group_next(const struct validating *all, uint32_t insn, uint64_t addres
 	return found ? found - 1 : NOTHING;
 }
 
+/* The last instruction was added. */
+static void note_taking(struct group *group)
+{
+	if (group->insns.item[group->insns.count - 1].effect.kind == EFFECT_ADDRESS)
+		*array_add(&group->takes) = (uint32_t)group->insns.count - 1;
+}
+
 /*
  * A jump behind a prefix: glibc skips the lock prefix of an instruction while there is one thread. The part of an
  * instruction that ends with the whole is an instruction of its own; any other overlap is not understood.
@@ -69,6 +76,7 @@ static uint32_t add_overlapping(struct validating *all, const struct part *part,
 	*array_add(&group->insns) = (struct code_insn){
 		.effect = effect, .part = insn.part, .at = at, .address = address, .row = insn.row, .host = map[host] - 1, .state = { NOTHING, NOTHING },
 	};
+	note_taking(group);
 	return map[at] - 1;
 bad:
 	group->spoiled = REASON_UNDECODED;
@@ -113,6 +121,7 @@ static void decode(struct validating *all, struct part *part, uint32_t part_inde
 		*array_add(&group->insns) = (struct code_insn){
 			.effect = effect, .part = part_index, .at = at, .address = unit->code.start + at, .row = row, .host = NOTHING, .state = { NOTHING, NOTHING },
 		};
+		note_taking(group);
 		group->map.item[part->map + at] = (uint32_t)group->insns.count;
 		at += effect.length;
 	}
@@ -183,7 +192,7 @@ void group_clear(struct group *group)
 {
 	for (size_t i = 0; i < group->parts.count; i++)
 		array_free(&group->parts.item[i].pads);
-	group->parts.count = group->insns.count = group->map.count = group->states.count = 0;
+	group->parts.count = group->insns.count = group->takes.count = group->map.count = group->states.count = 0;
 	group->work.count = group->junctions.count = group->found.count = group->switches.count = group->aligned.count = group->stack_uses = 0;
 	group->spoiled = REASON_NONE;
 	group->breaks = 0;

@@ -70,10 +70,10 @@ static uint64_t next_referred_to(const struct validating *all, uint64_t address)
 {
 	uint64_t next = UINT64_MAX;
 
-	for (size_t i = 0; i < all->group.insns.count; i++) {
-		const struct insn_effect *effect = &all->group.insns.item[i].effect;
+	for (size_t i = 0; i < all->group.takes.count; i++) {
+		const struct insn_effect *effect = &all->group.insns.item[all->group.takes.item[i]].effect;
 
-		if (effect->kind == EFFECT_ADDRESS && effect->address > address && effect->address < next)
+		if (effect->address > address && effect->address < next)
 			next = effect->address;
 	}
 	return next;
@@ -111,9 +111,9 @@ static void find_labels(struct validating *all, struct jump_targets *targets)
 			if (is_target(all, all->labels.item[at]))
 				*array_add(targets) = all->labels.item[at];
 	}
-	for (size_t i = 0; i < group->insns.count; i++) {
-		const struct insn_effect *effect = &group->insns.item[i].effect;
-		const struct part *part = effect->kind == EFFECT_ADDRESS ? group_part(all, effect->address) : NULL;
+	for (size_t i = 0; i < group->takes.count; i++) {
+		const struct insn_effect *effect = &group->insns.item[group->takes.item[i]].effect;
+		const struct part *part = group_part(all, effect->address);
 
 		if (part && effect->address != all->units.item[part->unit].code.start && is_target(all, effect->address))
 			*array_add(targets) = effect->address;
@@ -149,12 +149,12 @@ static void read_tables_of_register(struct validating *all, uint32_t jump, uint3
 {
 	const struct insn_effect table_load = all->group.insns.item[load].effect;
 
-	for (size_t i = 0; i < all->group.insns.count; i++) {
-		const struct insn_effect *effect = &all->group.insns.item[i].effect;
+	for (size_t i = 0; i < all->group.takes.count; i++) {
+		const struct insn_effect *effect = &all->group.insns.item[all->group.takes.item[i]].effect;
 		struct frame_state state;
 		struct value table;
 
-		if (effect->kind != EFFECT_ADDRESS || effect->target != table_load.source)
+		if (effect->target != table_load.source)
 			continue;
 		frame_state_enter(&state);
 		frame_state_apply(&state, effect, all->image->span.start, 0);

@@ -75,7 +75,7 @@ static bool merge_state(struct group *group, uint32_t *index, const struct frame
 	if (*index != NOTHING)
 		return frame_state_merge(&group->states.item[*index], state);
 	*index = (uint32_t)group->states.count;
-	*array_add(&group->states) = *state;
+	frame_state_copy(array_add(&group->states), state);
 	return true;
 }
 
@@ -93,7 +93,7 @@ static void arrive_at(struct validating *all, uint32_t insn, uint64_t from, cons
 		at->leader = true;
 		group->again = group->again || at->reached;
 	}
-	arriving = *state;
+	frame_state_copy(&arriving, state);
 	arriving.doubtful = state->doubtful || casts_doubt(edge);
 	if (!merge_state(group, &at->state[tainted], &arriving) || at->queued[tainted])
 		return;
@@ -162,7 +162,7 @@ void paths_arrive(struct validating *all, uint64_t address, uint64_t from, const
 static void enter_inside(struct validating *all, uint64_t target, uint64_t from, const struct frame_state *state)
 {
 	uint32_t unit = validating_unit(all, target), insn;
-	struct frame_state fresh, pushed = *state;
+	struct frame_state fresh, pushed;
 
 	if (unit == NOTHING || all->units.item[unit].stubs ||
 	    (all->units.item[unit].function && target == all->units.item[unit].code.start))
@@ -171,6 +171,7 @@ static void enter_inside(struct validating *all, uint64_t target, uint64_t from,
 	if (insn == NOTHING)
 		return;
 	frame_state_enter(&fresh);
+	frame_state_copy(&pushed, state);
 	frame_state_push(&pushed);
 	if (claim_check(&fresh, group_row(all, insn), target).verdict == CLAIM_CONTRADICTED &&
 	    claim_check(&pushed, group_row(all, insn), target).verdict == CLAIM_HOLDS)
@@ -389,12 +390,13 @@ static void fall_off(struct validating *all, uint64_t next, uint64_t from, const
 static void walk(struct validating *all, uint32_t insn, bool tainted)
 {
 	struct group *group = &all->group;
-	struct frame_state state = group->states.item[group->insns.item[insn].state[tainted]];
+	struct frame_state state;
 	enum row_reason reason = REASON_NONE;
 	enum edge edge = EDGE_CERTAIN;
 	uint64_t from = group_address(all, insn), address = from;
 	uint32_t row = NOTHING;
 
+	frame_state_copy(&state, &group->states.item[group->insns.item[insn].state[tainted]]);
 	for (bool first = true;; first = false) {
 		struct code_insn *at = &group->insns.item[insn];
 		uint32_t next = insn + 1;

@@ -434,6 +434,7 @@ void validate_image(const struct image *image, struct rows *rows, struct validat
 	group_clear(&all.group);
 	array_free(&all.group.parts);
 	array_free(&all.group.insns);
+	array_free(&all.group.takes);
 	array_free(&all.group.map);
 	array_free(&all.group.states);
 	array_free(&all.group.work);

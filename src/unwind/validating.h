@@ -99,6 +99,7 @@ struct work {
 struct group {
 	ARRAY(struct part) parts;
 	ARRAY(struct code_insn) insns;
+	ARRAY(uint32_t) takes;		/* those of them that are EFFECT_ADDRESS, in their order */
 	ARRAY(uint32_t) map;
 	ARRAY(struct frame_state) states;
 	ARRAY(struct work) work;
