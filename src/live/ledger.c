@@ -7,7 +7,7 @@
  *	24	checksum of that, 8 bytes (against damage, not against malice)
  *	32	state, 8 bytes
  *	40	when it was last applied, 8 bytes
- *	48	flags, 8 bytes: 1 forced, 2 detached; with the two before the only parts that ever change
+ *	48	flags, 8 bytes: 1 forced, 2 detached, 4 SIGTRAP ignored; with the two before the only parts that ever change
  *	56	nonce, 8 bytes, the first of the numbers
  *		numbers (8 bytes each), texts and byte strings (4 bytes of length, then the bytes), lists (count, then items) in the
  *		order of walk_ledger(), which both reads and writes them
@@ -176,11 +176,12 @@ static void walk_ledger(struct stream *stream, struct ledger *ledger)
 		walk_function(stream, &ledger->functions.item[i]);
 }
 
-enum { FLAG_FORCED = 1, FLAG_DETACHED = 2 };
+enum { FLAG_FORCED = 1, FLAG_DETACHED = 2, FLAG_TRAPS_IGNORED = 4 };
 
-static uint64_t flags_of(bool forced, bool detached)
+static uint64_t flags_of(const struct ledger *ledger)
 {
-	return (forced ? FLAG_FORCED : 0u) | (detached ? FLAG_DETACHED : 0u);
+	return (ledger->forced ? FLAG_FORCED : 0u) | (ledger->detached ? FLAG_DETACHED : 0u) |
+	       (ledger->traps_ignored ? FLAG_TRAPS_IGNORED : 0u);
 }
 
 uint8_t *ledger_encode(const struct ledger *ledger, size_t *size)
@@ -199,7 +200,7 @@ uint8_t *ledger_encode(const struct ledger *ledger, size_t *size)
 	store64(bytes + CHECKSUM_AT, digest_bytes(DIGEST_START, stream.to.item, stream.to.count));
 	store64(bytes + STATE_AT, ledger->state);
 	store64(bytes + APPLIED_AT, ledger->applied);
-	store64(bytes + FLAGS_AT, flags_of(ledger->forced, ledger->detached));
+	store64(bytes + FLAGS_AT, flags_of(ledger));
 	memcpy(bytes + HEADER_SIZE, stream.to.item, stream.to.count);
 	array_free(&stream.to);
 	return bytes;
@@ -230,6 +231,7 @@ bool ledger_decode(const uint8_t *bytes, size_t size, struct ledger *ledger, con
 	ledger->applied = load64(bytes + APPLIED_AT);
 	ledger->forced = load64(bytes + FLAGS_AT) & FLAG_FORCED;
 	ledger->detached = load64(bytes + FLAGS_AT) & FLAG_DETACHED;
+	ledger->traps_ignored = load64(bytes + FLAGS_AT) & FLAG_TRAPS_IGNORED;
 	stream.from = bytes + HEADER_SIZE;
 	stream.size = load32(bytes + SIZE_AT);
 	if (load64(bytes + CHECKSUM_AT) != digest_bytes(DIGEST_START, stream.from, stream.size)) {
@@ -344,16 +346,9 @@ enum status ledger_store_applied(const struct process *process, struct ledger *l
 	return status;
 }
 
-enum status ledger_store_flags(const struct process *process, struct ledger *ledger, bool forced, bool detached,
-			       struct error *error)
+enum status ledger_store_flags(const struct process *process, const struct ledger *ledger, struct error *error)
 {
-	enum status status = store_word(process, ledger, FLAGS_AT, flags_of(forced, detached), error);
-
-	if (status == STATUS_OK) {
-		ledger->forced = forced;
-		ledger->detached = detached;
-	}
-	return status;
+	return store_word(process, ledger, FLAGS_AT, flags_of(ledger), error);
 }
 
 const uint8_t *ledger_below(const struct ledger *ledger, const struct ledger_function *function)

@@ -67,6 +67,7 @@ struct ledger {
 	uint64_t digest;	/* of the patch's contents */
 	uint64_t applied;	/* when it last was: seconds since 1970. Before the first time, when it was prepared */
 	bool detached;		/* it has replaced others for good: what is below it now is the image (base_*) */
+	bool traps_ignored;	/* SIGTRAP, which had its default action, is ignored for as long as threads are watched */
 	bool forced;		/* it was finished although threads were still in the version that was left */
 	struct build_id old_id, new_id;
 	uint16_t machine;
@@ -116,9 +117,8 @@ enum status ledger_store_state(const struct process *process, struct ledger *led
 enum status ledger_store_applied(const struct process *process, struct ledger *ledger, uint64_t applied,
 				 struct error *error) must_check;
 
-/* Store whether it was forced, and is detached, with one aligned write. */
-enum status ledger_store_flags(const struct process *process, struct ledger *ledger, bool forced, bool detached,
-			       struct error *error) must_check;
+/* Store detached, traps_ignored and forced as they are in *ledger, with one aligned write. */
+enum status ledger_store_flags(const struct process *process, const struct ledger *ledger, struct error *error) must_check;
 
 /* The entry's bytes, of function->size, as they are put back by a revert. */
 const uint8_t *ledger_below(const struct ledger *ledger, const struct ledger_function *function);

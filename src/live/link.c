@@ -31,11 +31,11 @@ static uint64_t round_up(uint64_t value, uint64_t unit)
 	return (value + unit - 1) / unit * unit;
 }
 
-static void copy_ranges(const struct range *from, size_t count, struct range **to, size_t *to_count)
-{
-	*to = memory_copy(from, count * sizeof(*from));
-	*to_count = count;
-}
+#define copy_ranges(from, to)                                                                           \
+	do {                                                                                            \
+		for (size_t range_index = 0; range_index < (from)->count; range_index++)                \
+			*array_add(to) = (from)->item[range_index];                                     \
+	} while (0)
 
 static void move_ranges(struct range *ranges, size_t count, uint64_t bias)
 {
@@ -74,9 +74,8 @@ static void describe_functions(const struct patch *patch, struct ledger *ledger)
 		if (to->redirected)
 			to->site = from->old_entry + ledger->bias + from->plan.offset;
 		if (to->redirected)
-			copy_ranges(from->old_ranges.item, from->old_ranges.count, &to->old_ranges.item,
-				    &to->old_ranges.count);
-		copy_ranges(from->new_ranges.item, from->new_ranges.count, &to->new_ranges.item, &to->new_ranges.count);
+			copy_ranges(&from->old_ranges, &to->old_ranges);
+		copy_ranges(&from->new_ranges, &to->new_ranges);
 		to->new_entry = from->new_entry;
 	}
 }
@@ -216,7 +215,7 @@ static size_t stacking_room(const struct survey *survey)
 	size_t room = 0, size;
 
 	for (size_t i = 0; i < survey->ledgers.count; i++) {
-		if (survey->ledgers.item[i].state != LEDGER_ACTIVE)
+		if (survey->ledgers.item[i].state != LEDGER_ACTIVE && !survey->ledgers.item[i].forced)
 			continue;
 		free(ledger_encode(&survey->ledgers.item[i], &size));
 		room += size;

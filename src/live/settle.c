@@ -46,6 +46,7 @@ struct settling {
 	ARRAY(struct arrival) arrivals;
 	bool first;		/* nobody goes by the table: entries may have no jumps, or not all */
 	bool all;		/* every thread is there, or can go there now */
+	bool force;		/* because the user says so */
 };
 
 static void block(struct transition *transition, pid_t tid, const char *text)
@@ -235,7 +236,13 @@ static enum status finish(const struct settling *settling, struct error *error)
 	const struct process *process = transition->survey->process;
 	struct ledger *ledger = transition->ledger;
 	bool new = transition->to == VERSION_NEW;
-	enum status status = versions_put_selector(process, ledger, transition->to, error);
+	bool stays = new && transition->was_active;	/* it has turned round: who was in the other version then still is */
+	enum status status;
+
+	ledger->forced = settling->force || (ledger->forced && stays);
+	status = ledger_store_flags(process, ledger, error);
+	if (status == STATUS_OK)
+		status = versions_put_selector(process, ledger, transition->to, error);
 
 	if (status == STATUS_OK)
 		status = versions_put_sites(process, ledger, new ? SITE_SETTLED : SITE_ORIGINAL, error);
@@ -341,6 +348,7 @@ static enum status settle(struct settling *settling, bool force, struct error *e
 	look_at_threads(settling);
 	look_at_pairs(settling);
 	settling->all = true;
+	settling->force = force;
 	for (size_t i = 0; i < settling->arrivals.count; i++) {
 		settling->arrivals.item[i].free |= force;
 		settling->all &= has_arrived(settling, &settling->arrivals.item[i]);

@@ -69,12 +69,28 @@ static const char *link_old(struct link *link, const struct survey *survey, cons
 	if (below->size != function->size)
 		return "the jump of another patch has another size";
 	function->old_entry = below->new_entry;
-	/* Where threads may still be in the image's own code, both are left. */
-	if (!stacked.ledger->forced)
-		function->old_ranges.count = 0;
+	function->old_ranges.count = 0;
 	for (size_t i = 0; i < below->new_ranges.count; i++)
 		*array_add(&function->old_ranges) = below->new_ranges.item[i];
 	return NULL;
+}
+
+/* Where a patch was forced in or out, threads may still be in the version that it took the place of. */
+static void add_forced(const struct survey *survey, struct ledger_function *function)
+{
+	for (size_t i = 0; i < survey->ledgers.count; i++) {
+		const struct ledger *ledger = &survey->ledgers.item[i];
+
+		for (size_t j = 0; j < ledger->functions.count && ledger->forced; j++) {
+			const struct ledger_function *other = &ledger->functions.item[j];
+			bool out = ledger->state == LEDGER_REVERTED;
+			const struct range *ranges = out ? other->new_ranges.item : other->old_ranges.item;
+			size_t count = out ? other->new_ranges.count : other->old_ranges.count;
+
+			for (size_t k = 0; k < count && other->redirected && other->site == function->site; k++)
+				*array_add(&function->old_ranges) = ranges[k];
+		}
+	}
 }
 
 /* Both versions are known: whatever leads to them. `index` counts the redirected functions. */
@@ -105,6 +121,7 @@ static const char *link_function(struct link *link, const struct survey *survey,
 	if (!arch->write_jump(function->settled, function->size, function->site, function->new_entry))
 		return "a jump can't reach";
 	why = link_old(link, survey, from, function, arch, copy);
+	add_forced(survey, function);
 	return why ? why : link_versions(link, function, arch, index);
 }
 

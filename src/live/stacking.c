@@ -204,5 +204,8 @@ enum status stacking_finish(struct survey *survey, struct ledger *ledger, bool n
 							    new ? LEDGER_REVERTED : LEDGER_ACTIVE, error);
 	if (status == STATUS_OK && new)
 		status = put_base_table(survey->process, ledger, error);
-	return status == STATUS_OK && new ? ledger_store_flags(survey->process, ledger, ledger->forced, true, error) : status;
+	if (status != STATUS_OK || !new)
+		return status;
+	ledger->detached = true;
+	return ledger_store_flags(survey->process, ledger, error);
 }

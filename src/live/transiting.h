@@ -23,6 +23,7 @@ struct watched {
 	uint64_t next;			/* clock_now() of the next look */
 	unsigned int wait;		/* ms to the look after that */
 	uint64_t switches;		/* how often it had been taken off a processor when it was stopped for the last one */
+	bool told;			/* whoever wants to know what is waited for has been told of `text` */
 	char text[256];			/* why it could not move */
 };
 
@@ -38,6 +39,7 @@ struct transition {
 	struct blockers blockers;	/* of the last try */
 	struct remote_leftovers leftovers;	/* stubs of killed patchers, to be removed when all stands still */
 	const char *together;		/* why threads can only move all at once, or NULL */
+	bool was_active;		/* the patch was in force, or on its way out, when this stent came */
 	bool begun;			/* a stop of all has set up everything in this direction */
 	ARRAY(struct watched) watched;
 	ARRAY(pid_t) arrived;		/* threads that are known to be there */

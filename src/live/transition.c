@@ -321,10 +321,8 @@ static enum status turn_round(struct transition *transition, const struct patien
 static enum status force_all(struct transition *transition, struct error *error)
 {
 	const struct process *process = transition->survey->process;
-	enum status status = ledger_store_flags(process, transition->ledger, true, transition->ledger->detached, error);
+	enum status status = stop_and_settle(transition, STOP_LONGEST, true, error);
 
-	if (status == STATUS_OK)
-		status = stop_and_settle(transition, STOP_LONGEST, true, error);
 	count_pause(transition->report, threads_release(process, &transition->threads));
 	return status;
 }
@@ -347,18 +345,20 @@ static enum status over(struct transition *transition, const struct patience *pa
 enum status transition_run(struct survey *survey, struct ledger *ledger, enum version to, const struct live_options *options,
 			   const struct patience *patience, struct live_report *report, struct error *error)
 {
-	struct transition transition = { .survey = survey, .ledger = ledger, .to = to, .options = options, .report = report };
-	enum status status = STATUS_OK;
+	struct transition transition = { .survey = survey, .ledger = ledger, .to = to, .options = options, .report = report,
+					 .was_active = ledger->state == LEDGER_ACTIVE || ledger->state == LEDGER_REVERTING };
+	enum status status;
 
 	transition_prepare(&transition);
 	transition.together = find_obstacle(&transition);
 	remote_leftovers(survey->process, &survey->maps, &survey->images, &transition.leftovers);
-	if (ledger->forced)	/* what it says of an earlier application */
-		status = ledger_store_flags(survey->process, ledger, false, ledger->detached, error);
-	if (status == STATUS_OK)
-		status = drive(&transition, patience, error);
+	transition.traps.changed = ledger->traps_ignored;	/* a killed stent's */
+	status = drive(&transition, patience, error);
 	if (status == STATUS_NOTHING)
 		status = over(&transition, patience, error);
+	else if (status != STATUS_OK && transition_is_on(&transition))
+		error_add(error, status, "process %d (%s): patch %s stays %s; apply or revert it again", survey->process->pid,
+			  survey->process->comm, ledger->name, ledger_condition(ledger));
 	watch_end(&transition);
 	array_free(&transition.leftovers);
 	array_free(&transition.watched);

@@ -54,6 +54,15 @@ static struct watched *find_watched(struct transition *transition, pid_t tid)
 	return NULL;
 }
 
+static size_t count_armed(const struct transition *transition)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < transition->watched.count; i++)
+		count += transition->watched.item[i].point.event >= 0;
+	return count;
+}
+
 /* Under control and stopped, or ended. False: it does not stop now. */
 static bool hold(const struct transition *transition, struct watched *watched, struct error *error)
 {
@@ -156,15 +165,6 @@ static bool is_shared(struct transition *transition, struct watched *watched, st
 	return shared;
 }
 
-static size_t count_armed(const struct transition *transition)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < transition->watched.count; i++)
-		count += transition->watched.item[i].point.event >= 0;
-	return count;
-}
-
 static size_t breakpoints_allowed(void)
 {
 	struct rlimit limit = { 0 };
@@ -186,11 +186,22 @@ static void arm(struct transition *transition, struct watched *watched, const st
 		breakpoint_disarm(&watched->point);
 }
 
-static void note(struct transition *transition, struct watched *watched, const char *text)
+static void note(struct watched *watched, const char *text)
 {
-	if (strcmp(watched->text, text) != 0 && transition->options->waiting)
-		transition->options->waiting(transition->survey->process, watched->thread.tid, text);
+	watched->told = watched->told && !strcmp(watched->text, text);
 	snprintf(watched->text, sizeof(watched->text), "%s", text);
+}
+
+/* Between two rounds, when no thread is stopped to be looked at: who reads this may be slow. */
+static void tell(struct transition *transition)
+{
+	for (size_t i = 0; i < transition->watched.count && transition->options->waiting; i++) {
+		struct watched *watched = &transition->watched.item[i];
+
+		if (!watched->told && *watched->text)
+			transition->options->waiting(transition->survey->process, watched->thread.tid, watched->text);
+		watched->told = true;
+	}
 }
 
 /*
@@ -229,7 +240,7 @@ static enum look move(struct transition *transition, struct versions *versions, 
 	enum status status;
 
 	if (is_shared(transition, watched, error)) {
-		note(transition, watched, "it shares its thread pointer or its memory with another");
+		note(watched, "it shares its thread pointer or its memory with another");
 		watched->looked_at = false;	/* what was in the way is not on its stack: sleeping on changes nothing */
 		return LOOK_STAYS;
 	}
@@ -263,7 +274,7 @@ static enum look examine(struct transition *transition, struct watched *watched,
 		if (result.verdict == STACK_FREE)
 			look = move(transition, &versions, watched, error);
 		else
-			note(transition, watched, result.text);
+			note(watched, result.text);
 		if (look == LOOK_STAYS && !watched->shared)
 			arm(transition, watched, &result);
 	}
@@ -317,7 +328,8 @@ static enum look look_at(struct transition *transition, struct watched *watched,
 	if (watched->thread.state != THREAD_STOPPED)
 		return LOOK_MOVED;
 	look = examine(transition, watched, error);
-	if (look == LOOK_STAYS && watched->point.event < 0 && watched->thread.state == THREAD_STOPPED &&
+	/* Not while others may be at their breakpoints, and wait. */
+	if (look == LOOK_STAYS && !count_armed(transition) && watched->thread.state == THREAD_STOPPED &&
 	    !watched->thread.group_stop && !watched->shared)
 		look = follow(transition, watched, error);
 	return look;
@@ -395,12 +407,17 @@ static void write_notes(struct transition *transition)
 
 static enum status round_of_visits(struct transition *transition, struct error *error)
 {
+	bool looked = false;
+
 	for (size_t i = 0; i < transition->watched.count; i++) {
 		struct watched *watched = &transition->watched.item[i];
+		bool armed = watched->point.event >= 0;
 		enum look look;
 
-		if (!visit(transition, watched, &look, error))
+		/* One look in a round: threads at their breakpoints must not wait for more. */
+		if ((looked && !armed) || !visit(transition, watched, &look, error))
 			continue;
+		looked = looked || !armed;
 		if (look == LOOK_STAYS) {
 			go_on(transition, watched);
 			continue;
@@ -422,6 +439,18 @@ static bool only_shared(const struct transition *transition)
 	return true;
 }
 
+/* Neither ignored nor handled: /proc/PID/status (proc(5)). */
+static bool traps_are_default(const struct process *process)
+{
+	char *text = process_file(process, "status", NULL);
+	const char *ignored = text ? strstr(text, "\nSigIgn:") : NULL, *caught = text ? strstr(text, "\nSigCgt:") : NULL;
+	bool is = ignored && caught &&
+		  !((strtoull(ignored + 8, NULL, 16) | strtoull(caught + 8, NULL, 16)) & UINT64_C(1) << (SIGTRAP - 1));
+
+	free(text);
+	return is;
+}
+
 /* SIGTRAP has to be ignored before the first breakpoint is armed, by two system calls of a thread. Without, threads are only looked at. */
 static void prepare_traps(struct transition *transition, const struct patience *patience)
 {
@@ -432,9 +461,17 @@ static void prepare_traps(struct transition *transition, const struct patience *
 	if (transition->traps_tried)
 		return;
 	transition->traps_tried = true;
+	/* What is known before it is changed, so that it can be put right if this stent is killed. */
+	transition->ledger->traps_ignored = transition->ledger->traps_ignored || traps_are_default(survey->process);
+	if (ledger_store_flags(survey->process, transition->ledger, &unused) != STATUS_OK) {
+		error_clear(&unused);
+		return;
+	}
 	if (remote_begin(survey->process, &survey->maps, &survey->images, patience, &remote, &unused) == STATUS_OK)
 		(void)!traps_ignore(&remote, transition->ledger->scratch, &transition->traps, &unused);
 	remote_end(&remote);
+	/* (Also if another stent had changed it, and was killed.) */
+	transition->traps.changed = transition->ledger->traps_ignored;
 	error_clear(&unused);
 }
 
@@ -449,8 +486,10 @@ void watch_end(struct transition *transition)
 		return;
 	transition->traps_tried = false;
 	if (remote_begin(survey->process, &survey->maps, &survey->images, &patience, &remote, &unused) == STATUS_OK &&
-	    traps_restore(&remote, transition->ledger->scratch, &transition->traps, &unused) == STATUS_OK)
-		transition->traps.changed = false;
+	    traps_restore(&remote, transition->ledger->scratch, &transition->traps, &unused) == STATUS_OK) {
+		transition->traps.changed = transition->ledger->traps_ignored = false;
+		(void)!ledger_store_flags(survey->process, transition->ledger, &unused);
+	}
 	remote_end(&remote);
 	error_clear(&unused);
 }
@@ -473,6 +512,7 @@ enum status watch_threads(struct transition *transition, const struct patience *
 		}
 		status = round_of_visits(transition, error);
 		write_notes(transition);
+		tell(transition);
 		if (!transition->watched.count && !list_new_threads(transition))
 			break;
 		if (only_shared(transition) && clock_now() >= together)
