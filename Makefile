@@ -92,7 +92,7 @@ $(BUILD)/tests/oracle/%: $(BUILD)/tests/oracle/%.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ldw -lunwind-ptrace -lunwind-generic -lunwind -ljansson
 
 # Those that pass; the others need what is still missing of the transition.
-TRANSITION := $(addprefix tests/transition/,control.sh stacking.sh thrown.sh)
+TRANSITION := $(addprefix tests/transition/,contract.sh control.sh selftests.sh stacking.sh thrown.sh torture.sh)
 
 # The recursive calls begin once everything that they need is installed.
 check:

@@ -2,6 +2,7 @@
  * A stop of all threads: the transition begins, is taken over from a killed stent, turns round and ends in one of these, and
  * always by the same steps. Where stent is killed between any two of them, all threads run on as they are:
  *
+ *	selector := what all run	(once)
  *	ledger INSTALLING/REVERTING	the next stent takes over, beginning with a stop of all
  *	entries of the table		nobody reads them before the selector is 0. Later: only those of threads that are free now
  *					change, and of threads that are no more. Values before keys
@@ -258,9 +259,17 @@ static enum status write_all(struct settling *settling, struct error *error)
 	const struct transition *transition = settling->transition;
 	const struct process *process = transition->survey->process;
 	struct ledger *ledger = transition->ledger;
-	enum status status = ledger_store_state(process, ledger, transition->to == VERSION_NEW ? LEDGER_INSTALLING :
-						LEDGER_REVERTING, error);
+	enum version from = transition->to == VERSION_NEW ? VERSION_OLD : VERSION_NEW;
+	enum status status = STATUS_OK;
 
+	/* Where it begins, dispatchers are to say what all run, and a revert what lies below; nobody asks them yet. */
+	if (settling->first && from == VERSION_NEW && ledger->detached)
+		status = stacking_put_base(process, ledger, error);
+	if (status == STATUS_OK && !transition_is_on(transition))
+		status = versions_put_selector(process, ledger, from, error);
+	if (status == STATUS_OK)
+		status = ledger_store_state(process, ledger, transition->to == VERSION_NEW ? LEDGER_INSTALLING : LEDGER_REVERTING,
+					    error);
 	if (status == STATUS_OK && uses_table(settling))
 		status = versions_put_entries(process, ledger, &settling->versions, error);
 	if (status == STATUS_OK && uses_table(settling))
@@ -295,6 +304,8 @@ static void list_threads(struct settling *settling)
 		*watched = (struct watched){ .thread = { .tid = arrival->thread->tid, .state = THREAD_RELEASED } };
 		watched->point.event = -1;
 		watched->shared = arrival->shared;
+		watched->pointer = arrival->pointer;
+		watched->pointer_known = true;
 		snprintf(watched->text, sizeof(watched->text), "%s", arrival->text ? arrival->text : "");
 	}
 }
@@ -326,6 +337,11 @@ static enum status undo(const struct settling *settling, enum ledger_state befor
 	bool new = transition->to == VERSION_NEW;
 	enum status status = versions_put_selector(process, transition->ledger, new ? VERSION_OLD : VERSION_NEW, error);
 
+	/* Below a patch that has replaced nobody after all lies what it found. */
+	if (status == STATUS_OK && new && transition->ledger->detached) {
+		transition->ledger->detached = false;
+		status = ledger_store_flags(process, transition->ledger, error);
+	}
 	if (status == STATUS_OK)
 		status = versions_put_sites(process, transition->ledger, new ? SITE_ORIGINAL : SITE_SETTLED, error);
 	if (status == STATUS_OK && new)

@@ -69,7 +69,7 @@ static const char *link_old(struct link *link, const struct survey *survey, cons
 	if (below->size != function->size)
 		return "the jump of another patch has another size";
 	function->old_entry = below->new_entry;
-	function->old_ranges.count = 0;
+	/* The image's own ranges stay: a patch that replaces others goes back there. */
 	for (size_t i = 0; i < below->new_ranges.count; i++)
 		*array_add(&function->old_ranges) = below->new_ranges.item[i];
 	return NULL;

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "live/versions.h"
+
 static bool in_force(const struct ledger *ledger)
 {
 	return ledger->state == LEDGER_ACTIVE && !ledger->lost;
@@ -176,8 +178,15 @@ const struct ledger *stacking_above(const struct survey *survey, const struct le
 	return NULL;
 }
 
-/* What a revert goes back to: nobody reads the table while all run the new version. */
-static enum status put_base_table(const struct process *process, struct ledger *ledger, struct error *error)
+/* Its memory is used again when it is applied again: it must say what a reverted one says. */
+static enum status mark_replaced(const struct process *process, struct ledger *replaced, bool gone, struct error *error)
+{
+	enum status status = versions_put_selector(process, replaced, gone ? VERSION_OLD : VERSION_NEW, error);
+
+	return status == STATUS_OK ? ledger_store_state(process, replaced, gone ? LEDGER_REVERTED : LEDGER_ACTIVE, error) : status;
+}
+
+enum status stacking_put_base(const struct process *process, const struct ledger *ledger, struct error *error)
 {
 	size_t count = ledger_redirected(ledger), index = 0;
 	uint64_t *table = memory_zeroed(count, sizeof(*table));
@@ -200,12 +209,10 @@ enum status stacking_finish(struct survey *survey, struct ledger *ledger, bool n
 	for (size_t i = 0; i < survey->ledgers.count && status == STATUS_OK; i++)
 		for (size_t j = 0; j < ledger->replaced.count && status == STATUS_OK; j++)
 			if (survey->ledgers.item[i].nonce == ledger->replaced.item[j])
-				status = ledger_store_state(survey->process, &survey->ledgers.item[i],
-							    new ? LEDGER_REVERTED : LEDGER_ACTIVE, error);
-	if (status == STATUS_OK && new)
-		status = put_base_table(survey->process, ledger, error);
+				status = mark_replaced(survey->process, &survey->ledgers.item[i], new, error);
 	if (status != STATUS_OK || !new)
 		return status;
 	ledger->detached = true;
-	return ledger_store_flags(survey->process, ledger, error);
+	status = ledger_store_flags(survey->process, ledger, error);
+	return status == STATUS_OK ? stacking_put_base(survey->process, ledger, error) : status;
 }

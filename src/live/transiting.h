@@ -16,8 +16,9 @@
 struct watched {
 	struct thread thread;		/* THREAD_RELEASED between two looks, unless its breakpoint is armed */
 	struct breakpoint point;	/* event -1: none */
-	uint64_t pointer;		/* its thread pointer, if it has been looked at */
-	bool looked_at;
+	uint64_t pointer;		/* its thread pointer, */
+	bool pointer_known;		/* if this is true */
+	bool looked_at;			/* thread.registers and `switches` are of a look, at which its stack was in the way */
 	bool shared;			/* others have its thread pointer: it moves in a stop of all only */
 	bool disturbed;			/* a breakpoint stopped it too often on the way: it is only looked at */
 	uint64_t next;			/* clock_now() of the next look */
@@ -42,6 +43,7 @@ struct transition {
 	bool was_active;		/* the patch was in force, or on its way out, when this stent came */
 	bool begun;			/* a stop of all has set up everything in this direction */
 	ARRAY(struct watched) watched;
+	size_t turn;			/* of the threads without a breakpoint to be looked at */
 	ARRAY(pid_t) arrived;		/* threads that are known to be there */
 	struct notes notes;		/* as they stand in the process */
 	bool traps_tried;

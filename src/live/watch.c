@@ -157,7 +157,7 @@ static bool is_shared(struct transition *transition, struct watched *watched, st
 
 		if (other == watched || has_arrived(transition, tids.item[i]))
 			continue;
-		shared = other && other->looked_at ? other->pointer == watched->pointer :
+		shared = other && other->pointer_known ? other->pointer == watched->pointer :
 			 has_pointer(transition, tids.item[i], watched->pointer, error);
 		watched->shared = shared;
 	}
@@ -223,6 +223,7 @@ static void remember_stop(const struct transition *transition, struct watched *w
 	struct task task;
 
 	watched->pointer = registers_thread_pointer(&watched->thread.registers);
+	watched->pointer_known = true;
 	watched->looked_at = process_task(transition->survey->process, watched->thread.tid, &task);
 	watched->switches = task.switches;
 }
@@ -407,17 +408,18 @@ static void write_notes(struct transition *transition)
 
 static enum status round_of_visits(struct transition *transition, struct error *error)
 {
-	bool looked = false;
+	size_t before = transition->watched.count;
 
 	for (size_t i = 0; i < transition->watched.count; i++) {
 		struct watched *watched = &transition->watched.item[i];
 		bool armed = watched->point.event >= 0;
 		enum look look;
 
-		/* One look in a round: threads at their breakpoints must not wait for more. */
-		if ((looked && !armed) || !visit(transition, watched, &look, error))
+		/* One look in a round, at each in turn: threads at their breakpoints must not wait for more. */
+		if (!armed && count_armed(transition) && i != transition->turn % before)
 			continue;
-		looked = looked || !armed;
+		if (!visit(transition, watched, &look, error))
+			continue;
 		if (look == LOOK_STAYS) {
 			go_on(transition, watched);
 			continue;
@@ -511,6 +513,7 @@ enum status watch_threads(struct transition *transition, const struct patience *
 			list = later(LIST_EVERY);
 		}
 		status = round_of_visits(transition, error);
+		transition->turn++;
 		write_notes(transition);
 		tell(transition);
 		if (!transition->watched.count && !list_new_threads(transition))
