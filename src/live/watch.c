@@ -472,8 +472,9 @@ static void prepare_traps(struct transition *transition, const struct patience *
 	if (remote_begin(survey->process, &survey->maps, &survey->images, patience, &remote, &unused) == STATUS_OK)
 		(void)!traps_ignore(&remote, transition->ledger->scratch, &transition->traps, &unused);
 	remote_end(&remote);
-	/* (Also if another stent had changed it, and was killed.) */
-	transition->traps.changed = transition->ledger->traps_ignored;
+	/* A stent that was killed had changed it: what is there now isn't what was, which was the default action (SIG_DFL is 0). */
+	if (transition->ledger->traps_ignored && !transition->traps.changed)
+		transition->traps = (struct traps){ .changed = true };
 	error_clear(&unused);
 }
 
