@@ -23,6 +23,7 @@
 #include "process/threads.h"
 #include "process/tick.h"
 
+#define SEIZE_NAPS 20	/* of 1 ms */
 #define STOP_EVENT(status) ((status) >> 16)
 
 uint64_t clock_now(void)
@@ -65,6 +66,29 @@ static bool is_thread_of(const struct process *process, pid_t tid)
 	return faccessat(process->directory, name, F_OK, 0) == 0;
 }
 
+/*
+ * PTRACE_SEIZE. Another stent that only looks (`stent status`, `stent stack`) lets go in a moment, and must not make this
+ * one fail. The wait is short, because other threads may stand meanwhile; a debugger, or a stent at work, is still there behind it.
+ */
+static long seize(const struct process *process, pid_t tid)
+{
+	const struct timespec nap = { 0, 1000000 };
+	char comm[COMM_MAX];
+	struct task task;
+
+	for (int naps = 0;; naps++) {
+		long result = ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD);
+		int reason = errno;
+
+		if (result == 0 || reason != EPERM || naps == SEIZE_NAPS || !process_task(process, tid, &task) ||
+		    task.tracer == getpid() || (task.tracer && strcmp(process_comm_of(task.tracer, comm), "stent") != 0)) {
+			errno = reason;
+			return result;
+		}
+		nanosleep(&nap, NULL);
+	}
+}
+
 enum status thread_seize(const struct process *process, pid_t tid, struct thread *thread, struct error *error)
 {
 	char comm[COMM_MAX];
@@ -73,7 +97,7 @@ enum status thread_seize(const struct process *process, pid_t tid, struct thread
 	*thread = (struct thread){ .tid = tid, .state = THREAD_ENDED };
 	if (!process_task(process, tid, &task) || task_ended(&task) || task_kernel_worker(&task))
 		return STATUS_OK;
-	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD) == 0) {
+	if (seize(process, tid) == 0) {
 		thread->state = THREAD_RUNNING;
 		/* Now that it is ours the number can't be used again: is it the thread that was meant? */
 		if (is_thread_of(process, tid))

@@ -110,7 +110,7 @@ polling() {
 
 # It can't have a breakpoint.
 blocking() {
-	contract_start blocking && begin_apply two --timeout 20 && within 5 in_state two installing && stays 0 old fa && sleep 0.5 &&
+	contract_start blocking && begin_apply two --timeout 20 && within 5 in_state two installing && within 5 stays 0 old fa && sleep 0.5 &&
 		says ok "send 0 g" && completes 'a1h1(b1)?b2'
 }
 
@@ -123,7 +123,7 @@ dispositions() {
 own_traps() {
 	local before
 	contract_start lingering && says 0 traps && before=$(dispositions) && begin_apply two --timeout 20 &&
-		within 5 in_state two installing && stays 0 old fa && says ok "send 0 TTTT" && within 5 says 4 traps && job_runs &&
+		within 5 in_state two installing && within 5 stays 0 old fa && says ok "send 0 TTTT" && within 5 says 4 traps && job_runs &&
 		says ok "send 0 TTg" && completes 'a1h1(b1)?b2' && says 6 traps && treats_signals "$before"
 }
 
