@@ -99,7 +99,7 @@ check:
 	@scripts/deps build check
 	+@$(MAKE) --no-print-directory all unit asan live-programs stack-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@BUILD=$(BUILD) tests/run $(call SCRIPTS,static) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
-		$(SPIES) $(call SCRIPTS,live) $(call SCRIPTS,stack) $(TRANSITION) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
+		$(SPIES) $(call SCRIPTS,live) $(call SCRIPTS,stack) $(call SCRIPTS,fuzz) $(TRANSITION) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
 
 # libFuzzer needs clang. What it finds new goes to the build's folder, not into the corpus.
 FUZZERS := $(patsubst %.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
