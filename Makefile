@@ -9,6 +9,7 @@
 #   make bench-call	what a call costs in each state of a patch, beside other redirections
 #   make bench-pause	how long a process is stopped, beside a bare ptrace stop, and as a server's clients see it
 #   make bench-converge	how long a patch takes where threads are inside of the old function most of the time
+#   make chaos      stent is killed before and behind each system call that it makes; the process lives, and the next stent mends
 #   make torture SECONDS=600	calls of two versions that meet, in 16 threads while patches come and go: none, it says
 #   make model      every state of the model of the transition (installs spin)
 #   make install    PREFIX=/usr/local DESTDIR=
@@ -91,15 +92,26 @@ $(BUILD)/tests/stack/ask: $(BUILD)/tests/stack/ask.o $(BUILD)/libstent.a
 $(BUILD)/tests/oracle/%: $(BUILD)/tests/oracle/%.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ldw -lunwind-ptrace -lunwind-generic -lunwind -ljansson
 
+# Stent is killed at each STEP-th point.
+STEP ?= 1
+chaos-programs: $(BUILD)/tests/chaos/kill_at
+$(BUILD)/tests/chaos/%: tests/chaos/%.c
+	@mkdir -p $(@D)
+	$(COMPILE) $(LDFLAGS) -o $@ $<
+chaos:
+	@scripts/deps build
+	+@$(MAKE) --no-print-directory all chaos-programs
+	@BUILD=$(BUILD) STEP=$(STEP) tests/chaos/chaos.sh
+
 # Those that pass; the others need what is still missing of the transition.
 TRANSITION := $(addprefix tests/transition/,contract.sh control.sh selftests.sh stacking.sh thrown.sh torture.sh)
 
 # The recursive calls begin once everything that they need is installed.
 check:
 	@scripts/deps build check
-	+@$(MAKE) --no-print-directory all unit asan live-programs stack-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
+	+@$(MAKE) --no-print-directory all unit asan live-programs stack-programs chaos-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@BUILD=$(BUILD) tests/run $(call SCRIPTS,static) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
-		$(SPIES) $(call SCRIPTS,live) $(call SCRIPTS,stack) $(call SCRIPTS,fuzz) $(TRANSITION) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
+		$(SPIES) $(call SCRIPTS,live) $(call SCRIPTS,chaos) $(call SCRIPTS,stack) $(call SCRIPTS,fuzz) $(TRANSITION) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
 
 # libFuzzer needs clang. What it finds new goes to the build's folder, not into the corpus.
 FUZZERS := $(patsubst %.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -179,6 +191,6 @@ install: $(BUILD)/stent
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs stack-programs check fuzz-unwind bench-call bench-converge bench-pause bench-rows bench-unwind torture model demo install clean
+.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos fuzz-unwind bench-call bench-converge bench-pause bench-rows bench-unwind torture model demo install clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)

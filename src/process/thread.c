@@ -2,9 +2,9 @@
  * One thread under ptrace.
  *
  * What may happen between any two calls here, and why it is harmless:
- * - stent is killed: the kernel detaches. A thread in a signal-delivery stop takes its signal, one in any other stop
- *   goes on. PTRACE_O_EXITKILL is never set. PTRACE_O_TRACESYSGOOD always is: without it a system call stop that nobody
- *   waits for any more would turn into a SIGTRAP for the program.
+ * - stent is killed: the kernel detaches. A thread in a signal-delivery stop takes its signal, because stops are looked at and
+ *   never reaped (await_report()), one in any other stop goes on. PTRACE_O_EXITKILL is never set. PTRACE_O_TRACESYSGOOD always
+ *   is: without it a system call stop would turn into a SIGTRAP for the program; 0x85 is none, and dropped.
  * - the thread is killed or ends: requests fail with ESRCH, the wait reports it, and it counts as ended.
  * - the process is stopped or continued (SIGSTOP, SIGCONT): reported as further stops of the same kind (EVENT_STOP). After
  *   the detach the kernel puts the thread back into the group stop that is in force then.
@@ -24,7 +24,7 @@
 #include "process/tick.h"
 
 #define SEIZE_NAPS 20	/* of 1 ms */
-#define STOP_EVENT(status) ((status) >> 16)
+#define STOP_EVENT(status) ((status) >> 8)	/* of siginfo's si_status, which is the tracee's exit_code */
 
 uint64_t clock_now(void)
 {
@@ -158,7 +158,7 @@ static void rewind_call(const struct process *process, struct thread *thread)
 static void note_stop(const struct process *process, struct thread *thread, int status)
 {
 	int event = STOP_EVENT(status);
-	int signal = WSTOPSIG(status);
+	int signal = status & 0xff;
 
 	thread->state = THREAD_STOPPED;
 	thread->in_call_stop = !event && signal == (SIGTRAP | 0x80);
@@ -179,6 +179,27 @@ static bool ended_unreported(const struct process *process, pid_t tid)
 	return !process_task(process, tid, &task) || task_ended(&task);
 }
 
+/*
+ * Wait for what there is to say about a thread: a stop, which is left as it is (WNOWAIT), or the end, which is reaped. 0: nothing yet;
+ * -1 with errno otherwise.
+ *
+ * The kernel keeps the signal of a signal-delivery stop in exit_code, and takes it from there when the tracer has gone
+ * (ptrace_stop() and ptrace_signal() in kernel/signal.c). A wait without WNOWAIT clears it (wait_task_stopped() in
+ * kernel/exit.c), so the program would lose a signal with a stent that is killed then. A stop that was not reaped is not
+ * reported again once the thread runs, and a resume overwrites exit_code.
+ */
+static pid_t await_report(pid_t tid, bool block, siginfo_t *info)
+{
+	const int look = WEXITED | WSTOPPED | __WALL | WNOWAIT;
+
+	info->si_pid = 0;
+	if (waitid(P_PID, (id_t)tid, info, look | (block ? 0 : WNOHANG)) < 0)
+		return -1;
+	if (info->si_pid && info->si_code != CLD_TRAPPED && info->si_code != CLD_STOPPED)
+		return waitpid(tid, NULL, __WALL | WNOHANG);
+	return info->si_pid;
+}
+
 bool thread_wait(const struct process *process, struct thread *thread, unsigned int milliseconds)
 {
 	const struct timespec nap = { 0, 5000000 };
@@ -188,13 +209,12 @@ bool thread_wait(const struct process *process, struct thread *thread, unsigned 
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	while (thread->state == THREAD_RUNNING) {
-		int status;
-		bool block = milliseconds && tick_is_on();
-		pid_t found = waitpid(thread->tid, &status, __WALL | (block ? 0 : WNOHANG));
+		siginfo_t info;
+		pid_t found = await_report(thread->tid, milliseconds && tick_is_on(), &info);
 		bool interrupted = found < 0 && errno == EINTR;
 
-		if (found == thread->tid && WIFSTOPPED(status)) {
-			note_stop(process, thread, status);
+		if (found == thread->tid && (info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED)) {
+			note_stop(process, thread, info.si_status);
 		} else if (found && !interrupted) {	/* it ended, or is none of ours any more */
 			thread->state = THREAD_ENDED;
 		} else if (clock_now() >= deadline) {

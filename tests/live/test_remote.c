@@ -57,9 +57,12 @@ long ptrace(enum __ptrace_request request, ...)
 	return syscall(SYS_ptrace, request, a, b, c);
 }
 
-pid_t waitpid(pid_t pid, int *status, int options)
+int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 {
-	return deaf_now && options & WNOHANG ? 0 : (pid_t)syscall(SYS_wait4, pid, status, options, NULL);
+	if (!deaf_now || !(options & WNOHANG))
+		return (int)syscall(SYS_waitid, type, id, info, options, NULL);
+	info->si_pid = 0;
+	return 0;
 }
 
 ssize_t pwrite(int descriptor, const void *data, size_t size, off_t offset)

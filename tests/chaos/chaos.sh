@@ -1,0 +1,107 @@
+#!/bin/bash
+# Stent is killed at the entry and at the exit of each system call that it makes in apply, revert and replace, of processes with one
+# thread and with several under load. Each time the process must run on, in one version as a whole, and the next stent (status, then
+# in turns the same command and the opposite one) must see what was left and bring it where it should be.
+#
+#   tests/chaos/chaos.sh		STEP: only each STEP-th point (97: the short form of `make check`; `make chaos` takes all)
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/victims.sh
+. "$top/tests/victims.sh"
+# shellcheck disable=SC2154 # from victims.sh
+step=${STEP:-97}
+killer=$build/tests/chaos/kill_at
+threads=(nanosleep spin poll futex read signals)	# none whose call ends early when its tracer dies: epoll, recv, sigwait
+points=0 survived=0 recovered=0
+
+plan 10
+
+build_all() {
+	build_pair victim &&
+		"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -pthread -Wl,--build-id -DVERSION=3 -o "$scratch/victim.3" "$top/tests/live/victim.c" &&
+		limit 60 "$stent" diff "$scratch/victim.1" "$scratch/victim.3" -o "$scratch/third.stent" --name third
+}
+
+one_version() {
+	local answer
+	answer=$(ask) || { echo "no answer"; return 1; }
+	[[ $answer == "1 21 0" || $answer == "2 42 0" || $answer == "3 63 0" ]] || { echo "the answer is '$answer'"; return 1; }
+}
+
+# Each brings the process to a version, and knows what exit status is right when it may be there already (3) or without the patch (2).
+to_old() {
+	local name
+	for name in third victim; do
+		limit 30 "$stent" revert "$name" -p "$victim"
+		[[ $? == [023] ]] || return 1
+	done
+	runs_version 1
+}
+
+to_new() {
+	limit 30 "$stent" apply "$scratch/victim.stent" --replace -p "$victim"
+	[[ $? == [03] ]] && runs_version 2
+}
+
+to_third() {
+	limit 30 "$stent" apply "$scratch/third.stent" --replace -p "$victim"
+	[[ $? == [03] ]] && runs_version 3
+}
+
+fresh() {
+	if [ -n "${victim-}" ]; then
+		# Killed before there was a ledger, stent leaves its stub behind the end of the text: the next apply takes it away.
+		to_new && to_old && text_is_file "$victim" victim.1 && victim_stop || return 1
+	fi
+	# shellcheck disable=SC2086 # words
+	victim_start "$scratch/victim.1" $threads_now
+}
+
+# One run that is killed at a point, and what comes after. Sets "through" when there was no such point any more.
+kill_once() {	# POINT BEFORE AFTER STENT-ARGUMENT...
+	local point=$1 before=$2 after=$3
+	shift 3
+	through=
+	$before || { echo "before point $point"; return 1; }
+	limit 60 "$killer" "$point" "$stent" "$@" -p "$victim" 2>"$scratch/killer"
+	! grep -q '^points' "$scratch/killer" || { through=1; return 0; }
+	points=$((points + 1))
+	one_version || { echo "after it was killed at point $point"; return 1; }
+	survived=$((survived + 1))
+	limit 30 "$stent" status -p "$victim" || { echo "status after point $point: $?"; return 1; }
+	if ((point / step % 2)); then $after; else to_old; fi || { echo "after the one killed at point $point"; return 1; }
+	recovered=$((recovered + 1))
+}
+
+kill_everywhere() {	# WHAT BEFORE AFTER STENT-ARGUMENT...
+	local what=$1 point
+	shift
+	for ((point = 1 + RANDOM % step; ; point += step)); do
+		kill_once "$point" "$@" >"$scratch/output" 2>&1 || break
+		[ -z "$through" ] || break
+	done
+	if [ -n "$through" ] && ((point > 400)); then
+		ok "$what: points up to $point"
+	else
+		not_ok "$what: point $point"
+		diag "$(cat "$scratch/output" "$scratch/killer")"
+	fi
+}
+
+check "two versions and the patches to them are built" build_all
+for threads_now in "" "${threads[*]}"; do
+	what=${threads_now:+several threads}
+	what=${what:-one thread}
+	kill_everywhere "$what, apply to a new process" fresh to_new apply "$scratch/victim.stent"
+	kill_everywhere "$what, replace" to_new to_third apply "$scratch/third.stent" --replace
+	kill_everywhere "$what, revert" to_new to_old revert victim
+done
+threads_now="patient parked nanosleep spin"
+fresh >"$scratch/output" 2>&1
+kill_everywhere "with a thread inside of old code, apply until it gives up" to_old to_old apply "$scratch/victim.stent" --timeout 0.3
+echo unpark >&"$victim_in" && read -t 10 -r _ <&"$victim_out"
+check "the text is that of the file again" text_is_file "$victim" victim.1
+victim_stop
+verdict $? "the process ends by itself"
+echo "# kill points $points, survived $survived, recovered $recovered"
+exit "$((failures > 0))"
