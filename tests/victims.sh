@@ -7,13 +7,13 @@ verdict() {	# STATUS WHAT
 	if [ "$1" = 0 ]; then ok "$2"; else not_ok "$2"; fi
 }
 
-# Build both versions as NAME.1 and NAME.2 with more flags, and the patch NAME.stent.
+# Build both versions as NAME.1 and NAME.2 with more flags, and the patch NAME.stent; of another victim if $victim_source says so.
 build_pair() {	# NAME FLAG...
 	local name=$1 version
 	shift
 	for version in 1 2; do
 		"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -pthread -Wl,--build-id "$@" -DVERSION=$version \
-			-o "$scratch/$name.$version" "$top/tests/live/victim.c" || return 1
+			-o "$scratch/$name.$version" "$top/tests/live/${victim_source-victim.c}" || return 1
 	done
 	limit 60 "$stent" diff "$scratch/$name.1" "$scratch/$name.2" -o "$scratch/$name.stent" --name "${name##*/}"
 }

@@ -6,15 +6,16 @@
 
 #include "base/search.h"
 #include "diff/comparison.h"
+#include "unwind/alternatives.h"
 
-static void count_refusal(struct census *census, const char *why)
+static void count_refusal(struct refusals *refusals, const char *why)
 {
-	for (size_t i = 0; i < census->refusals.count; i++)
-		if (!strcmp(census->refusals.item[i].why, why)) {
-			census->refusals.item[i].count++;
+	for (size_t i = 0; i < refusals->count; i++)
+		if (!strcmp(refusals->item[i].why, why)) {
+			refusals->item[i].count++;
 			return;
 		}
-	*array_add(&census->refusals) = (struct refusal){ why, 1 };
+	*array_add(refusals) = (struct refusal){ why, 1 };
 }
 
 static int compare_refusals(const void *one, const void *other)
@@ -98,6 +99,34 @@ static void view_heads(struct program *view, const struct program *program)
 	}
 }
 
+static void sort_refusals(struct refusals *refusals)
+{
+	if (refusals->count)
+		qsort(refusals->item, refusals->count, sizeof(*refusals->item), compare_refusals);
+}
+
+#define COPY_DISTANCE 0x10000	/* of the copies from the image's end, where a patch's region would be at best */
+
+/* Has the entry, once it is redirected, the frame that it has now? */
+static void count_alternatives(struct census *census, uint64_t entry, const struct patch_function *plan)
+{
+	struct alternatives alternatives = {
+		.arch = census->image.arch, .rows = census->rows, .entry = entry, .code = plan->old_bytes, .plan = &plan->plan,
+		.at = census->image.span.end + COPY_DISTANCE,
+	};
+	struct entry_copy copy;
+	const char *why;
+
+	alternatives.copy = &copy;
+	why = census->image.arch->copy_entry(plan->old_bytes, &plan->plan, entry, alternatives.at, &copy);
+	if (!why)
+		(void)alternatives_compare(&alternatives, &why);
+	if (why)
+		count_refusal(&census->flagged, why);
+	else
+		census->agreeing++;
+}
+
 static void count_functions(struct census *census)
 {
 	const struct program *program = &census->program;
@@ -114,16 +143,18 @@ static void count_functions(struct census *census)
 		if (!program->functions.item[i].startup)
 			why = entry_plan_make(&view, i, &plan);
 		census->functions++;
-		if (why)
-			count_refusal(census, why);
-		else
-			census->redirectable++;
+		if (why) {
+			count_refusal(&census->refusals, why);
+			continue;
+		}
+		census->redirectable++;
+		count_alternatives(census, program->functions.item[i].entry, &plan);
 	}
 	array_free(&near.code);
 	array_free(&near.data);
 	free(view.ranges.item);
-	if (census->refusals.count)
-		qsort(census->refusals.item, census->refusals.count, sizeof(*census->refusals.item), compare_refusals);
+	sort_refusals(&census->refusals);
+	sort_refusals(&census->flagged);
 }
 
 enum status census_take(const char *path, struct census *census, struct error *error)
@@ -147,6 +178,7 @@ enum status census_take(const char *path, struct census *census, struct error *e
 void census_free(struct census *census)
 {
 	array_free(&census->refusals);
+	array_free(&census->flagged);
 	program_free(&census->program);
 	validation_free(&census->validation);
 	rows_free(census->rows);

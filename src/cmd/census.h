@@ -8,10 +8,15 @@
 #include "program/program.h"
 #include "unwind/validate.h"
 
-/* A reason why functions can't be redirected. */
+/* A reason why functions can't be redirected, or why the frame of a redirected one is not proven. */
 struct refusal {
 	const char *why;	/* static */
 	size_t count;
+};
+
+struct refusals {
+	struct refusal *item;	/* most frequent first */
+	size_t count, room;
 };
 
 struct census {
@@ -20,7 +25,9 @@ struct census {
 	struct validation validation;
 	struct program program;		/* without functions when it could not be analysed */
 	size_t functions, redirectable;
-	ARRAY(struct refusal) refusals;	/* most frequent first */
+	struct refusals refusals;
+	size_t agreeing;		/* of those that can: have one frame in the entry and in its copy, and exact rows for it */
+	struct refusals flagged;	/* the others of those: unwind/alternatives.h */
 };
 
 /* Take it. STATUS_ERROR when the file can't be read. census_free() in any case. */

@@ -73,6 +73,10 @@ static void print_census(const char *path, const struct census *census)
 	       percent(census->redirectable, census->functions));
 	for (size_t i = 0; i < census->refusals.count; i++)
 		printf("    %6zu cannot: %s\n", census->refusals.item[i].count, census->refusals.item[i].why);
+	printf("    %zu of those have one frame before and after, and exact rows for it (%.2f%%)\n", census->agreeing,
+	       percent(census->agreeing, census->redirectable));
+	for (size_t i = 0; i < census->flagged.count; i++)
+		printf("    %6zu have not: %s\n", census->flagged.item[i].count, census->flagged.item[i].why);
 	for (size_t i = 0; i < validation->contradictions.count; i++)
 		print_contradiction(census, &validation->contradictions.item[i]);
 }

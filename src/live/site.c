@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "live/stacking.h"
+#include "unwind/alternatives.h"
 
 #define ALIGNED(size) (((uint64_t)(size) + LEDGER_CODE_ALIGN - 1) / LEDGER_CODE_ALIGN * LEDGER_CODE_ALIGN)
 
@@ -35,17 +36,40 @@ static const struct patch_function *find_redirected(const struct patch *patch, s
 	return NULL;
 }
 
-/* The old code, as long as the entry is redirected: its displaced instructions, and a jump to those behind them. */
-static const char *link_copy(struct link *link, const struct patch_function *from, uint64_t at, const struct arch *arch)
+/*
+ * From here on there are two alternatives at the entry, which must have one frame: rows that hold for the image's own code are asked
+ * about threads that come back from the copy, too. Where there are no exact rows nothing is proven of either.
+ */
+static const char *check_alternatives(const struct survey *survey, struct alternatives *alternatives)
 {
+	const struct unwind_module *module = unwind_module_find(survey->modules.item, survey->modules.count, alternatives->entry);
+	const char *why;
+
+	if (module) {
+		alternatives->rows = module->rows;
+		alternatives->rows_bias = module->bias;
+	}
+	return alternatives_compare(alternatives, &why) == ALTERNATIVES_CONFLICT ? why : NULL;
+}
+
+/* The old code, as long as the entry is redirected: its displaced instructions, and a jump to those behind them. */
+static const char *link_copy(struct link *link, const struct survey *survey, const struct patch_function *from, uint64_t at,
+			     const struct arch *arch)
+{
+	uint64_t entry = from->old_entry + link->ledger.bias;
+	struct alternatives alternatives = { .arch = arch, .entry = entry, .code = from->old_bytes, .plan = &from->plan, .at = at };
 	struct entry_copy copy;
 	const char *why;
 
-	why = arch->copy_entry(from->old_bytes, &from->plan, from->old_entry + link->ledger.bias, at, &copy);
+	alternatives.copy = &copy;
+	why = arch->copy_entry(from->old_bytes, &from->plan, entry, at, &copy);
 	if (why)
 		return why;
 	if (copy.size > sizeof(copy.code))
 		return "its displaced instructions are too long";
+	why = check_alternatives(survey, &alternatives);
+	if (why)
+		return why;
 	memcpy(at_address(link, at), copy.code, copy.size);
 	return NULL;
 }
@@ -62,7 +86,7 @@ static const char *link_old(struct link *link, const struct survey *survey, cons
 		return "its entry can't be read";
 	memcpy(function->base, from->old_bytes + from->plan.offset, function->size);
 	function->base_entry = function->old_entry = copy;
-	why = link_copy(link, from, copy, arch);
+	why = link_copy(link, survey, from, copy, arch);
 	if (why || !stacking_find(survey, function->site, function->original, &stacked))
 		return why;
 	below = stacked.function;

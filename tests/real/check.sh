@@ -60,6 +60,8 @@ libc, true = json.load(sys.stdin)
 assert libc["rows"] == libc["exact"] + libc["unverifiable"] + libc["contradicted"], libc
 assert sum(libc["reasons"].values()) == libc["unverifiable"]
 assert libc["functions"] == libc["redirectable"] + sum(libc["not_redirectable"].values())
+assert libc["redirectable"] == libc["agreeing"] + sum(libc["not_agreeing"].values())
+assert 100 * libc["agreeing"] >= 98 * libc["redirectable"]
 assert all(c["claimed"] != c["computed"] and c["instruction"] for c in libc["contradictions"])
 assert true["contradictions"] == []'
 }
