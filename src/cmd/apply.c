@@ -4,19 +4,23 @@
 #include <stdio.h>
 
 #include "cmd/cmd.h"
+#include "cmd/live_all.h"
 #include "cmd/live_common.h"
 #include "live/live.h"
 #include "patch/patch.h"
 
 static const char usage[] =
 	"Usage: stent apply [-v] [--timeout SECONDS] FILE -p PID\n"
-	"Puts a patch into a running process. The process is recognised by the build-id in its memory, and\n"
+	"       stent apply [-v] [--timeout SECONDS] FILE --all\n"
+	"Puts a patch into a running process, or into all that it is for. The process is recognised by the build-id in its memory, and\n"
 	"the code at every place that is to be changed is compared with the old build first. All threads are\n"
 	"stopped for some milliseconds; when none of them is in a function that the patch replaces, all\n"
 	"calls lead to the new code from then on. Otherwise those that are outside run the new code, and each\n"
 	"of the others does when it has left.\n"
 	"\n"
 	"  -p, --pid PID          the process\n"
+	"  -a, --all              all processes that have mapped the old build, but for process 1 and stent's own; those that\n"
+	"                         are forked meanwhile, too. A line is printed for each\n"
 	"  -t, --timeout SECONDS  how long to wait for all threads to be out of the old functions (30)\n"
 	"      --scope thread     each thread moves when it is outside; the next function that it calls is of the\n"
 	"                         other version (this is what is done unless told otherwise)\n"
@@ -36,12 +40,14 @@ static const char usage[] =
 	"  2  refused: not safe; nothing was changed, and the reasons were printed\n"
 	"  3  nothing to do: the patch is there already, or the process runs the new build\n"
 	"  4  gave up waiting, and took everything back; the threads that were in the way are named\n"
+	"With --all: 1 if there was an error in one process, else 2 if one refused, else 4 if stent gave up on one, else 0 if\n"
+	"one was patched, else 3 (no process has mapped the old build, or all that have are patched already).\n"
 	"SIGINT (Ctrl-C), SIGTERM and SIGHUP make it give up at once: as 4, and it ends by the signal.\n";
 
 static const struct live_command command = {
 	.name = "apply",
 	.usage = usage,
-	.needed = "one patch file and one process are needed",
+	.needed = "one patch file is needed, and one process or --all",
 };
 
 static void print_report(const struct live_report *report, const struct process *process, bool verbose)
@@ -54,11 +60,53 @@ static void print_report(const struct live_report *report, const struct process 
 	live_print_stop(report, verbose);
 }
 
+static enum status apply_to_one(const struct patch *patch, const struct live_arguments *arguments, struct error *error)
+{
+	struct live_report report = { 0 };
+	struct process process;
+	enum status status = process_open(arguments->pid, PROCESS_CHANGE, &process, error);
+
+	if (status == STATUS_OK)
+		status = live_apply(&process, patch, &arguments->options, &report, error);
+	if (status == STATUS_OK)
+		print_report(&report, &process, arguments->verbose);
+	process_close(&process);
+	live_report_free(&report);
+	return status;
+}
+
+static bool concerns(const void *what, const struct survey *survey)
+{
+	const struct patch *patch = what;
+
+	for (size_t i = 0; i < survey->images.count; i++)
+		if (patch->old_id.size && build_id_equal(&survey->images.item[i].id, &patch->old_id))
+			return true;
+	return false;
+}
+
+static enum status change(const void *what, const struct process *process, const struct live_options *wanted,
+			  struct live_report *report, struct error *error)
+{
+	return live_apply(process, what, wanted, report, error);
+}
+
+static enum status apply_to_all(const struct patch *patch, const struct live_arguments *arguments, struct error *error)
+{
+	const struct live_all all = {
+		.arguments = arguments,
+		.what = patch,
+		.concerns = concerns,
+		.change = change,
+		.done = "patched",
+	};
+
+	return live_all(&all, error);
+}
+
 int cmd_apply(int argc, char **argv)
 {
 	struct live_arguments arguments;
-	struct live_report report = { 0 };
-	struct process process;
 	struct patch patch = { 0 };
 	struct error error = { 0 };
 	enum status status;
@@ -69,14 +117,8 @@ int cmd_apply(int argc, char **argv)
 	status = patch_read(arguments.what, &patch, &error);
 	if (status == STATUS_OK) {
 		live_hold_signals();
-		status = process_open(arguments.pid, PROCESS_CHANGE, &process, &error);
-		if (status == STATUS_OK)
-			status = live_apply(&process, &patch, &arguments.options, &report, &error);
-		if (status == STATUS_OK)
-			print_report(&report, &process, arguments.verbose);
-		process_close(&process);
+		status = arguments.all ? apply_to_all(&patch, &arguments, &error) : apply_to_one(&patch, &arguments, &error);
 	}
-	live_report_free(&report);
 	patch_free(&patch);
 	return live_finish(status, &error);
 }

@@ -40,6 +40,7 @@ enum { OPTION_SCOPE = 256, OPTION_NO_WAIT, OPTION_FORCE, OPTION_REPLACE };
 
 static const struct option options[] = {
 	{ "pid", required_argument, NULL, 'p' },
+	{ "all", no_argument, NULL, 'a' },
 	{ "timeout", required_argument, NULL, 't' },
 	{ "search", required_argument, NULL, 's' },
 	{ "scope", required_argument, NULL, OPTION_SCOPE },
@@ -70,6 +71,9 @@ static enum status parse_option(int option, const char *argument, struct live_ar
 	switch (option) {
 	case 'p':
 		return cmd_parse_pid(argument, &arguments->pid, error);
+	case 'a':
+		arguments->all = true;
+		return STATUS_OK;
 	case 't':
 		return parse_timeout(argument, &arguments->options.timeout, error);
 	case 's':
@@ -130,7 +134,7 @@ bool live_parse(const struct live_command *command, int argc, char **argv, struc
 	int option;
 
 	*arguments = (struct live_arguments){ .options = { .timeout = TIMEOUT, .search = SEARCH, .cancelled = cancelled } };
-	while ((option = getopt_long(argc, argv, "p:t:s:vh", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "p:at:s:vh", options, NULL)) != -1) {
 		if (option == 'h') {
 			fputs(command->usage, stdout);
 			*code = STATUS_OK;
@@ -145,7 +149,7 @@ bool live_parse(const struct live_command *command, int argc, char **argv, struc
 			return false;
 		}
 	}
-	if (optind + 1 != argc || !arguments->pid) {
+	if (optind + 1 != argc || !arguments->pid == !arguments->all) {
 		*code = cmd_misused(command->name, "%s", command->needed);
 		return false;
 	}

@@ -15,7 +15,8 @@ struct live_command {
 
 struct live_arguments {
 	const char *what;	/* the one that is no option: a file, or the name of a patch */
-	pid_t pid;
+	pid_t pid;		/* 0: all */
+	bool all;
 	bool verbose;
 	struct live_options options;
 };

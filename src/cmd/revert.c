@@ -2,19 +2,23 @@
  * revert.c: take a patch out of a running process.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "cmd/cmd.h"
+#include "cmd/live_all.h"
 #include "cmd/live_common.h"
 #include "live/live.h"
 
 static const char usage[] =
 	"Usage: stent revert [-v] [--timeout SECONDS] NAME -p PID\n"
-	"Takes a patch out of a running process: as apply, in the other direction. Every function gets its\n"
+	"       stent revert [-v] [--timeout SECONDS] NAME --all\n"
+	"Takes a patch out of a running process, or out of all that hold it: as apply, in the other direction. Every function gets its\n"
 	"original bytes back. The memory of the patch stays mapped, because the program may have kept\n"
 	"pointers into its data; it is used again when the same patch is applied again. 'stent status'\n"
 	"lists the names.\n"
 	"\n"
 	"  -p, --pid PID          the process\n"
+	"  -a, --all              all processes that hold a patch of that name, but for process 1. A line is printed for each\n"
 	"  -t, --timeout SECONDS  how long to wait for all threads to be out of the new functions (30)\n"
 	"      --scope thread     each thread moves when it is outside; the next function that it calls is of the\n"
 	"                         other version (this is what is done unless told otherwise)\n"
@@ -33,12 +37,14 @@ static const char usage[] =
 	"  2  refused: the process holds no patch of that name, or it is not safe; nothing was changed\n"
 	"  3  nothing to do: the patch is reverted already\n"
 	"  4  gave up waiting: the patch is still active; the threads that were in the way are named\n"
+	"With --all: 1 if there was an error in one process, else 2 if one refused, else 4 if stent gave up on one, else 0 if\n"
+	"it was taken out of one, else 3.\n"
 	"SIGINT (Ctrl-C), SIGTERM and SIGHUP make it give up at once: as 4, and it ends by the signal.\n";
 
 static const struct live_command command = {
 	.name = "revert",
 	.usage = usage,
-	.needed = "the name of one patch and one process are needed",
+	.needed = "the name of one patch is needed, and one process or --all",
 };
 
 static void print_report(const struct live_report *report, const struct process *process, bool verbose)
@@ -49,11 +55,51 @@ static void print_report(const struct live_report *report, const struct process 
 	live_print_stop(report, verbose);
 }
 
+static enum status revert_one(const struct live_arguments *arguments, struct error *error)
+{
+	struct live_report report = { 0 };
+	struct process process;
+	enum status status = process_open(arguments->pid, PROCESS_CHANGE, &process, error);
+
+	if (status == STATUS_OK)
+		status = live_revert(&process, arguments->what, &arguments->options, &report, error);
+	if (status == STATUS_OK)
+		print_report(&report, &process, arguments->verbose);
+	process_close(&process);
+	live_report_free(&report);
+	return status;
+}
+
+static bool concerns(const void *what, const struct survey *survey)
+{
+	for (size_t i = 0; i < survey->ledgers.count; i++)
+		if (!survey->ledgers.item[i].lost && !strcmp(survey->ledgers.item[i].name, what))
+			return true;
+	return false;
+}
+
+static enum status change(const void *what, const struct process *process, const struct live_options *wanted,
+			  struct live_report *report, struct error *error)
+{
+	return live_revert(process, what, wanted, report, error);
+}
+
+static enum status revert_all(const struct live_arguments *arguments, struct error *error)
+{
+	const struct live_all all = {
+		.arguments = arguments,
+		.what = arguments->what,
+		.concerns = concerns,
+		.change = change,
+		.done = "reverted",
+	};
+
+	return live_all(&all, error);
+}
+
 int cmd_revert(int argc, char **argv)
 {
 	struct live_arguments arguments;
-	struct live_report report = { 0 };
-	struct process process;
 	struct error error = { 0 };
 	enum status status;
 	int code;
@@ -61,12 +107,6 @@ int cmd_revert(int argc, char **argv)
 	if (!live_parse(&command, argc, argv, &arguments, &code))
 		return code;
 	live_hold_signals();
-	status = process_open(arguments.pid, PROCESS_CHANGE, &process, &error);
-	if (status == STATUS_OK)
-		status = live_revert(&process, arguments.what, &arguments.options, &report, &error);
-	if (status == STATUS_OK)
-		print_report(&report, &process, arguments.verbose);
-	process_close(&process);
-	live_report_free(&report);
+	status = arguments.all ? revert_all(&arguments, &error) : revert_one(&arguments, &error);
 	return live_finish(status, &error);
 }

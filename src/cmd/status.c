@@ -1,6 +1,6 @@
 /*
  * status.c: which patches a process holds, from the ledgers in its memory. The process is stopped only to see how far a
- * transition has come.
+ * transition has come. status_all.c has all processes.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -10,15 +10,16 @@
 #include <time.h>
 
 #include "cmd/cmd.h"
-#include "live/progress.h"
+#include "cmd/status.h"
 #include "live/survey.h"
 
 static const char usage[] =
-	"Usage: stent status [--json] -p PID\n"
-	"Lists the patches in a process, and in which state each is. The process is not stopped, unless one is between\n"
-	"the versions: then for a moment, to see which thread runs which, and what those that are behind wait for.\n"
+	"Usage: stent status [--json] [-p PID]\n"
+	"Lists the patches in all processes, or more about those in one, and in which state each is. No process is stopped; but\n"
+	"the one that is named, if a patch in it is between the versions: then for a moment, to see which thread runs\n"
+	"which, and what those that are behind wait for.\n"
 	"\n"
-	"  -p, --pid PID  the process\n"
+	"  -p, --pid PID  only this process\n"
 	"  -j, --json     print the same as one JSON object\n"
 	"  -h, --help     print this text\n"
 	"\n"
@@ -31,8 +32,9 @@ static const char usage[] =
 	"  replaced    a later patch has taken its place (apply --replace), and gives it back when it is reverted\n"
 	"  lost        the program has unmapped the library that was patched\n"
 	"\n"
-	"Exit codes: 0 done (also when there is no patch); 1 there is no such process, or no permission;\n"
-	"2 the process can't have patches: it is of another machine, of the kernel, or stent itself.\n";
+	"Exit codes: 0 done (also when there is no patch, and when some processes can't be looked at, which are counted);\n"
+	"1 there is no such process, or no permission; 2 the process named can't have patches: it is of another machine, of\n"
+	"the kernel, or stent itself.\n";
 
 static const struct option options[] = {
 	{ "pid", required_argument, NULL, 'p' },
@@ -40,15 +42,6 @@ static const struct option options[] = {
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
-
-static uint64_t mapped_size(const struct ledger *ledger)
-{
-	uint64_t size = 0;
-
-	for (size_t i = 0; i < ledger->parts.count; i++)
-		size += ledger->parts.item[i].range.end - ledger->parts.item[i].range.start;
-	return size;
-}
 
 static void format_time(uint64_t seconds, char *out, size_t room)
 {
@@ -58,18 +51,6 @@ static void format_time(uint64_t seconds, char *out, size_t room)
 	if (!localtime_r(&moment, &local) || !strftime(out, room, "%Y-%m-%d %H:%M:%S", &local))
 		snprintf(out, room, "?");
 }
-
-static const char *version_name(enum version version)
-{
-	return version == VERSION_NEW ? "new" : "old";
-}
-
-/* What there is to say of one patch. */
-struct patch_status {
-	struct ledger *ledger;
-	struct progress progress;	/* of a transition that is on */
-	char *unknown;			/* why that can't be told, or NULL; owned */
-};
 
 static void print_progress(const struct patch_status *patch)
 {
@@ -85,7 +66,7 @@ static void print_progress(const struct patch_status *patch)
 		const struct thread_progress *thread = &patch->progress.item[i];
 
 		if (*thread->why)
-			printf("    thread %d (%s) runs the %s version: %s\n", thread->tid, thread->comm, version_name(thread->version),
+			printf("    thread %d (%s) runs the %s version: %s\n", thread->tid, thread->comm, status_version_name(thread->version),
 			       thread->why);
 	}
 }
@@ -106,69 +87,9 @@ static void print_patch(const struct patch_status *patch)
 	if (*ledger->old_version || *ledger->new_version)
 		printf("  versions   %s -> %s\n", ledger->old_version, ledger->new_version);
 	printf("  functions  %zu redirected, %zu added\n", redirected, ledger->functions.count - redirected);
-	printf("  memory     %" PRIu64 " KiB at %#" PRIx64 "\n", mapped_size(ledger) / 1024, ledger->region.start);
+	printf("  memory     %" PRIu64 " KiB at %#" PRIx64 "\n", status_mapped_size(ledger) / 1024, ledger->region.start);
 	printf("  since      %s, by %s\n", moment, ledger->tool);
 	print_progress(patch);
-}
-
-static json_t *function_object(const struct ledger_function *function)
-{
-	json_t *object = json_object();
-
-	json_object_set_new(object, "name", json_string(function->name));
-	json_object_set_new(object, "action", json_string(function->redirected ? "redirect" : "add"));
-	if (function->redirected)
-		json_object_set_new(object, "entry", json_integer((json_int_t)function->site));
-	json_object_set_new(object, "new_entry", json_integer((json_int_t)function->new_entry));
-	return object;
-}
-
-static json_t *threads_array(const struct progress *progress)
-{
-	json_t *array = json_array();
-
-	for (size_t i = 0; i < progress->count; i++) {
-		const struct thread_progress *thread = &progress->item[i];
-		json_t *object = json_object();
-
-		json_object_set_new(object, "tid", json_integer(thread->tid));
-		json_object_set_new(object, "comm", json_string(thread->comm));
-		json_object_set_new(object, "version", json_string(version_name(thread->version)));
-		if (*thread->why)
-			json_object_set_new(object, "why", json_string(thread->why));
-		json_array_append_new(array, object);
-	}
-	return array;
-}
-
-static json_t *patch_object(const struct patch_status *patch)
-{
-	const struct ledger *ledger = patch->ledger;
-	json_t *object = json_object(), *functions = json_array();
-	char id[2 * BUILD_ID_MAX + 5];
-
-	json_object_set_new(object, "name", json_string(ledger->name));
-	json_object_set_new(object, "state", json_string(ledger_condition(ledger)));
-	json_object_set_new(object, "forced", json_boolean(ledger->forced));
-	json_object_set_new(object, "description", json_string(ledger->description));
-	json_object_set_new(object, "image", json_string(ledger->image));
-	json_object_set_new(object, "old_build_id", json_string(build_id_text(&ledger->old_id, id)));
-	json_object_set_new(object, "new_build_id", json_string(build_id_text(&ledger->new_id, id)));
-	json_object_set_new(object, "old_version", json_string(ledger->old_version));
-	json_object_set_new(object, "new_version", json_string(ledger->new_version));
-	json_object_set_new(object, "tool", json_string(ledger->tool));
-	json_object_set_new(object, "since", json_integer((json_int_t)ledger->applied));
-	json_object_set_new(object, "region_start", json_integer((json_int_t)ledger->region.start));
-	json_object_set_new(object, "region_end", json_integer((json_int_t)ledger->region.end));
-	json_object_set_new(object, "mapped_bytes", json_integer((json_int_t)mapped_size(ledger)));
-	for (size_t i = 0; i < ledger->functions.count; i++)
-		json_array_append_new(functions, function_object(&ledger->functions.item[i]));
-	json_object_set_new(object, "functions", functions);
-	if (patch->unknown)
-		json_object_set_new(object, "threads_unknown", json_string(patch->unknown));
-	else if (progress_is_on(ledger))
-		json_object_set_new(object, "threads", threads_array(&patch->progress));
-	return object;
 }
 
 /* A transition may be waiting for the very moment: threads are stopped to see, if nobody else has them. */
@@ -196,7 +117,7 @@ static void print_json(const struct process *process, struct survey *survey)
 		struct patch_status patch;
 
 		read_patch(survey, &survey->ledgers.item[i], &patch);
-		json_array_append_new(patches, patch_object(&patch));
+		json_array_append_new(patches, status_patch_object(&patch));
 		free_patch(&patch);
 	}
 	json_object_set_new(object, "pid", json_integer(process->pid));
@@ -264,7 +185,7 @@ int cmd_status(int argc, char **argv)
 			return cmd_misused_option("status");
 		}
 	}
-	if (optind != argc || !pid)
-		return cmd_misused("status", "one process is needed");
-	return cmd_report(print_status(pid, json, &error), &error);
+	if (optind != argc)
+		return cmd_misused("status", "takes no arguments but options");
+	return cmd_report(pid ? print_status(pid, json, &error) : status_all(json, &error), &error);
 }

@@ -53,7 +53,7 @@ damaged() {
 	done
 }
 check "a patch with a wrong byte" damaged
-check "wrong options: no process" says 1 "are needed" "$stent" apply "$scratch/victim.stent"
+check "wrong options: no process" says 1 "one process or --all" "$stent" apply "$scratch/victim.stent"
 check "wrong options: not a number" says 1 "not a process id" "$stent" apply "$scratch/victim.stent" -p x
 check "wrong options: not a time" says 1 "number of seconds" "$stent" apply "$scratch/victim.stent" -p 1 -t nan
 thread=$(ls "/proc/$victim/task" | tail -n 1)
