@@ -11,6 +11,7 @@
 #   make bench-converge	how long a patch takes where threads are inside of the old function most of the time
 #   make chaos      stent is killed before and behind each system call that it makes; the process lives, and the next stent mends
 #   make torture SECONDS=600	calls of two versions that meet, in 16 threads while patches come and go: none, it says
+#   make real PAIRS="..."	security updates of Debian 12, taken by programs at work: a row for each (downloads them)
 #   make model      every state of the model of the transition (installs spin)
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make clean
@@ -180,6 +181,12 @@ model:
 check-500: all
 	@BUILD=$(BUILD) tests/real/check-500.sh
 
+PAIRS ?=
+real:
+	@scripts/deps build real
+	+@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) tests/real/real.py $(PAIRS)
+
 demo:
 	@scripts/deps build
 	+@$(MAKE) --no-print-directory all
@@ -191,6 +198,6 @@ install: $(BUILD)/stent
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos fuzz-unwind bench-call bench-converge bench-pause bench-rows bench-unwind torture model demo install clean
+.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos fuzz-unwind bench-call bench-converge bench-pause bench-rows bench-unwind torture model real demo install clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)
