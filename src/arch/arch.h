@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 
 enum insn_kind {
@@ -152,6 +153,13 @@ struct dispatch {
 	uint64_t lookup;	/* code that write_lookup() writes */
 };
 
+/* What a finder answers for, and where it goes on. */
+struct finder {
+	struct range code;	/* program counters */
+	uint64_t index;		/* address of the .eh_frame_hdr for these */
+	uint64_t next;		/* word: address of what is asked about all others */
+};
+
 struct arch {
 	const char *name;	/* "x86-64" */
 	uint16_t machine;	/* e_machine of ELF */
@@ -220,6 +228,15 @@ struct arch {
 	size_t dispatcher_size, lookup_size;
 	bool (*write_dispatcher)(uint8_t *out, uint64_t at, const struct dispatch *dispatch, uint32_t index);
 	bool (*write_lookup)(uint8_t *out, const struct dispatch *dispatch);
+
+	/*
+	 * Finder: stands before the C library's function `int _dl_find_object(void *pc, struct dl_find_object *result)`, by which
+	 * unwinders find tables (glibc 2.35, <dlfcn.h>). For a pc inside of finder->code it fills in the result as that function would,
+	 * and returns 0; for all others it jumps to what is in the word `next`, with all arguments as they were. Writes exactly
+	 * `finder_size` bytes. False when `next` is out of reach.
+	 */
+	size_t finder_size;
+	bool (*write_finder)(uint8_t *out, uint64_t at, const struct finder *finder);
 
 	/* Bits of AT_HWCAP2 without which a program can't run the lookup routine: the selector must never be 0 then. */
 	uint64_t lookup_hwcap2;

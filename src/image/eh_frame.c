@@ -129,9 +129,9 @@ static enum record_kind record_open(const struct eh_frame *section, size_t offse
  * The data that the letters behind the 'z' describe (LSB Core 5.0, 10.6.1.1.1). Returns false at a
  * letter whose data, if any, is not known: what follows it can't be read then.
  */
-static bool read_augmentation(const char *letters, struct dwarf_cursor *data, struct eh_cie *cie)
+static bool read_augmentation(const struct eh_frame *section, const char *letters, struct dwarf_cursor *data, struct eh_cie *cie)
 {
-	bool address_encoding_read = false;
+	bool address_encoding_read = false, null;
 
 	cie->pointer_encoding = PE_ABSPTR;
 	for (; *letters; letters++) {
@@ -148,7 +148,11 @@ static bool read_augmentation(const char *letters, struct dwarf_cursor *data, st
 
 			if (!encoding_format_known(encoding))
 				goto unknown;
-			read_number(data, encoding);
+			cie->personality_at = (size_t)(data->at - section->data);
+			cie->personality_encoding = encoding;
+			cie->personality = read_address(section, data, encoding, &null);
+			if (!encoding_known(encoding & ~PE_INDIRECT))
+				cie->personality = 0;
 			cie->has_personality = true;
 			break;
 		}
@@ -208,7 +212,7 @@ static const char *read_cie(const struct eh_frame *section, size_t offset, struc
 		if (!data)
 			return "the augmentation data of a CIE is cut off";
 		augmentation = (struct dwarf_cursor){ data, data + size, false };
-		if (!read_augmentation((const char *)letters + 1, &augmentation, cie))
+		if (!read_augmentation(section, (const char *)letters + 1, &augmentation, cie))
 			return NULL;
 		if (augmentation.bad)
 			return "the augmentation data of a CIE is too short";
@@ -239,10 +243,13 @@ static const char *read_fde_program(const struct eh_frame *section, struct dwarf
 				return NULL;
 			}
 			augmentation = (struct dwarf_cursor){ data, data + size, false };
+			fde->lsda_at = (size_t)(data - section->data);
 			lsda = read_address(section, &augmentation, fde->cie.lsda_encoding, &null);
 			if (augmentation.bad)
 				return "the augmentation data of an FDE is too short";
 			fde->lsda = null ? 0 : lsda;
+			if (null)
+				fde->lsda_at = 0;
 		}
 	}
 	fde->program = body->at;

@@ -34,6 +34,10 @@ struct eh_cie {
 	bool signal_frame;		/* 'S' */
 	bool has_augmentation_data;	/* 'z' */
 	bool has_personality;		/* 'P' */
+	uint8_t personality_encoding;	/* DW_EH_PE_* */
+	uint64_t personality;		/* address of the routine or, if indirect, of a pointer to it; 0 for other encodings than
+					 * absolute and pc-relative ones */
+	size_t personality_at;		/* of the field in data */
 };
 
 struct eh_fde {
@@ -42,6 +46,7 @@ struct eh_fde {
 	const uint8_t *program;		/* inside data */
 	size_t program_size;
 	uint64_t lsda;			/* address, 0 when there is none */
+	size_t lsda_at;			/* of the field in data, likewise */
 	size_t offset;			/* of the FDE's length field in data */
 };
 

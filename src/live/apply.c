@@ -124,11 +124,23 @@ static enum status settle_ledgers(struct application *application, struct survey
 	return STATUS_OK;
 }
 
+static bool same_finders(const struct ledger *one, const struct ledger *other)
+{
+	if (one->finders.count != other->finders.count || one->unwind_index.start != other->unwind_index.start)
+		return false;
+	for (size_t i = 0; i < one->finders.count; i++)
+		if (one->finders.item[i].site != other->finders.item[i].site ||
+		    one->finders.item[i].code.start != other->finders.item[i].code.start ||
+		    memcmp(one->finders.item[i].original, other->finders.item[i].original, ARCH_ENTRY_MAX) != 0)
+			return false;
+	return true;
+}
+
 /* The same parts at the same places, and the same versions below it. */
 static bool same_layout(const struct ledger *one, const struct ledger *other)
 {
 	if (one->parts.count != other->parts.count || one->functions.count != other->functions.count ||
-	    one->replaced.count || other->replaced.count ||
+	    one->replaced.count || other->replaced.count || !same_finders(one, other) ||
 	    one->dispatch.selector != other->dispatch.selector || one->dispatch.table != other->dispatch.table ||
 	    one->dispatch.table_bits != other->dispatch.table_bits || one->scratch != other->scratch)
 		return false;
@@ -195,12 +207,13 @@ static enum status apply_to(struct application *application, struct survey *surv
 	struct link link = { 0 };
 	enum status status = survey_check_sites(survey, application->patch, application->image, error);
 
-	if (status == STATUS_OK)
+	if (status == STATUS_OK) {
+		survey_unwind(survey);
 		status = install(survey, application->patch, application->image, application->options->replace, application->kept,
 				 application->patience, &link, &report->reused, error);
+	}
 	if (status == STATUS_OK) {
 		describe_report(report, &link.ledger, application->image->name);
-		survey_unwind(survey);
 		status = transition_run(survey, &link.ledger, VERSION_NEW, application->options, application->patience, report,
 					error);
 		report->state = link.ledger.state;

@@ -51,6 +51,18 @@ static enum status map(struct remote *remote, struct range range, uint64_t prote
 	return status == STATUS_OK ? STATUS_NOTHING : status;
 }
 
+static enum status unmap(struct remote *remote, struct range range, struct error *error)
+{
+	const uint64_t arguments[6] = { range.start, range.end - range.start };
+	int64_t result = 0;
+	enum status status = remote_call(remote, SYS_munmap, arguments, &result, error);
+
+	if (status == STATUS_OK && !result)
+		return STATUS_OK;
+	return fail(error, "process %d (%s): unused memory of stent at %#lx-%#lx was left behind", remote->process->pid,
+		    remote->process->comm, range.start, range.end);
+}
+
 /*
  * First the whole region, inaccessible, so that it can't be split by others; then each part with its final protection:
  * under MDWE (PR_SET_MDWE, systemd's MemoryDenyWriteExecute) nothing can become executable later.
@@ -58,21 +70,22 @@ static enum status map(struct remote *remote, struct range range, uint64_t prote
 static enum status map_region(struct remote *remote, const struct link *link, struct error *error)
 {
 	enum status status = map(remote, link->ledger.region, PROT_NONE, MAP_FIXED_NOREPLACE | MAP_NORESERVE, error);
+	bool left = false;
+	size_t pages = 0;
 
 	if (status != STATUS_OK)
 		return status;
 	for (size_t i = 0; i < link->parts.count && status == STATUS_OK; i++)
 		status = map(remote, link->parts.item[i].range, protection(link->parts.item[i].flags), MAP_FIXED, error);
-	if (status != STATUS_OK) {
-		const uint64_t undo[6] = { link->ledger.region.start, link->ledger.region.end - link->ledger.region.start };
-		int64_t result;
-
-		if (remote_call(remote, SYS_munmap, undo, &result, error) == STATUS_OK && result == 0)
-			return status == STATUS_NOTHING ? STATUS_REFUSED : status;
-		return fail(error, "process %d (%s): unused memory at %#lx-%#lx was left behind", remote->process->pid,
-			    remote->process->comm, link->ledger.region.start, link->ledger.region.end);
-	}
-	return STATUS_OK;
+	if (status == STATUS_NOTHING)
+		status = STATUS_REFUSED;
+	for (; pages < link->pages.count && status == STATUS_OK; pages += status == STATUS_OK)
+		status = map(remote, link->pages.item[pages].range, protection(link->pages.item[pages].flags), MAP_FIXED_NOREPLACE, error);
+	for (size_t i = 0; i < pages && status != STATUS_OK; i++)
+		left |= unmap(remote, link->pages.item[i].range, error) != STATUS_OK;
+	if (status != STATUS_OK)
+		left |= unmap(remote, link->ledger.region, error) != STATUS_OK;
+	return left ? STATUS_ERROR : status;
 }
 
 /* A long write can be cut short by SIGKILL after any page, so what makes it a ledger comes last. */
@@ -102,6 +115,10 @@ static enum status write_parts(const struct survey *survey, const struct link *l
 					 part->range.end - part->range.start, error) :
 			     write_ledger(survey->process, part, error);
 	}
+	/* That of a region that is used again may still stand in a chain, and is as it should be. */
+	for (size_t i = 0; i < link->pages.count && !again && status == STATUS_OK; i++)
+		status = process_put(survey->process, link->pages.item[i].range.start, link->pages.item[i].bytes,
+				     link->pages.item[i].range.end - link->pages.item[i].range.start, error);
 	return status;
 }
 
@@ -112,22 +129,20 @@ static enum status write_parts(const struct survey *survey, const struct link *l
 static enum status unmap_region(const struct survey *survey, const struct ledger *ledger, bool written,
 				const struct patience *patience, struct error *error)
 {
-	const uint64_t arguments[6] = { ledger->region.start, ledger->region.end - ledger->region.start };
 	const struct process *process = survey->process;
 	struct remote remote;
-	int64_t result = 0;
 	enum status status = remote_begin(process, &survey->maps, &survey->images, patience, &remote, error);
 
 	if (status == STATUS_OK && written && !ledger_is_there(process, ledger))
 		status = fail(error, "process %d (%s): what is at %#lx is no longer what it was", process->pid, process->comm,
 			      ledger->region.start);
+	/* The ledger goes last: as long as it is there it says what else is. */
+	for (size_t i = 0; i < ledger->finders.count && status == STATUS_OK; i++)
+		status = unmap(&remote, ledger->finders.item[i].code, error);
 	if (status == STATUS_OK)
-		status = remote_call(&remote, SYS_munmap, arguments, &result, error);
+		status = unmap(&remote, ledger->region, error);
 	remote_end(&remote);
-	if (status == STATUS_OK && !result)
-		return STATUS_OK;
-	return fail(error, "process %d (%s): unused memory of stent at %#lx-%#lx was left behind", process->pid,
-		    process->comm, ledger->region.start, ledger->region.end);
+	return status == STATUS_OK ? status : STATUS_ERROR;
 }
 
 enum status install_region(const struct survey *survey, const struct link *link, const struct patience *patience,

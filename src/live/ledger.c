@@ -20,7 +20,7 @@
 #include "base/utf8.h"
 #include "live/digest.h"
 
-enum { VERSION_AT = 16, SIZE_AT = 20, CHECKSUM_AT = 24, STATE_AT = 32, APPLIED_AT = 40, FLAGS_AT = 48, HEADER_SIZE = 56, VERSION = 4, PAGE = 4096 };
+enum { VERSION_AT = 16, SIZE_AT = 20, CHECKSUM_AT = 24, STATE_AT = 32, APPLIED_AT = 40, FLAGS_AT = 48, HEADER_SIZE = 56, VERSION = 5, PAGE = 4096 };
 static const uint8_t magic[16] = LEDGER_MAGIC;
 
 #define TEXT_MAX (1u << 16)
@@ -137,6 +137,18 @@ static void walk_function(struct stream *stream, struct ledger_function *functio
 	stream_number(stream, &function->base_entry);
 }
 
+static void walk_finder(struct stream *stream, struct ledger_finder *finder)
+{
+	stream_number(stream, &finder->site);
+	finder->size = (uint8_t)stream_small(stream, finder->size, ARCH_ENTRY_MAX);
+	finder->span = (uint8_t)stream_small(stream, finder->span, ARCH_ENTRY_MAX);
+	stream_bytes(stream, finder->original, sizeof(finder->original));
+	stream_bytes(stream, finder->jump, sizeof(finder->jump));
+	stream_range(stream, &finder->code);
+	stream_number(stream, &finder->copy);
+	stream_number(stream, &finder->next);
+}
+
 static void walk_ledger(struct stream *stream, struct ledger *ledger)
 {
 	stream_number(stream, &ledger->nonce);
@@ -155,6 +167,7 @@ static void walk_ledger(struct stream *stream, struct ledger *ledger)
 	stream_range(stream, &ledger->region);
 	stream_range(stream, &ledger->code);
 	stream_range(stream, &ledger->eh_frame);
+	stream_range(stream, &ledger->unwind_index);
 	stream_number(stream, &ledger->dispatch.selector);
 	stream_number(stream, &ledger->dispatch.fallback);
 	stream_number(stream, &ledger->dispatch.table);
@@ -174,6 +187,9 @@ static void walk_ledger(struct stream *stream, struct ledger *ledger)
 	stream_list(stream, &ledger->functions, 8);
 	for (size_t i = 0; i < ledger->functions.count; i++)
 		walk_function(stream, &ledger->functions.item[i]);
+	stream_list(stream, &ledger->finders, 8);
+	for (size_t i = 0; i < ledger->finders.count; i++)
+		walk_finder(stream, &ledger->finders.item[i]);
 }
 
 enum { FLAG_FORCED = 1, FLAG_DETACHED = 2, FLAG_TRAPS_IGNORED = 4 };
@@ -252,6 +268,7 @@ void ledger_free(struct ledger *ledger)
 	}
 	array_free(&ledger->functions);
 	array_free(&ledger->parts);
+	array_free(&ledger->finders);
 	array_free(&ledger->replaced);
 	free(ledger->name);
 	free(ledger->description);

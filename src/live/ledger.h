@@ -52,6 +52,19 @@ struct ledger_function {
 	uint64_t change;	/* enum change */
 };
 
+/* Code before a function that the process's unwinders ask for tables (finders.h). Not per version: it is there as long as anybody may be in
+ * new code. All addresses are run-time addresses. */
+struct ledger_finder {
+	uint64_t site;		/* where the jump to it stands, */
+	uint8_t size;		/* its bytes, */
+	uint8_t span;		/* and how many from there on nobody may be in the middle of when it is written */
+	uint8_t original[ARCH_ENTRY_MAX];	/* the image's own bytes */
+	uint8_t jump[ARCH_ENTRY_MAX];
+	struct range code;	/* a mapping of its own near the site; the finder is at its start */
+	uint64_t copy;		/* the displaced instructions */
+	uint64_t next;		/* word: the next finder, or the copy */
+};
+
 /* A mapping of the region. */
 struct ledger_part {
 	struct range range;
@@ -75,12 +88,14 @@ struct ledger {
 	struct range region;	/* with the guard */
 	struct range code;	/* dispatchers and displaced copies */
 	struct range eh_frame;	/* of the slice; may be empty */
+	struct range unwind_index;	/* its .eh_frame_hdr, likewise */
 	struct dispatch dispatch;	/* where dispatchers ask; see arch.h */
 	uint64_t old_table, new_table;	/* one 8-byte word per redirected function, in their order */
 	uint64_t scratch;	/* LEDGER_SCRATCH bytes that the process may write to, for system calls that it makes for stent */
 	ARRAY(uint64_t) replaced;	/* nonces of the patches that are taken out together with this one's application */
 	ARRAY(struct ledger_part) parts;	/* sorted; the ledger's own and the code included */
 	ARRAY(struct ledger_function) functions;
+	ARRAY(struct ledger_finder) finders;
 };
 
 #define LEDGER_MAGIC "stent-ledger\r\n\x1a"	/* 16 bytes with the NUL */

@@ -95,6 +95,15 @@ static bool is_lost(const struct process *process, const struct maps *maps, cons
 	return true;
 }
 
+static bool check_finder(const struct ledger *ledger, const struct maps *maps, const struct ledger_finder *finder)
+{
+	uint64_t size = finder->code.end - finder->code.start;
+
+	return finder->size && finder->span >= finder->size && finder->site <= UINT64_MAX - finder->span &&
+	       !range_holds(ledger->region, finder->site) && executable(maps, finder->code.start, size) &&
+	       finder->next % 8 == 0 && inside(finder->code, finder->next, 8) && inside(finder->code, finder->copy, 1);
+}
+
 static bool check_ledger(const struct ledger *ledger, const struct maps *maps, uint64_t address)
 {
 	const struct arch *arch = arch_by_machine(ledger->machine);
@@ -126,6 +135,9 @@ static bool check_ledger(const struct ledger *ledger, const struct maps *maps, u
 		return false;
 	for (size_t i = 0; i < ledger->functions.count; i++)
 		if (!check_function(ledger, &ledger->functions.item[i]))
+			return false;
+	for (size_t i = 0; i < ledger->finders.count; i++)
+		if (!check_finder(ledger, maps, &ledger->finders.item[i]))
 			return false;
 	return true;
 }

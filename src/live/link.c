@@ -4,7 +4,7 @@
  *	guard		one inaccessible page, so that the ledger begins a mapping of its own
  *	ledger		r--
  *	code		r-x: the lookup, dispatchers, displaced copies
- *	data		r--: selector, fallback, the two version tables, the table of threads
+ *	data		r--: selector, fallback, the two version tables, the table of threads, the slice's .eh_frame_hdr
  *	scratch		rw-: for system calls that threads of the process make for stent
  *	slice		the segments of the patch, at their distances from each other
  *
@@ -19,9 +19,11 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "live/finders.h"
 #include "live/place.h"
 #include "live/site.h"
 #include "live/stacking.h"
+#include "live/unwind_index.h"
 
 #define PAGE 4096ul
 #define CACHE_LINE 64
@@ -125,6 +127,9 @@ static void lay_out(struct link *link, const struct patch *patch, const struct a
 	ledger->code = (struct range){ at, at + round_up(site_code_size(arch, count), PAGE) };
 	add_part(link, &at, ledger->code.end - at, SEGMENT_READ | SEGMENT_EXECUTE);
 	end = lay_out_dispatch(ledger, at, count * sizeof(uint64_t));
+	if (ledger->finders.count)
+		ledger->unwind_index = (struct range){ end, end + unwind_index_size(patch) };
+	end += ledger->unwind_index.end - ledger->unwind_index.start;
 	add_part(link, &at, end - at, SEGMENT_READ);
 	ledger->scratch = at;
 	add_part(link, &at, LEDGER_SCRATCH, SEGMENT_READ | SEGMENT_WRITE);
@@ -206,6 +211,9 @@ static void free_parts(struct link *link)
 	for (size_t i = 0; i < link->parts.count; i++)
 		free(link->parts.item[i].bytes);
 	array_free(&link->parts);
+	for (size_t i = 0; i < link->pages.count; i++)
+		free(link->pages.item[i].bytes);
+	array_free(&link->pages);
 	array_free(&link->ledger.parts);
 }
 
@@ -247,6 +255,9 @@ enum status link_patch(const struct survey *survey, const struct patch *patch, c
 		status = stacking_check(survey, &link->ledger, error);
 	if (status != STATUS_OK)
 		return status;
+	status = finders_describe(survey, patch, &link->ledger, error);
+	if (status != STATUS_OK)
+		return status;
 	link->ledger.dispatch.table_bits = choose_table_bits(survey->process);
 
 	/* Once at address 0, to learn how much room is needed: the size of the ledger does not depend on addresses. */
@@ -264,6 +275,8 @@ enum status link_patch(const struct survey *survey, const struct patch *patch, c
 	status = site_link(link, survey, patch, arch, error);
 	if (status == STATUS_OK)
 		status = bind_slice(link, survey, patch, error);
+	if (status == STATUS_OK)
+		status = finders_link(link, survey, arch, error);
 	if (status != STATUS_OK)
 		return status;
 	bytes = ledger_encode(&link->ledger, &size);

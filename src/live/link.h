@@ -19,6 +19,7 @@ struct link_part {
 struct link {
 	struct ledger ledger;	/* state LEDGER_PREPARED */
 	ARRAY(struct link_part) parts;	/* as ledger.parts; the ledger's own is the first */
+	ARRAY(struct link_part) pages;	/* of finders, outside of the region */
 };
 
 /* Identity of the contents of a patch. */

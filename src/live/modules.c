@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "image/image.h"
+#include "live/finders.h"
 #include "live/survey.h"
 #include "unwind/rows_cache.h"
 
@@ -62,6 +63,20 @@ static bool undo_entry(const struct ledger *ledger, const struct ledger_function
 	return true;
 }
 
+/* The entry that finders stand before has the jump of one of them. */
+static void undo_finder(const struct ledger_finder *finder, struct range range, struct survey_code *code)
+{
+	uint8_t *bytes;
+
+	if (!range_holds(range, finder->site) || range.end - finder->site < finder->size)
+		return;
+	bytes = code->text + (finder->site - range.start);
+	if (memcmp(bytes, finder->jump, finder->size) != 0)
+		return;
+	memcpy(bytes, finder->original, finder->size);
+	*array_add(&code->altered) = (struct range){ finder->site + 1, finder->site + finder->size };
+}
+
 /*
  * Write the original bytes of redirected entries into `text`; nothing jumps behind their first byte. One patch's original may be
  * another one's jump: as often as there are patches.
@@ -76,6 +91,9 @@ static void undo_entries(const struct survey *survey, struct range range, struct
 			for (size_t j = 0; j < survey->ledgers.item[i].functions.count; j++)
 				more |= undo_entry(&survey->ledgers.item[i], &survey->ledgers.item[i].functions.item[j], range, code);
 	}
+	for (size_t i = 0; i < survey->ledgers.count; i++)
+		for (size_t j = 0; j < survey->ledgers.item[i].finders.count; j++)
+			undo_finder(&survey->ledgers.item[i].finders.item[j], range, code);
 }
 
 static void note_differences(struct range range, const uint8_t *file, struct survey_code *code)
@@ -202,6 +220,7 @@ static void add_image(struct survey *survey, const struct mapped_image *mapped)
 		code = rows_cache_get(known_rows(), &image);
 		note_restorers(survey, &image, mapped->bias);
 		survey_note_switches(survey, mapped, &image, code);
+		survey_note_unwinder(survey, mapped, &image);
 	}
 	for (size_t i = 0; i < mapped->code.count; i++)
 		add_module(survey, mapped->code.item[i], mapped->bias, found ? &image : NULL, found ? code->rows : NULL, mapped->name);
@@ -239,6 +258,12 @@ static void add_slice(struct survey *survey, const struct ledger *ledger)
 		.name = ledger->name,
 		.why = "in a stub or a displaced copy of stent's",
 	};
+	for (size_t i = 0; i < ledger->finders.count; i++)
+		*array_add(&survey->modules) = (struct unwind_module){
+			.code = ledger->finders.item[i].code,
+			.name = ledger->name,
+			.why = "in a stub or a displaced copy of stent's",
+		};
 	array_free(&parts);
 	image_close(&image);
 }

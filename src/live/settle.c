@@ -7,11 +7,13 @@
  *	entries of the table		nobody reads them before the selector is 0. Later: only those of threads that are free now
  *					change, and of threads that are no more. Values before keys
  *	fallback			(after the entries: whoever is not of the new mind has one by now)
+ *	unwinders know new code		(once) finders.h; nobody is in it yet
  *	entries := jump to dispatcher	(once) the selector still says what all run: the same as before
  *	if all have arrived:
  *	  selector := their version	the commit, one aligned 8-byte store
  *	  entries := settled or original	what dispatchers would have said
  *	  ledgers of replaced patches	nothing leads to them, or, on the way back, to this one's new code
+ *	  unwinders forget it		if it is left
  *	  ledger ACTIVE/REVERTED
  *	else:
  *	  selector := 0			each goes by its own entry from here on
@@ -26,6 +28,7 @@
 #include <time.h>
 
 #include "live/contexts.h"
+#include "live/finders.h"
 #include "live/stacking.h"
 #include "live/transiting.h"
 #include "process/sharing.h"
@@ -69,6 +72,8 @@ static enum status check_process(const struct transition *transition, const stru
 	/* What a killed stent left half done; but where each goes by its own entry all are jumps, or the image was mapped anew. */
 	if (transition_is_on(transition))
 		allowed = versions->selector ? SITE_ORIGINAL | SITE_JUMP | SITE_SETTLED : SITE_JUMP;
+	if (finders_check_sites(transition->survey, ledger, error) != STATUS_OK)
+		return STATUS_REFUSED;
 	return versions_check_sites(process, ledger, allowed, error);
 }
 
@@ -249,6 +254,9 @@ static enum status finish(const struct settling *settling, struct error *error)
 		status = versions_put_sites(process, ledger, new ? SITE_SETTLED : SITE_ORIGINAL, error);
 	if (status == STATUS_OK)
 		status = stacking_finish(transition->survey, ledger, new, error);
+	/* Who was forced out may still be in new code. */
+	if (status == STATUS_OK && !new && !ledger->forced)
+		status = finders_remove(transition->survey, ledger, ledger, error);
 	if (status == STATUS_OK && new)
 		status = ledger_store_applied(process, ledger, (uint64_t)time(NULL), error);
 	return status == STATUS_OK ? ledger_store_state(process, ledger, new ? LEDGER_ACTIVE : LEDGER_REVERTED, error) : status;
@@ -274,6 +282,8 @@ static enum status write_all(struct settling *settling, struct error *error)
 		status = versions_put_entries(process, ledger, &settling->versions, error);
 	if (status == STATUS_OK && uses_table(settling))
 		status = versions_put_fallback(process, ledger, transition->to, error);
+	if (status == STATUS_OK && settling->first)
+		status = finders_put(transition->survey, ledger, ledger, error);
 	if (status == STATUS_OK && settling->first)
 		status = versions_put_sites(process, ledger, SITE_JUMP, error);
 	if (status == STATUS_OK && settling->all)
@@ -346,6 +356,8 @@ static enum status undo(const struct settling *settling, enum ledger_state befor
 		status = versions_put_sites(process, transition->ledger, new ? SITE_ORIGINAL : SITE_SETTLED, error);
 	if (status == STATUS_OK && new)
 		status = stacking_finish(transition->survey, transition->ledger, false, error);
+	if (status == STATUS_OK && before == LEDGER_PREPARED)
+		status = finders_remove(transition->survey, transition->ledger, transition->ledger, error);
 	if (status == STATUS_OK)
 		status = ledger_store_state(process, transition->ledger, before, error);
 	if (status != STATUS_OK)

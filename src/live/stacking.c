@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "live/finders.h"
 #include "live/versions.h"
 
 static bool in_force(const struct ledger *ledger)
@@ -179,10 +180,14 @@ const struct ledger *stacking_above(const struct survey *survey, const struct le
 }
 
 /* Its memory is used again when it is applied again: it must say what a reverted one says. */
-static enum status mark_replaced(const struct process *process, struct ledger *replaced, bool gone, struct error *error)
+static enum status mark_replaced(const struct survey *survey, const struct ledger *moving, struct ledger *replaced, bool gone,
+				 struct error *error)
 {
+	const struct process *process = survey->process;
 	enum status status = versions_put_selector(process, replaced, gone ? VERSION_OLD : VERSION_NEW, error);
 
+	if (status == STATUS_OK)
+		status = gone ? finders_remove(survey, replaced, moving, error) : finders_put(survey, replaced, moving, error);
 	return status == STATUS_OK ? ledger_store_state(process, replaced, gone ? LEDGER_REVERTED : LEDGER_ACTIVE, error) : status;
 }
 
@@ -209,7 +214,7 @@ enum status stacking_finish(struct survey *survey, struct ledger *ledger, bool n
 	for (size_t i = 0; i < survey->ledgers.count && status == STATUS_OK; i++)
 		for (size_t j = 0; j < ledger->replaced.count && status == STATUS_OK; j++)
 			if (survey->ledgers.item[i].nonce == ledger->replaced.item[j])
-				status = mark_replaced(survey->process, &survey->ledgers.item[i], new, error);
+				status = mark_replaced(survey, ledger, &survey->ledgers.item[i], new, error);
 	if (status != STATUS_OK || !new)
 		return status;
 	ledger->detached = true;

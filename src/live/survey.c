@@ -26,6 +26,9 @@ void survey_free(struct survey *survey)
 	}
 	array_free(&survey->codes);
 	free(survey->switches);
+	free(survey->blind);
+	free(survey->asks);
+	array_free(&survey->finders);
 	array_free(&survey->context_starts);
 	array_free(&survey->restorers);
 	array_free(&survey->modules);

@@ -21,6 +21,14 @@ struct survey_code {
 	ARRAY(struct range) altered;
 };
 
+/* A function that unwinders ask for tables, which finders can stand before (finders.h). */
+struct survey_finder {
+	struct range image;	/* that it is in */
+	uint64_t entry;
+	struct entry_plan plan;
+	uint8_t bytes[ARCH_ENTRY_MAX];	/* at the entry, in the file */
+};
+
 struct survey {
 	const struct process *process;
 	struct maps maps;
@@ -33,7 +41,12 @@ struct survey {
 	char *switches;		/* code that can leave a context suspended (a coroutine), or NULL; owned */
 	bool made_contexts;	/* it makes all of its contexts by makecontext(3), and each holds one of these: */
 	ARRAY(uint64_t) context_starts;
-	ARRAY(struct unwind_module) modules;	/* sorted; empty before survey_unwind() */
+	/* Known after survey_unwind(): */
+	ARRAY(struct unwind_module) modules;	/* sorted */
+	ARRAY(struct survey_finder) finders;
+	bool throws;		/* some code can unwind stacks */
+	char *blind;		/* an image with an unwinder that can't be told of new code, or NULL; owned */
+	char *asks;		/* an image with one that asks for a function which is not among `finders`, or NULL; owned */
 };
 
 /* Read mappings, images and ledgers. STATUS_ERROR: the process is gone. Free with survey_free() in any case. */

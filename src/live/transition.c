@@ -74,6 +74,11 @@ void transition_prepare(struct transition *transition)
 			stack_check_add(entries, (struct range){ function->site + 1, function->site + function->span },
 					function->name);
 	}
+	for (size_t i = 0; i < ledger->finders.count; i++) {
+		const struct ledger_finder *finder = &ledger->finders.item[i];
+
+		stack_check_add(entries, (struct range){ finder->site + 1, finder->site + finder->span }, "_dl_find_object");
+	}
 	/* All code of the slice, also what is part of no listed function. */
 	for (size_t i = 0; i < ledger->parts.count; i++) {
 		const struct ledger_part *part = &ledger->parts.item[i];

@@ -5,6 +5,9 @@
 #ifndef FAMILY
 #define FAMILY 1
 #endif
+#ifndef B
+#define B FAMILY
+#endif
 
 #define PATCHED __attribute__((noinline, noclone))
 
@@ -55,6 +58,6 @@ PATCHED int fa(void (*inside)(int), int depth)
 
 PATCHED int fb(void)
 {
-	note('b', FAMILY);
-	return FAMILY;
+	note('b', B);
+	return B;
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# C++ exceptions thrown through the frame of a function that is being replaced: a C function in a library, because images with
-# C++ code are not patched yet. Only through the old version; the process's unwinder doesn't know the new code (docs/targets.md).
+# C++ exceptions and pthread_cancel through the frames of a function of a library in C, before, while and behind it is replaced: through
+# the old version, the new one, and both in one stack.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=tests/victims.sh
@@ -8,18 +8,21 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 6
+plan 14
 
 build_thrower() {
-	local version
-	for version in 1 2; do
-		mkdir "$scratch/$version"
-		"${CC:-gcc}" -std=c17 -O2 -g -fexceptions -fPIC -shared -Wl,--build-id -DFAMILY=$version -Wl,-soname,libthrown.so \
-			-o "$scratch/$version/libthrown.so" "$top/tests/transition/thrown.c" || return 1
+	local pair name
+	for pair in one: two:-DFAMILY=2 three:-DFAMILY=3 a:"-DFAMILY=2 -DB=1" b:-DB=2; do
+		name=${pair%%:*}
+		mkdir "$scratch/$name"
+		# shellcheck disable=SC2086 # flags
+		"${CC:-gcc}" -std=c17 -O2 -g -fexceptions -fPIC -shared -Wl,--build-id ${pair#*:} -Wl,-soname,libthrown.so \
+			-o "$scratch/$name/libthrown.so" "$top/tests/transition/thrown.c" || return 1
+		[ "$name" = one ] || limit 60 "$stent" diff "$scratch/one/libthrown.so" "$scratch/$name/libthrown.so" \
+			-o "$scratch/$name.stent" --name "$name" || return 1
 	done
 	"${CXX:-g++}" -std=c++17 -O2 -g -pthread -rdynamic -o "$scratch/contract.one" "$top/tests/transition/thrower.cc" \
-		-L"$scratch/1" -lthrown -Wl,-rpath,"$scratch/1" || return 1
-	limit 60 "$stent" diff "$scratch/1/libthrown.so" "$scratch/2/libthrown.so" -o "$scratch/two.stent" --name two
+		-L"$scratch/one" -lthrown -Wl,-rpath,"$scratch/one"
 }
 
 build_thrower >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
@@ -55,10 +58,67 @@ cancelled() {
 	begin_transition 2 a1a1a1 && says ok "cancel 0" && completes a1a1a1ddd
 }
 
+# Worker 0 is in two frames of the new version.
+enter_new() {
+	contract_start && apply_ends 0 two && enter 0 1 a2a2
+}
+
+throws_new() {
+	enter_new && says ok "send 0 t" && within 5 says a2a2ddxb2 "log 0" && sound
+}
+
+throws_within_new() {
+	enter_new && says ok "send 0 nn" && within 5 says a2a2nn "log 0" && says ok "send 0 g" &&
+		within 5 says a2a2nndh2dh2b2 "log 0" && sound
+}
+
+cancelled_new() {
+	enter_new && says ok "cancel 0" && within 5 says a2a2dd "log 0" && sound
+}
+
+# Out of new code that is being left.
+throws_out_of_new() {
+	enter_new && begin revert two --timeout 20 && waits_for two reverting 0 new fa && says ok "send 0 t" &&
+		within 5 says 'a2a2ddx(b2)?b1' "log 0" && job_ends 0 && in_state two reverted && runs_family 1 && sound &&
+		text_is_file "$victim" libthrown.so && text_is_file "$victim" libc.so.6
+}
+
+# Another worker; those before it go on calling fb, and write that in between.
+throws_again() {	# VERSION
+	local before others='(b.)*'
+	before=$(ask "log 0") && says ok "run 0 1" && within 5 says "$before${others}a$1${others}a$1$others" "log 0" &&
+		says ok "send 0 t" && within 5 says "$before${others}a$1${others}a$1${others}d${others}d${others}x.*" "log 0"
+}
+
+# Patches of different functions: the tables of each are found while it is in force, whichever came first or goes first.
+throws_through_either() {
+	contract_start && apply_ends 0 a && apply_ends 0 b && throws_again 2 && revert_ends 0 b && throws_again 2 &&
+		apply_ends 0 b && revert_ends 0 a && throws_again 1 && apply_ends 0 a && throws_again 2 && revert_ends 0 b &&
+		throws_again 2 && revert_ends 0 a && throws_again 1 && text_is_file "$victim" libthrown.so &&
+		text_is_file "$victim" libc.so.6 && sound
+}
+
+throws_through_both() {
+	enter_new && begin_apply three --timeout 20 && waits_for three installing 0 old fa && says ok "send 0 t" &&
+		within 5 says 'a2a2ddx(b2)?b3' "log 0" && job_ends 0 && throws_again 3 && revert_ends 0 three &&
+		throws_again 2 && revert_ends 0 two && text_is_file "$victim" libc.so.6 && sound
+}
+
+throws_replaced() {
+	contract_start && apply_ends 0 two && apply_ends 0 three --replace && throws_again 3 && revert_ends 0 three &&
+		throws_again 1 && text_is_file "$victim" libthrown.so && text_is_file "$victim" libc.so.6 && sound
+}
+
+# By force, with threads in new code. (Its tables stay for good: nobody knows when they have left it.)
+throws_after_force() {
+	enter_new && revert_ends 0 two --timeout 1 --force && says ok "send 0 t" && within 5 says 'a2a2ddx(b2)?b1' "log 0" &&
+		apply_ends 0 two && throws_again 2 && revert_ends 0 two && throws_again 1 && sound
+}
+
 # Taken out again, exceptions pass through the original code.
 throws_after() {
 	contract_start && apply_ends 0 two && revert_ends 0 two && enter 0 1 a1a1 && says ok "send 0 t" &&
-		within 5 says a1a1ddxb1 "log 0" && text_is_file "$victim" libthrown.so && sound
+		within 5 says a1a1ddxb1 "log 0" && text_is_file "$victim" libthrown.so && text_is_file "$victim" libc.so.6 && sound
 }
 
 scenario "a function of a library: the very next call is new" returns
@@ -67,5 +127,13 @@ scenario "one thrown through four frames of it" throws_through_many
 scenario "exceptions caught before they leave it" throws_within
 scenario "pthread_cancel through frames of C and C++" cancelled
 scenario "an exception after the patch was taken out" throws_after
+scenario "an exception thrown through two frames of new code" throws_new
+scenario "exceptions caught before they leave it" throws_within_new
+scenario "pthread_cancel through new code" cancelled_new
+scenario "an exception out of new code that is being left" throws_out_of_new
+scenario "exceptions while patches come and go" throws_through_either
+scenario "an exception through code that was new before a second patch" throws_through_both
+scenario "exceptions when a patch has replaced another one" throws_replaced
+scenario "an exception through new code that was taken out by force" throws_after_force
 
 exit "$((failures > 0))"

@@ -37,6 +37,10 @@ static void make(struct ledger *ledger)
 	function = array_add(&ledger->functions);
 	*function = (struct ledger_function){ .name = text_copy("helper"), .new_entry = 0x14100 };
 	*array_add(&function->new_ranges) = (struct range){ 0x14100, 0x14200 };
+	ledger->unwind_index = (struct range){ 0x13800, 0x13900 };
+	*array_add(&ledger->finders) = (struct ledger_finder){ .site = 0x7f0000001000, .size = 5, .span = 7, .original = { 6, 7, 8, 9 },
+							       .jump = { 0xe9, 3 }, .code = { 0x7f0000100000, 0x7f0000101000 },
+							       .copy = 0x7f0000100080, .next = 0x7f0000100200 };
 }
 
 static void test_round_trip(void **state)
@@ -62,6 +66,9 @@ static void test_round_trip(void **state)
 	assert_int_equal(copy.functions.count, 2);
 	assert_int_equal(ledger_redirected(&copy), 1);
 	assert_int_equal(copy.functions.item[0].old_ranges.item[0].end, 0x555500001100);
+	assert_int_equal(copy.unwind_index.start, 0x13800);
+	assert_int_equal(copy.finders.count, 1);
+	assert_memory_equal(&copy.finders.item[0], &ledger.finders.item[0], sizeof(struct ledger_finder));
 	assert_memory_equal(copy.functions.item[0].original, ledger.functions.item[0].original, ARCH_ENTRY_MAX);
 	again = ledger_encode(&copy, &again_size);
 	assert_int_equal(size, again_size);

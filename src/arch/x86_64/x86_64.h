@@ -14,6 +14,7 @@
 #define X86_64_SWITCH_SIZE 33	/* see x86_64_write_switch() */
 #define X86_64_DISPATCHER_SIZE 45 /* see dispatch.c */
 #define X86_64_LOOKUP_SIZE 152
+#define X86_64_FINDER_SIZE 68	/* see finder.c */
 #define X86_64_TRAP 0xcc	/* int3 */
 
 /* What rel32 bridges, less a megabyte: the contract measures between whole objects, and the ends of
@@ -37,6 +38,7 @@ bool x86_64_write_stub(uint8_t *out, uint64_t at, uint64_t slot);
 bool x86_64_write_switch(uint8_t *out, uint64_t at, uint64_t selector, uint32_t index);
 bool x86_64_write_dispatcher(uint8_t *out, uint64_t at, const struct dispatch *dispatch, uint32_t index);
 bool x86_64_write_lookup(uint8_t *out, const struct dispatch *dispatch);
+bool x86_64_write_finder(uint8_t *out, uint64_t at, const struct finder *finder);
 bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out);
 bool x86_64_is_signal_return(const uint8_t *code, size_t size);
 size_t x86_64_thread_end(const uint8_t *code, size_t size);
