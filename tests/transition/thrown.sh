@@ -8,7 +8,7 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 14
+plan 15
 
 build_thrower() {
 	local pair name
@@ -115,6 +115,15 @@ throws_after_force() {
 		apply_ends 0 two && throws_again 2 && revert_ends 0 two && throws_again 1 && sound
 }
 
+# An unwinder that asks nobody: another one than libgcc's, which exports the same functions.
+blind_unwinder() {
+	local unwinder=$scratch/libblind.so
+	"${CC:-gcc}" -shared -fPIC -Wl,--build-id -o "$unwinder" -x c - <<<'void _Unwind_RaiseException(void) { __builtin_trap(); }' || return 1
+	LD_PRELOAD=$unwinder contract_start && ends_with 2 apply two >"$scratch/refusal" 2>&1
+	cat "$scratch/refusal"
+	grep -q 'by way of libblind.so, which' "$scratch/refusal" && runs_family 1 && text_is_file "$victim" libc.so.6
+}
+
 # Taken out again, exceptions pass through the original code.
 throws_after() {
 	contract_start && apply_ends 0 two && revert_ends 0 two && enter 0 1 a1a1 && says ok "send 0 t" &&
@@ -134,6 +143,7 @@ scenario "an exception out of new code that is being left" throws_out_of_new
 scenario "exceptions while patches come and go" throws_through_either
 scenario "an exception through code that was new before a second patch" throws_through_both
 scenario "exceptions when a patch has replaced another one" throws_replaced
+scenario "refused: an unwinder that does not ask" blind_unwinder
 scenario "an exception through new code that was taken out by force" throws_after_force
 
 exit "$((failures > 0))"
