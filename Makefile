@@ -25,7 +25,7 @@ VERSION  := 0.1
 
 CPPFLAGS += -Isrc -D_GNU_SOURCE -DSTENT_VERSION='"$(VERSION)"'
 COMPILE   = $(CC) -std=c17 $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -MMD -MP
-LIBS     := -lelf -lZydis -ljansson -lsodium
+LIBS     := -lelf -ldw -lZydis -ljansson -lsodium
 
 SOURCES  := $(filter-out src/main.c,$(sort $(wildcard src/*/*.c src/*/*/*.c)))
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
@@ -112,7 +112,7 @@ check:
 	@scripts/deps build check
 	+@$(MAKE) --no-print-directory all unit asan live-programs stack-programs chaos-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@BUILD=$(BUILD) tests/run $(call SCRIPTS,static) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
-		$(SPIES) $(call SCRIPTS,live) $(call SCRIPTS,chaos) $(call SCRIPTS,stack) $(call SCRIPTS,fuzz) $(TRANSITION) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
+		$(SPIES) $(call SCRIPTS,live) $(call SCRIPTS,source) $(call SCRIPTS,chaos) $(call SCRIPTS,stack) $(call SCRIPTS,fuzz) $(TRANSITION) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
 
 # libFuzzer needs clang. What it finds new goes to the build's folder, not into the corpus.
 FUZZERS := $(patsubst %.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -120,7 +120,7 @@ FUZZED  := $(filter src/arch/% src/base/% src/image/% src/unwind/%,$(SOURCES))
 SECONDS ?= 60
 $(FUZZERS): $(BUILD)/fuzz/%: %.c $(FUZZED) $(wildcard src/*/*.h)
 	@mkdir -p $(@D)
-	clang -std=c17 $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZED) -lelf -lZydis -lsodium
+	clang -std=c17 $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZED) -lelf -ldw -lZydis -lsodium
 
 fuzz-unwind: $(FUZZERS)
 	@for fuzzer in $(FUZZERS); do \
@@ -131,7 +131,7 @@ fuzz-unwind: $(FUZZERS)
 
 # One program per bench/bench_*.c, which prints its table. FILES: the images to measure with.
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libstent.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -ldw
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 FILES ?= $(wildcard /lib/*-linux-gnu/libc.so.6 /usr/lib/*-linux-gnu/libcrypto.so.3 /usr/lib/*-linux-gnu/libstdc++.so.6 /usr/bin/python3 /usr/bin/gdb)
 bench-rows:

@@ -79,6 +79,22 @@ static void print_summary(const struct patch *patch, const char *output)
 	printf("%zu references bound to the running image; written to %s\n", patch->bindings.count, output);
 }
 
+/* What there is to decide comes before the reasons: how many there are, and how many of them an option overrules. */
+static void print_refusal(const struct patch *patch, const struct error *error)
+{
+	size_t reasons = 0, overruled = 0;
+
+	for (const char *line = error->text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+		const char *option = strstr(line, "(--"), *end = strchr(line, '\n');
+
+		reasons++;
+		overruled += option && (!end || option < end);
+	}
+	fflush(stdout);
+	fprintf(stderr, "stent: %s: refused, no patch was written: %zu reason%s, %zu of which an option would overrule\n",
+		patch->name ? patch->name : "diff", reasons, reasons == 1 ? "" : "s", overruled);
+}
+
 int cmd_diff(int argc, char **argv)
 {
 	struct diff_options wanted = { 0 };
@@ -100,6 +116,7 @@ int cmd_diff(int argc, char **argv)
 	if (!output)
 		return cmd_misused("diff", "needs -o FILE, the patch file to write");
 
+	wanted.debug_info = true;
 	wanted.allow_data = allowed.item;
 	wanted.allow_data_count = allowed.count;
 	status = diff_images(argv[optind], argv[optind + 1], &wanted, &patch, &error);
@@ -107,6 +124,8 @@ int cmd_diff(int argc, char **argv)
 		status = patch_write(&patch, output, &error);
 	if (!status)
 		print_summary(&patch, output);
+	if (status == STATUS_REFUSED)
+		print_refusal(&patch, &error);
 	patch_free(&patch);
 	array_free(&allowed);
 	return cmd_report(status, &error);

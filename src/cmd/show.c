@@ -4,19 +4,22 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "cmd/cmd.h"
+#include "cmd/listing.h"
 #include "cmd/show_json.h"
-#include "patch/patch.h"
+#include "cmd/summary.h"
 
 static const char usage[] =
-	"Usage: stent show [--json] FILE\n"
-	"Says what a patch changes: for which build of which image it is, how many functions differ and\n"
-	"what is done about each, and what was left out. Reads the file only; no process is touched.\n"
+	"Usage: stent show [--json] [--asm {--old IMAGE | -p PID}] FILE\n"
+	"Says what a patch changes: first what a person must know to decide about it, then, for each function that\n"
+	"differs, what changed in it, why, and what is done about it. No process is touched.\n"
 	"\n"
-	"  -j, --json  print the same as one JSON object\n"
-	"  -h, --help  print this text\n"
+	"  -a, --asm        also print old and new code side by side. The old code is not in the patch:\n"
+	"  -o, --old IMAGE  take it from this file, the old build\n"
+	"  -p, --pid PID    take it from the file that this process has mapped, even if its name is gone\n"
+	"  -j, --json       print the same as one JSON object\n"
+	"  -h, --help       print this text\n"
 	"\n"
 	"What is done about a function:\n"
 	"  redirect  calls of the old function lead to the new one\n"
@@ -34,12 +37,11 @@ static const char usage[] =
 	"  displacement  only offsets into structures, whose layout may have moved\n"
 	"  new           it is not in the old image\n"
 	"\n"
-	"Exit codes: 0 done; 1 the file cannot be read, is damaged, or is not a patch.\n";
-
-static const char *plural(size_t count)
-{
-	return count == 1 ? "" : "s";
-}
+	"Side by side, a line is marked where the instruction is another one (|), only old (<) or only new (>);\n"
+	"addresses are those of the old and of the new image, and behind ; stands what is referred to.\n"
+	"\n"
+	"Exit codes: 0 done; 1 a file cannot be read, is damaged, is not a patch, or is not the old build;\n"
+	"2 the process can't be looked at.\n";
 
 static uint64_t total_size(const struct range *ranges, size_t count)
 {
@@ -48,67 +50,6 @@ static uint64_t total_size(const struct range *ranges, size_t count)
 	for (size_t i = 0; i < count; i++)
 		size += ranges[i].end - ranges[i].start;
 	return size;
-}
-
-static void print_build_id(const char *title, const struct build_id *id, const char *version)
-{
-	printf("  %-11s ", title);
-	for (size_t i = 0; i < id->size; i++)
-		printf("%02x", id->bytes[i]);
-	printf("%s%s\n", *version ? "  " : "", version);
-}
-
-static size_t count_action(const struct patch *patch, enum action action)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < patch->functions.count; i++)
-		count += patch->functions.item[i].action == action;
-	return count;
-}
-
-static void print_changes(const struct patch *patch)
-{
-	size_t startup = count_action(patch, ACTION_STARTUP), noise = count_action(patch, ACTION_NOISE);
-	const char *separator = "";
-
-	printf("  %-11s %zu redirected, %zu added, %zu left out", "functions", count_action(patch, ACTION_REDIRECT),
-	       count_action(patch, ACTION_ADD), startup + noise);
-	if (startup + noise)
-		printf(" (%zu run%s at start-up only, %zu only line numbers)", startup, startup == 1 ? "s" : "", noise);
-	printf("\n  %-11s ", "changes");
-	for (unsigned int change = 0; change < CHANGE_COUNT; change++) {
-		size_t count = 0;
-
-		for (size_t i = 0; i < patch->functions.count; i++)
-			count += patch->functions.item[i].change == change;
-		if (!count)
-			continue;
-		printf("%s%zu %s", separator, count, change_name((enum change)change));
-		separator = ", ";
-	}
-	puts(*separator ? "" : "none");
-}
-
-static void print_summary(const struct patch *patch)
-{
-	const struct arch *arch = arch_by_machine(patch->machine);
-	uint64_t bytes = 0;
-
-	for (size_t i = 0; i < patch->segments.count; i++)
-		bytes += patch->segments.item[i].size;
-	printf("%s\n", patch->name);
-	if (patch->description && *patch->description)
-		printf("  %s\n", patch->description);
-	printf("  %-11s %s (%s%s)\n", "image", patch->image, arch->name,
-	       patch->fixed_address ? ", linked at a fixed address" : "");
-	print_build_id("from", &patch->old_id, patch->old_version);
-	print_build_id("to", &patch->new_id, patch->new_version);
-	print_changes(patch);
-	printf("  %-11s %" PRIu64 " KiB in %zu segment%s, %zu reference%s to bind\n", "slice", bytes >> 10,
-	       patch->segments.count, plural(patch->segments.count), patch->bindings.count,
-	       plural(patch->bindings.count));
-	printf("  %-11s %s\n", "made by", patch->tool);
 }
 
 /* "0x401100 72": where it is, and bytes of code. */
@@ -139,34 +80,62 @@ static void print_functions(const struct patch *patch, enum action action)
 /* What the patch does comes before what it leaves alone. */
 static void print_patch(const struct patch *patch)
 {
-	print_summary(patch);
+	summary_print(patch);
 	if (patch->functions.count)
 		printf("\n%-8s  %-12s  %-18s  %-18s  %s\n", "ACTION", "CHANGE", "OLD, BYTES", "NEW, BYTES", "FUNCTION");
 	for (unsigned int action = 0; action < ACTION_COUNT; action++)
 		print_functions(patch, (enum action)action);
-	if (patch->notes.count)
-		puts("");
-	for (size_t i = 0; i < patch->notes.count; i++)
-		printf("note: %s\n", patch->notes.item[i]);
 }
 
-int cmd_show(int argc, char **argv)
+static void print_listings(const struct patch *patch, const struct old_code *old)
+{
+	for (size_t i = 0; i < patch->functions.count; i++) {
+		const struct patch_function *function = &patch->functions.item[i];
+		struct listing listing;
+
+		if (!function->new_ranges.count)
+			continue;
+		printf("\n%s: %s\n", function->name, change_name(function->change));
+		listing_make(patch, function, old, &listing);
+		listing_print(&listing);
+		listing_free(&listing);
+	}
+}
+
+struct arguments {
+	const char *file, *old;
+	pid_t pid;
+	bool json, listings;
+};
+
+/* Returns -1 when all is read, else the exit code. */
+static int parse(int argc, char **argv, struct arguments *arguments)
 {
 	static const struct option options[] = {
+		{ "asm", no_argument, NULL, 'a' },
+		{ "old", required_argument, NULL, 'o' },
+		{ "pid", required_argument, NULL, 'p' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	struct error error = { 0 };
-	struct patch patch;
-	enum status status;
-	bool json = false;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "jh", options, NULL)) >= 0) {
+	while ((option = getopt_long(argc, argv, "ao:p:jh", options, NULL)) >= 0) {
 		switch (option) {
+		case 'a':
+			arguments->listings = true;
+			break;
+		case 'o':
+			arguments->old = optarg;
+			break;
+		case 'p':
+			if (cmd_parse_pid(optarg, &arguments->pid, &error) != STATUS_OK)
+				return cmd_report(STATUS_ERROR, &error);
+			break;
 		case 'j':
-			json = true;
+			arguments->json = true;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -177,12 +146,39 @@ int cmd_show(int argc, char **argv)
 	}
 	if (argc - optind != 1)
 		return cmd_misused("show", "show takes one patch file");
+	if (arguments->old && arguments->pid)
+		return cmd_misused("show", "--old and --pid exclude each other");
+	if (arguments->listings != (arguments->old || arguments->pid))
+		return cmd_misused("show", arguments->listings ? "--asm needs the old code, which is not in a patch: --old IMAGE or --pid PID"
+							       : "--old and --pid are for --asm");
+	arguments->file = argv[optind];
+	return -1;
+}
 
-	status = patch_read(argv[optind], &patch, &error);
-	if (!status && json)
-		status = show_json(&patch, &error);
-	else if (!status)
+int cmd_show(int argc, char **argv)
+{
+	struct arguments arguments = { 0 };
+	struct old_code old = { 0 };
+	struct error error = { 0 };
+	struct patch patch;
+	enum status status;
+	int code = parse(argc, argv, &arguments);
+
+	if (code >= 0)
+		return code;
+	status = patch_read(arguments.file, &patch, &error);
+	if (!status && arguments.old)
+		status = old_code_read(arguments.old, &patch, &old, &error);
+	else if (!status && arguments.pid)
+		status = old_code_read_mapped(arguments.pid, &patch, &old, &error);
+	if (!status && arguments.json) {
+		status = show_json(&patch, arguments.listings ? &old : NULL, &error);
+	} else if (!status) {
 		print_patch(&patch);
+		if (arguments.listings)
+			print_listings(&patch, &old);
+	}
+	old_code_free(&old);
 	patch_free(&patch);
 	return cmd_report(status, &error);
 }

@@ -4,6 +4,8 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "cmd/listing.h"
+
 /*
  * jansson passes a failed allocation on as NULL, and the *_new() setters take that as their failure. Those are
  * counted here once, so that the code below need not look at each.
@@ -71,6 +73,40 @@ static json_t *function_object(struct builder *builder, const struct patch_funct
 	return object;
 }
 
+static json_t *side_object(struct builder *builder, const struct listing_side *side)
+{
+	json_t *object;
+
+	if (!side->text)
+		return json_null();
+	object = json_object();
+	set(builder, object, "address", address(side->address));
+	set(builder, object, "text", json_string(side->text));
+	set(builder, object, "refers_to", side->names ? json_string(side->names) : json_null());
+	return object;
+}
+
+static json_t *listing_array(struct builder *builder, const struct patch *patch, const struct patch_function *function,
+			     const struct old_code *old)
+{
+	static const char *const marks[] = { [' '] = "same", ['|'] = "differs", ['<'] = "old", ['>'] = "new" };
+	json_t *array = json_array();
+	struct listing listing;
+
+	listing_make(patch, function, old, &listing);
+	for (size_t i = 0; i < listing.rows.count; i++) {
+		const struct listing_row *row = &listing.rows.item[i];
+		json_t *object = json_object();
+
+		set(builder, object, "mark", json_string(marks[(unsigned char)row->mark]));
+		set(builder, object, "old", side_object(builder, &row->old));
+		set(builder, object, "new", side_object(builder, &row->new));
+		append(builder, array, object);
+	}
+	listing_free(&listing);
+	return array;
+}
+
 static json_t *segment_object(struct builder *builder, const struct patch_segment *segment)
 {
 	char flags[4];
@@ -84,12 +120,18 @@ static json_t *segment_object(struct builder *builder, const struct patch_segmen
 	return object;
 }
 
-static void set_lists(struct builder *builder, json_t *root, const struct patch *patch)
+static void set_lists(struct builder *builder, json_t *root, const struct patch *patch, const struct old_code *old)
 {
 	json_t *functions = json_array(), *segments = json_array(), *notes = json_array();
 
-	for (size_t i = 0; i < patch->functions.count; i++)
-		append(builder, functions, function_object(builder, &patch->functions.item[i]));
+	for (size_t i = 0; i < patch->functions.count; i++) {
+		const struct patch_function *function = &patch->functions.item[i];
+		json_t *object = function_object(builder, function);
+
+		if (old && function->new_ranges.count)
+			set(builder, object, "listing", listing_array(builder, patch, function, old));
+		append(builder, functions, object);
+	}
 	for (size_t i = 0; i < patch->segments.count; i++)
 		append(builder, segments, segment_object(builder, &patch->segments.item[i]));
 	for (size_t i = 0; i < patch->notes.count; i++)
@@ -100,7 +142,7 @@ static void set_lists(struct builder *builder, json_t *root, const struct patch 
 	set(builder, root, "notes", notes);
 }
 
-enum status show_json(const struct patch *patch, struct error *error)
+enum status show_json(const struct patch *patch, const struct old_code *old, struct error *error)
 {
 	struct builder builder = { 0 };
 	json_t *root = json_object();
@@ -116,7 +158,7 @@ enum status show_json(const struct patch *patch, struct error *error)
 	set(&builder, root, "new_version", json_string(patch->new_version));
 	set(&builder, root, "old_build_id", build_id(&patch->old_id));
 	set(&builder, root, "new_build_id", build_id(&patch->new_id));
-	set_lists(&builder, root, patch);
+	set_lists(&builder, root, patch, old);
 
 	/* A failed write to stdout stays in its error flag, which main() looks at. */
 	if (builder.failed || (json_dumpf(root, stdout, JSON_INDENT(2)) && !ferror(stdout)))

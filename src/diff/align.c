@@ -2,16 +2,16 @@
 
 #include <stdlib.h>
 
-#define ALIGN_MAX 4000
+#include "base/pair.h"
 
 struct token {
-	uint64_t hash;			/* of the instruction without the fields of its references */
+	uint64_t address;
 	const struct code_ref *ref;	/* its first reference, or NULL */
 };
 
 struct tokens {
-	struct token *item;
-	size_t count, room;
+	ARRAY(struct token) list;
+	ARRAY(uint64_t) hashes;		/* of the instructions without the fields of their references */
 };
 
 static uint64_t hash_masked(const uint8_t *code, const struct insn *insn, uint64_t address, const struct code_ref *ref, size_t refs)
@@ -47,82 +47,77 @@ static void tokenize(const struct program *program, uint32_t function, struct to
 
 			while (next < end && program->refs.item[next].insn == address)
 				next++;
-			*array_add(tokens) = (struct token){
-				hash_masked(code + (address - range->span.start), &insn, address, &program->refs.item[first], next - first),
-				next > first ? &program->refs.item[first] : NULL };
+			*array_add(&tokens->list) = (struct token){ address, next > first ? &program->refs.item[first] : NULL };
+			*array_add(&tokens->hashes) = hash_masked(code + (address - range->span.start), &insn, address,
+								  &program->refs.item[first], next - first);
 			address += insn.length;
 		}
 	}
 }
 
-/* Lengths of the longest common subsequence of a[i..] and b[k..], row by row. */
-static uint16_t *subsequence_table(const struct token *a, size_t m, const struct token *b, size_t n)
+struct alignment {
+	struct tokens old, new;
+	size_t *paired;		/* per old token: index of the new one plus one, or 0 */
+};
+
+static void align(struct alignment *alignment, const struct program *old, uint32_t old_function, const struct program *new,
+		  uint32_t new_function)
 {
-	uint16_t *table = memory_zeroed((m + 1) * (n + 1), sizeof(*table));
-
-	for (size_t i = m; i-- > 0;)
-		for (size_t k = n; k-- > 0;) {
-			uint16_t down = table[(i + 1) * (n + 1) + k], right = table[i * (n + 1) + k + 1];
-
-			table[i * (n + 1) + k] = a[i].hash == b[k].hash ? (uint16_t)(table[(i + 1) * (n + 1) + k + 1] + 1)
-									: (down > right ? down : right);
-		}
-	return table;
+	*alignment = (struct alignment){ 0 };
+	tokenize(old, old_function, &alignment->old);
+	tokenize(new, new_function, &alignment->new);
+	alignment->paired = memory_zeroed(alignment->old.list.count + 1, sizeof(size_t));
+	pair_sequences(alignment->old.hashes.item, alignment->old.hashes.count, alignment->new.hashes.item,
+		       alignment->new.hashes.count, alignment->paired);
 }
 
-/* paired[i] = index + 1 in b, or 0 */
-static void pair_tokens(const struct tokens *a, const struct tokens *b, size_t *paired)
+static void alignment_free(struct alignment *alignment)
 {
-	size_t start = 0, end = 0;
-
-	while (start < a->count && start < b->count && a->item[start].hash == b->item[start].hash) {
-		paired[start] = start + 1;
-		start++;
-	}
-	while (end < a->count - start && end < b->count - start &&
-	       a->item[a->count - 1 - end].hash == b->item[b->count - 1 - end].hash) {
-		paired[a->count - 1 - end] = b->count - end;
-		end++;
-	}
-
-	size_t m = a->count - start - end, n = b->count - start - end;
-
-	if (!m || !n || m > ALIGN_MAX || n > ALIGN_MAX)
-		return;
-
-	uint16_t *table = subsequence_table(a->item + start, m, b->item + start, n);
-
-	for (size_t i = 0, k = 0; i < m && k < n;) {
-		if (a->item[start + i].hash == b->item[start + k].hash) {
-			paired[start + i] = start + k + 1;
-			i++, k++;
-		} else if (table[(i + 1) * (n + 1) + k] >= table[i * (n + 1) + k + 1]) {
-			i++;
-		} else {
-			k++;
-		}
-	}
-	free(table);
+	free(alignment->paired);
+	array_free(&alignment->old.list);
+	array_free(&alignment->old.hashes);
+	array_free(&alignment->new.list);
+	array_free(&alignment->new.hashes);
 }
 
 void align_references(const struct program *old, uint32_t old_function, const struct program *new, uint32_t new_function,
 		      align_found *found, void *context)
 {
-	struct tokens a = { 0 }, b = { 0 };
-	size_t *paired;
+	struct alignment alignment;
+	const size_t *paired;
 
-	tokenize(old, old_function, &a);
-	tokenize(new, new_function, &b);
-	paired = memory_zeroed(a.count + 1, sizeof(*paired));
-	pair_tokens(&a, &b, paired);
-	for (size_t i = 0; i < a.count; i++) {
-		bool before = i > 0 && paired[i] && paired[i - 1] == paired[i] - 1;
-		bool behind = i + 1 < a.count && paired[i] && paired[i + 1] == paired[i] + 1;
+	align(&alignment, old, old_function, new, new_function);
+	paired = alignment.paired;
+	for (size_t i = 0, count = alignment.old.list.count; i < count; i++) {
+		const struct token *a = &alignment.old.list.item[i], *b = paired[i] ? &alignment.new.list.item[paired[i] - 1] : NULL;
+		bool before = i > 0 && b && paired[i - 1] == paired[i] - 1;
+		bool behind = i + 1 < count && b && paired[i + 1] == paired[i] + 1;
 
-		if (paired[i] && (before || behind) && a.item[i].ref && b.item[paired[i] - 1].ref)
-			found(context, a.item[i].ref, b.item[paired[i] - 1].ref);
+		if ((before || behind) && a->ref && b->ref)
+			found(context, a->ref, b->ref);
 	}
-	free(paired);
-	array_free(&a);
-	array_free(&b);
+	alignment_free(&alignment);
+}
+
+void align_singles(const struct program *old, uint32_t old_function, const struct program *new, uint32_t new_function,
+		   align_single *single, void *context)
+{
+	struct alignment alignment;
+	bool *taken;
+
+	align(&alignment, old, old_function, new, new_function);
+	taken = memory_zeroed(alignment.new.list.count + 1, sizeof(*taken));
+	for (size_t i = 0; i < alignment.old.list.count; i++) {
+		const struct token *token = &alignment.old.list.item[i];
+
+		if (alignment.paired[i])
+			taken[alignment.paired[i] - 1] = true;
+		else
+			single(context, old, token->address);
+	}
+	for (size_t k = 0; k < alignment.new.list.count; k++)
+		if (!taken[k])
+			single(context, new, alignment.new.list.item[k].address);
+	free(taken);
+	alignment_free(&alignment);
 }

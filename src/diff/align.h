@@ -9,9 +9,17 @@ typedef void align_found(void *context, const struct code_ref *old, const struct
 /*
  * Calls `found` for every pair of references that stand in instructions which a longest common subsequence of the two
  * functions' instructions (compared without layout-dependent fields) pairs, and whose neighbours on one side are paired too.
- * Functions of more than 4000 instructions after common start and end are cut off are passed over.
+ * Functions of more than PAIR_MAX instructions after common start and end are cut off are passed over.
  */
 void align_references(const struct program *old, uint32_t old_function, const struct program *new, uint32_t new_function,
 		      align_found *found, void *context);
+
+typedef void align_single(void *context, const struct program *program, uint64_t insn);
+
+/*
+ * Calls `single` for every instruction of either function that has no counterpart in the other (those of `old` first). Where functions are passed over (above), that is all of their middle.
+ */
+void align_singles(const struct program *old, uint32_t old_function, const struct program *new, uint32_t new_function,
+		   align_single *single, void *context);
 
 #endif

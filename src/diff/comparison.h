@@ -25,6 +25,13 @@ struct memo {
 	size_t count, room;
 };
 
+/* Functions that changed nowhere but in code that was inlined from another one. */
+struct inlining {
+	const char *from;	/* not owned */
+	char *into;		/* names of the first ones; owned */
+	size_t count;
+};
+
 struct comparison {
 	const struct diff_options *options;
 	struct program old, new;
@@ -39,6 +46,7 @@ struct comparison {
 	struct memo constants;	/* answers of constants_compare() */
 	size_t displaced;	/* functions with changed displacements of memory operands */
 	char *first_displaced;	/* the first of them, with the change */
+	ARRAY(struct inlining) inlinings;
 	char *thread_local_moved;	/* a function whose thread-local variables lie elsewhere, or NULL */
 };
 
@@ -109,6 +117,12 @@ enum status changes_check_data(struct comparison *comparison, struct patch *patc
 
 /* explain.c: class and detail of the change of one matched function. */
 void change_explain(struct comparison *comparison, uint32_t old_function, struct patch_function *out);
+
+/* reasons.c: add to the detail what the debug information and the calls say about why the code of a changed function differs. */
+void change_add_reasons(struct comparison *comparison, uint32_t old_function, struct patch_function *function);
+/* reasons.c: a note for each function whose inlined code changed. */
+void reasons_note_inlined(const struct comparison *comparison, struct patch *patch);
+void reasons_free(struct comparison *comparison);
 
 /* plan.c: how to redirect the old entry; a static reason why not, or NULL. */
 const char *entry_plan_make(const struct program *program, uint32_t function, struct patch_function *out);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "diff/comparison.h"
+#include "image/debug.h"
 
 /* Below this share of functions that match exactly, two builds are taken for unrelated. */
 #define RELATED_PERCENT 50
@@ -126,6 +127,7 @@ static void comparison_free(struct comparison *comparison)
 	votes_clear(&comparison->data);
 	votes_clear(&comparison->aligned);
 	memo_free(&comparison->constants);
+	reasons_free(comparison);
 	free(comparison->first_displaced);
 	free(comparison->thread_local_moved);
 	free(comparison->new_of);
@@ -148,6 +150,10 @@ enum status diff_images(const char *old_path, const char *new_path, const struct
 		status = image_open(new_path, &new, error);
 	if (!status)
 		status = check_kin(&old, &new, error);
+	if (!status && options->debug_info) {
+		image_add_debug(&old);
+		image_add_debug(&new);
+	}
 	if (!status)
 		status = program_load(&old, &comparison.old, error);
 	if (!status)

@@ -21,6 +21,7 @@ struct diff_options {
 					 * the refusal prints them, or "all" */
 	size_t allow_data_count;
 	bool keep_lines;		/* redirect functions too in which only line numbers changed */
+	bool debug_info;		/* look for debug information (image/debug.h) to name and explain things with */
 };
 
 /*

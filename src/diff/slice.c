@@ -10,6 +10,7 @@ void slicing_include(struct slicing *slicing, uint32_t function)
 	if (slicing->included[function])
 		return;
 	slicing->included[function] = true;
+	slicing->reached_from[function] = slicing->current;
 	*array_add(&slicing->work) = function;
 }
 
@@ -69,6 +70,7 @@ static void add_changed(struct slicing *slicing, uint32_t old)
 		.new_entry = comparison->new.functions.item[new].entry,
 	};
 	change_explain(comparison, old, out);
+	change_add_reasons(comparison, old, out);
 	copy_ranges(&comparison->old, old, &out->old_ranges.item, &out->old_ranges.count, &out->old_ranges.room);
 	decide(slicing, old, out);
 	if (out->action == ACTION_REDIRECT) {
@@ -92,6 +94,12 @@ static void add_new(struct slicing *slicing, uint32_t new)
 		.action = ACTION_ADD,
 		.new_entry = comparison->new.functions.item[new].entry,
 	};
+	if (slicing->reached_from[new] != NO_FUNCTION) {
+		char *name = program_function_name(&comparison->new, slicing->reached_from[new]);
+
+		out->detail = text_format("reached from %s", name);
+		free(name);
+	}
 	copy_ranges(&comparison->new, new, &out->new_ranges.item, &out->new_ranges.count, &out->new_ranges.room);
 }
 
@@ -115,8 +123,13 @@ static void check_layout(struct slicing *slicing)
 	const struct comparison *comparison = slicing->comparison;
 	size_t count = comparison->displaced;
 
-	if (!count || comparison->options->allow_layout)
+	if (!count)
 		return;
+	if (comparison->options->allow_layout) {
+		*array_add(&slicing->patch->notes) = text_format(
+			"a structure's layout seems to have moved (%s); that was allowed (--allow-layout)", comparison->first_displaced);
+		return;
+	}
 	slicing->status = refuse(slicing->error,
 		"%s: a structure's layout moved: in %zu function%s with otherwise the same instructions displacements of memory operands differ (%s); objects that live in the process have the old layout (--allow-layout overrules)",
 		slicing->patch->image, count, count == 1 ? "" : "s", comparison->first_displaced);
@@ -254,6 +267,7 @@ static void collect(struct slicing *slicing)
 	while (slicing->work.count) {
 		uint32_t next = slicing->work.item[--slicing->work.count];
 
+		slicing->current = next;
 		check_new_code(slicing, next);
 		add_new(slicing, next);
 		bind_function(slicing, next);
@@ -268,6 +282,8 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 		.patch = patch,
 		.error = error,
 		.included = memory_zeroed(comparison->new.functions.count, sizeof(bool)),
+		.reached_from = memory_zeroed(comparison->new.functions.count, sizeof(uint32_t)),
+		.current = NO_FUNCTION,
 		.copied = memory_zeroed(comparison->new.image->sections.count, sizeof(bool)),
 	};
 	size_t active = 0;
@@ -280,6 +296,7 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 		check_language(&slicing);
 		check_thread_locals(&slicing);
 		check_labels(&slicing);
+		reasons_note_inlined(comparison, patch);
 		note_removed(&slicing);
 		note_exported_constants(&slicing);
 	}
@@ -290,6 +307,7 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 	array_free(&slicing.forwarders);
 	array_free(&slicing.stubs);
 	free(slicing.included);
+	free(slicing.reached_from);
 	free(slicing.copied);
 	return slicing.status;
 }

@@ -16,6 +16,8 @@ struct slicing {
 	struct error *error;
 	enum status status;
 	bool *included;			/* per new function: its code is in the slice */
+	uint32_t *reached_from;		/* per new function that is included for another one's sake: which, else NO_FUNCTION */
+	uint32_t current;		/* whose references are being bound */
 	ARRAY(uint32_t) work;		/* included functions whose references are not bound yet */
 	bool *copied;			/* per new section: the slice has it */
 	ARRAY(uint64_t) items;		/* constants that the slice has its own copy of, with their pointers bound */

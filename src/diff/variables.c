@@ -5,7 +5,6 @@
  * (or the ends of the section) that moved by the same distance. Between two that moved by different
  * distances something grew or was put in: what lies there is never guessed.
  */
-#include <elf.h>
 #include <string.h>
 
 #include "base/search.h"
@@ -95,21 +94,10 @@ static bool inside_known_item(const struct comparison *comparison, uint64_t old_
 	       program_item_start(&comparison->new, new_address) <= to;
 }
 
-static const struct symbol *object_at(const struct image *image, uint64_t address)
-{
-	for (size_t i = 0; i < image->symbols.count; i++) {
-		const struct symbol *symbol = &image->symbols.item[i];
-
-		if (symbol->defined && symbol->type == STT_OBJECT && address >= symbol->value && address - symbol->value < symbol->size)
-			return symbol;
-	}
-	return NULL;
-}
-
 /* Where there are names, they must agree. */
 static bool names_agree(const struct comparison *comparison, uint64_t old_address, uint64_t new_address)
 {
-	const struct symbol *a = object_at(comparison->old.image, old_address), *b = object_at(comparison->new.image, new_address);
+	const struct symbol *a = image_object(comparison->old.image, old_address), *b = image_object(comparison->new.image, new_address);
 
 	return !a || !b || strcmp(a->name, b->name) == 0;
 }
@@ -126,7 +114,7 @@ bool variable_binding(const struct comparison *comparison, uint64_t new_address,
 	said = aligned_say(comparison, *old_address, new_address);
 	if (said)
 		return said > 0;
-	a = object_at(comparison->old.image, *old_address);
-	b = object_at(comparison->new.image, new_address);
+	a = image_object(comparison->old.image, *old_address);
+	b = image_object(comparison->new.image, new_address);
 	return (a && b) || inside_known_item(comparison, *old_address, new_address);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/search.h"
+#include "image/debug.h"
 
 #define PAGE 4096
 #define FILE_MAX (1u << 30)	/* bytes of a file that are read; the largest browsers have 300 MB */
@@ -416,6 +417,7 @@ enum status image_open(const char *path, struct image *image, struct error *erro
 
 void image_close(struct image *image)
 {
+	debug_free(image->debug);
 	if (image->elf)
 		elf_end(image->elf);
 	free((void *)(uintptr_t)image->file);
@@ -460,4 +462,15 @@ const struct relocation *image_relocation(const struct image *image, uint64_t wh
 
 	return image->relocations.count ? bsearch(&key, image->relocations.item, image->relocations.count,
 						   sizeof(key), compare_relocations) : NULL;
+}
+
+const struct symbol *image_object(const struct image *image, uint64_t address)
+{
+	for (size_t i = 0; i < image->symbols.count; i++) {
+		const struct symbol *symbol = &image->symbols.item[i];
+
+		if (symbol->defined && symbol->type == STT_OBJECT && address >= symbol->value && address - symbol->value < symbol->size)
+			return symbol;
+	}
+	return NULL;
 }

@@ -72,6 +72,7 @@ struct image {
 	const uint8_t *file;	/* owned */
 	size_t file_size;
 	struct Elf *elf;
+	struct debug *debug;	/* image_add_debug() (image/debug.h): owned, or NULL */
 };
 
 /*
@@ -112,5 +113,8 @@ const uint8_t *image_bytes(const struct image *image, uint64_t address, uint64_t
 
 /* Relocation of the 8-byte word at exactly `where`; NULL when there is none. */
 const struct relocation *image_relocation(const struct image *image, uint64_t where);
+
+/* The symbol of the variable or table that holds the address, or NULL. */
+const struct symbol *image_object(const struct image *image, uint64_t address);
 
 #endif

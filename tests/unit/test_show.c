@@ -84,19 +84,19 @@ static void test_text(void **state)
 {
 	static const char *const texts[] = {
 		"server-1.0-1.1\n  Reject lengths that are not canonical\n",
-		"server (x86-64)\n",
-		"6f6c64206f6c64206f6c64206f6c64206f6c6420  1.0\n",
-		"6e6577206e6577206e6577206e657720  1.1\n",
-		"1 redirected, 1 added, 2 left out (1 runs at start-up only, 1 only line numbers)\n",
-		"1 code, 1 callees, 1 line, 1 new\n",
-		"12 KiB in 3 segments, 5 references to bind\n",
-		"made by     stent 0.1\n",
+		"  runs now     server 1.0, build-id 6f6c64206f6c64206f6c64206f6c64206f6c6420\n",
+		"  becomes      server 1.1, build-id 6e6577206e6577206e6577206e657720\n",
+		"  will change  1 function (1 code), with 1 that is new\n",
+		"  will not     1 function that runs at start-up only: a restart brings it\n",
+		"               1 in which only line numbers differ ('stent diff --lines' takes it)\n",
+		"12 KiB in 3 segments, 5 references to bind, for x86-64\n",
+		"made by      stent 0.1\n",
 		"redirect  code          0x401100 80         0x402010 96         check_length: tests the length",
 		"add       new           -                   0x402100 32         image+0x2100\n",
 		"startup   callees       0x401000 64         -                   main: runs once\n",
 		"noise     line          0x401200 64         -                   log_failure\n",
-		"note: main runs at start-up only: left alone\n",
-		"note: 1 function differs in line numbers only\n",
+		"note         main runs at start-up only: left alone\n",
+		"note         1 function differs in line numbers only\n",
 		NULL,
 	};
 
@@ -148,6 +148,7 @@ static void test_errors(void **state)
 	static const char *const not_a_patch[] = { "stent: /proc/self/exe: not a stent patch\n", NULL };
 	static const char *const missing[] = { "stent: /nowhere: cannot open: No such file", NULL };
 	static const char *const misused[] = { "stent: show takes one patch file\n", "try 'stent show --help'", NULL };
+	static const char *const no_old[] = { "stent: --asm needs the old code, which is not in a patch", NULL };
 	static const char *const unknown[] = { "--jsn", "try 'stent show --help'", NULL };
 	static const char *const help[] = { "Usage: stent show", "--json", "redirect", "displacement", "Exit codes", NULL };
 
@@ -162,6 +163,8 @@ static void test_errors(void **state)
 	assert_output_holds(misused);
 	assert_int_equal(show("--jsn", file), STATUS_ERROR);
 	assert_output_holds(unknown);
+	assert_int_equal(show("--asm", file), STATUS_ERROR);
+	assert_output_holds(no_old);
 	assert_int_equal(show("--help", NULL), STATUS_OK);
 	assert_output_holds(help);
 }
