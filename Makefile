@@ -10,6 +10,7 @@
 #   make bench-pause	how long a process is stopped, beside a bare ptrace stop, and as a server's clients see it
 #   make bench-converge	how long a patch takes where threads are inside of the old function most of the time
 #   make chaos      stent is killed before and behind each system call that it makes; the process lives, and the next stent mends
+#   make invisible CYCLES=1000	a program that counts what is done to it counts the same with patches going in and out as without
 #   make torture SECONDS=600	calls of two versions that meet, in 16 threads while patches come and go: none, it says
 #   make real PAIRS="..."	security updates of Debian 12, taken by programs at work: a row for each (downloads them)
 #   make model      every state of the model of the transition (installs spin)
@@ -104,6 +105,12 @@ chaos:
 	+@$(MAKE) --no-print-directory all chaos-programs
 	@BUILD=$(BUILD) STEP=$(STEP) tests/chaos/chaos.sh
 
+CYCLES ?= 1000
+invisible:
+	@scripts/deps build
+	+@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) CYCLES=$(CYCLES) tests/invisible/invisible.sh
+
 # Those that pass; the others need what is still missing of the transition.
 TRANSITION := $(addprefix tests/transition/,contract.sh control.sh selftests.sh stacking.sh thrown.sh torture.sh)
 
@@ -112,7 +119,7 @@ check:
 	@scripts/deps build check
 	+@$(MAKE) --no-print-directory all unit asan live-programs stack-programs chaos-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@BUILD=$(BUILD) tests/run $(call SCRIPTS,static) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
-		$(SPIES) $(call SCRIPTS,live) $(call SCRIPTS,source) $(call SCRIPTS,chaos) $(call SCRIPTS,stack) $(call SCRIPTS,fuzz) $(TRANSITION) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
+		$(SPIES) $(foreach folder,live source chaos invisible stack fuzz,$(call SCRIPTS,$(folder))) $(TRANSITION) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
 
 # libFuzzer needs clang. What it finds new goes to the build's folder, not into the corpus.
 FUZZERS := $(patsubst %.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -198,6 +205,6 @@ install: $(BUILD)/stent
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos fuzz-unwind bench-call bench-converge bench-pause bench-rows bench-unwind torture model real demo install clean
+.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos invisible fuzz-unwind bench-call bench-converge bench-pause bench-rows bench-unwind torture model real demo install clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)

@@ -1,0 +1,81 @@
+#!/bin/bash
+# A program that counts what is done to it (witness.c) counts the same whether a patch goes in and out of it all the time or not. And
+# nothing stays behind: memory, mappings, descriptors and text are what they were.
+#
+#	tests/invisible/invisible.sh	CYCLES: how often the patch goes in and out (30; `make invisible CYCLES=1000`)
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/victims.sh
+. "$top/tests/victims.sh"
+# shellcheck disable=SC2154 # from victims.sh
+cycles=${CYCLES:-30}
+
+plan 9
+
+build_witness() {
+	local version
+	for version in 1 2; do
+		"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -pthread -Wl,--build-id -DVERSION=$version -o "$scratch/witness.$version" \
+			"$top/tests/invisible/witness.c" || return 1
+	done
+	limit 60 "$stent" diff "$scratch/witness.1" "$scratch/witness.2" -o "$scratch/witness.stent" --name witness
+}
+
+# The process that works is $victim, its output goes to the file REPORT, and it ends when $input is closed.
+witness_start() {	# REPORT
+	mkfifo "$scratch/input.$1"
+	"$scratch/witness.1" <"$scratch/input.$1" >"$scratch/$1" &
+	started=$!
+	started_all+=("$started")
+	exec {input}>"$scratch/input.$1"
+	within 10 grep -q '^ready' "$scratch/$1" && victim=$(sed -n 's/^ready //p' "$scratch/$1")
+}
+
+witness_stop() {
+	exec {input}>&-
+	within 20 ended "$started"
+}
+
+# All but what depends on how long it ran.
+counts() {	# REPORT
+	grep -v '^free\|^ready' "$scratch/$1" | sort
+}
+
+paused=0
+one_cycle() {
+	local output
+	output=$(apply witness) && paused=$(sed -n 's/^  paused *\([0-9]*\).*/\1/p' <<<"$output") || { echo "$output"; return 1; }
+	revert witness >"$scratch/output" 2>&1 || { cat "$scratch/output"; return 1; }
+}
+
+many_cycles() {	# COUNT
+	local cycle
+	for ((cycle = 0; cycle < $1; cycle++)); do
+		one_cycle || { echo "cycle $cycle"; return 1; }
+	done
+}
+
+# Mappings but for the names of stacks, how much memory, and which descriptors.
+belongings() {
+	grep '^VmSize\|^VmData\|^VmPTE\|^VmLck\|^VmPin' "/proc/$victim/status"
+	wc -l <"/proc/$victim/maps"
+	ls -l "/proc/$victim/fd" | sed 's/^.*[0-9][0-9]:[0-9][0-9] //'
+}
+
+check "two versions and the patch are built" build_witness
+{ witness_start alone && sleep 3 && witness_stop; } >"$scratch/output" 2>&1
+verdict $? "it runs for a while without stent"
+{ witness_start patched && many_cycles 1 && belongings >"$scratch/first"; } >"$scratch/output" 2>&1
+verdict $? "a patch goes in and out of it" || diag "$(cat "$scratch/output")"
+many_cycles "$cycles" >"$scratch/log" 2>&1
+verdict $? "and $cycles times more" || diag "$(cat "$scratch/log")"
+belongings >"$scratch/last"
+check "its memory, mappings and descriptors are what they were" diff "$scratch/first" "$scratch/last"
+check "its text is that of its file" text_is_file "$victim" witness.1
+witness_stop
+verdict $? "it ends by itself"
+check "nothing was wrong in it" eval '[ "$(grep -c "^wrong .* 0$" "$scratch/patched")" = 6 ]'
+check "it has counted the same as without stent" diff <(counts alone) <(counts patched)
+diag "alone:   $(grep '^free' "$scratch/alone")"
+diag "patched: $(grep '^free' "$scratch/patched"); longest of the last pauses $paused ms"
+exit "$((failures > 0))"
