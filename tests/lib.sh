@@ -27,14 +27,25 @@ started_all=()
 results=0
 failures=0
 
-# Only what this script started, by pid. A pid stays ours until it is waited for, so it cannot be another's.
+# A child of this script, or a child's child, which is in its process group. Once one has been waited for, its pid may be another's.
+is_ours() {	# PID
+	local stat own
+	{ read -r stat <"/proc/$1/stat" && read -r own <"/proc/$$/stat"; } 2>/dev/null || return 1
+	# Behind the name: state, parent, process group (proc(5)).
+	read -ra stat <<<"${stat##*) }"
+	read -ra own <<<"${own##*) }"
+	[ "${stat[1]}" = $$ ] || [ "${stat[2]}" = "${own[2]}" ]
+}
+
+# Only what this script started, by pid.
 clean_up() {
 	local status=$? pid
 	trap - EXIT
 	for pid in ${started_all[@]+"${started_all[@]}"}; do
-		kill -TERM "$pid" 2>/dev/null
+		is_ours "$pid" && kill -TERM "$pid" 2>/dev/null
 	done
 	for pid in ${started_all[@]+"${started_all[@]}"}; do
+		is_ours "$pid" || continue
 		within 5 ended "$pid" || kill -KILL "$pid" 2>/dev/null
 		wait "$pid" 2>/dev/null
 	done

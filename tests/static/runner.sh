@@ -1,7 +1,7 @@
 #!/bin/bash
 # The test runner notices every way in which a test program can fail, and lib.sh ends what it started.
 . "$(dirname "$0")/../lib.sh"
-plan 18
+plan 19
 
 program() {	# NAME LINES...: a test program that runs these lines of shell
 	local name=$1
@@ -72,3 +72,15 @@ gone() {
 
 check "processes end with the script" cleans_up "1 passed, 0 failed, 0 skipped" '' starts
 check "processes end with a script that is ended" cleans_up "0 passed, 1 failed, 0 skipped" 'limit of 1 s' starts_and_hangs
+
+# A pid that was waited for may be another process's by now: here it is one that this script has started.
+program starts_other ". '$top/tests/lib.sh'" 'plan 1' "started_all+=(\$(cat '$scratch/other'))" 'ok a'
+
+leaves_alone() {
+	sums_up "$@" && sleep 0.3 && ! ended "$other"
+}
+
+start sleep 600
+other=$started
+echo "$other" >"$scratch/other"
+check "a process that is not the script's is left alone" leaves_alone "1 passed, 0 failed, 0 skipped" '' starts_other
