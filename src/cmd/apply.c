@@ -52,7 +52,7 @@ static const struct live_command command = {
 
 static void print_report(const struct live_report *report, const struct process *process, bool verbose)
 {
-	printf("patch %s is active in process %d (%s)\n", report->name, process->pid, process->comm);
+	live_print_state(report, process, "active");
 	printf("  image      %s\n", report->image);
 	printf("  functions  %zu redirected, %zu added\n", report->redirected, report->added);
 	if (report->reused)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "live/ledger.h"
 
 #define TIMEOUT 30000u		/* milliseconds */
 #define TIMEOUT_MAX 86400.0	/* seconds */
@@ -166,6 +167,17 @@ int live_finish(enum status status, struct error *error)
 	if (held)
 		sigprocmask(SIG_SETMASK, &mask_before, NULL);
 	return code;
+}
+
+void live_print_state(const struct live_report *report, const struct process *process, const char *done)
+{
+	enum ledger_state state = (enum ledger_state)report->state;
+	bool half_done = state == LEDGER_INSTALLING || state == LEDGER_REVERTING;
+
+	printf("patch %s is %s in process %d (%s)\n", report->name, half_done ? ledger_state_name(state) : done, process->pid,
+	       process->comm);
+	if (half_done)
+		puts("  not done   threads are still in the version that is left: apply or revert it again to finish that");
 }
 
 static void print_blocker(const struct live_blocker *blocker)

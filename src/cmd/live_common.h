@@ -34,6 +34,9 @@ void live_hold_signals(void);
 /* Print the error as cmd_report() does, and let the signals that came meanwhile have their effect: it may not return. */
 int live_finish(enum status status, struct error *error) must_check;
 
+/* The first line: that the patch is `done`; or in which state a transition that is not at its end (--no-wait) has left it. */
+void live_print_state(const struct live_report *report, const struct process *process, const char *done);
+
 /* How long the process stood still, and what for. */
 void live_print_stop(const struct live_report *report, bool verbose);
 

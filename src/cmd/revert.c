@@ -49,7 +49,7 @@ static const struct live_command command = {
 
 static void print_report(const struct live_report *report, const struct process *process, bool verbose)
 {
-	printf("patch %s is reverted in process %d (%s)\n", report->name, process->pid, process->comm);
+	live_print_state(report, process, "reverted");
 	printf("  image      %s\n", report->image);
 	printf("  functions  %zu restored\n", report->redirected);
 	live_print_stop(report, verbose);

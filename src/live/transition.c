@@ -31,6 +31,7 @@
 #define SLEEP_LONGEST 4000u
 #define FOLLOW_FIRST 10u	/* milliseconds that threads in the way are followed, doubled each time up to */
 #define FOLLOW_LONGEST 80u
+#define TURN_CANCELLED 2000u	/* milliseconds to turn round in when somebody wants it to end */
 
 /* How long the next try may take, and how long to wait for it. */
 struct pace {
@@ -300,11 +301,22 @@ static void say_who(const struct transition *transition, struct error *error)
 			  transition->blockers.item[i].comm, transition->blockers.item[i].text);
 }
 
+/*
+ * To turn round takes as long as it took to get there, at most. Who has interrupted that does not wait so long; nor who interrupts
+ * the turning round itself.
+ */
+static struct patience patience_to_turn(const struct patience *patience)
+{
+	if (patience_cancelled(patience))
+		return patience_for(TURN_CANCELLED, NULL);
+	return patience_for((unsigned int)((patience->deadline - patience->began) / 1000000) + 1000, patience->cancelled);
+}
+
 /* Take back to where it began who has moved. */
 static enum status turn_round(struct transition *transition, const struct patience *patience, struct error *error)
 {
 	const struct process *process = transition->survey->process;
-	const struct patience again = patience_for((unsigned int)((patience->deadline - patience->began) / 1000000) + 1000, NULL);
+	const struct patience again = patience_to_turn(patience);
 	enum status status;
 
 	transition->to = transition->to == VERSION_NEW ? VERSION_OLD : VERSION_NEW;

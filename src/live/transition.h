@@ -17,7 +17,7 @@
  * Take all threads to `to`. `survey` must have its unwind data; it is renewed when the process maps other code meanwhile.
  * STATUS_OK: all are there; or, with options->no_wait, it has begun, and ledger->state says so.
  * STATUS_GAVE_UP: the patience was over, and all that had moved have moved back; the lines name the threads that were in the
- * way. If not even that was possible in the same time again, a line says so, and ledger->state that the transition is
+ * way. If not even that was possible in the same time again (2 s when it was cancelled), a line says so, and ledger->state that the transition is
  * still on. STATUS_REFUSED, STATUS_ERROR: as after STATUS_GAVE_UP.
  */
 enum status transition_run(struct survey *survey, struct ledger *ledger, enum version to, const struct live_options *options,

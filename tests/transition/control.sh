@@ -7,7 +7,7 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 18
+plan 20
 
 build_contract two:-DFAMILY=2 >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
@@ -23,6 +23,20 @@ leaves() {	# LOG
 left_alone() {
 	contract_start pair && says ok "walk 4" && apply_ends 0 two --no-wait && in_state two installing && stays 0 old fa &&
 		walkers_call_only 2 && runs_family 2 && says a1 "log 0"
+}
+
+reports() {	# TEXT COMMAND...
+	local text=$1
+	shift
+	"$@" >"$scratch/output" && grep -q "$text" "$scratch/output" || fails "not '$text': $(cat "$scratch/output")"
+}
+
+# What it has printed is what it has done.
+no_wait_reports() {
+	contract_start && says ok "walk 4" && enter 0 pair a1 && reports "patch two is installing in process $victim " apply two --no-wait &&
+		says ok "send 0 g" && within 5 says 'a1h1b1\.' "log 0" && reports "patch two is active in process $victim " apply two &&
+		enter 1 pair a2 && reports "patch two is reverting in process $victim " revert two --no-wait && says ok "send 1 g" &&
+		within 5 says 'a2h2b2\.' "log 1" && reports "patch two is reverted in process $victim " revert two && sound
 }
 
 no_wait_apply() {
@@ -133,6 +147,14 @@ interrupted() {	# SIGNAL STATUS
 		leaves 'a1h1b1\.' && sound
 }
 
+# Someone who wants it to end does not wait as long as the time-out again for a thread that sleeps in new code.
+interrupted_with_new_inside() {
+	contract_start && says ok "walk 4" && enter 0 pair a1 && begin_apply two --timeout 600 && waits_for two installing 0 old fa &&
+		enter 1 pair a2 && kill -TERM "$job" && job_ends 143 6 && grep -q "patch two stays reverting" "$scratch/job" &&
+		in_state two reverting && walkers_call_only 1 && says ok "send 1 g" && within 5 says 'a2h2b2\.' "log 1" &&
+		revert_ends 0 two && text_is_old && leaves 'a1h1b1\.' && sound
+}
+
 second_stent() {
 	local status
 	begin_transition pair || return 1
@@ -142,6 +164,7 @@ second_stent() {
 	job_runs && walkers_call_only 2 && stays 0 old fa && leaves 'a1h1b2\.' && job_ends 0 && in_state two active && sound
 }
 
+scenario "--no-wait says in which state it has left the patch" no_wait_reports
 scenario "--no-wait, and apply again" no_wait_apply
 scenario "--no-wait, and nobody looks when the thread leaves: it stays old till the next stent" no_wait_leaves
 scenario "--no-wait, and revert, which has nobody to wait for" no_wait_revert
@@ -159,6 +182,7 @@ scenario "stent is killed, and the thread leaves before apply goes on" killed_le
 scenario "stent is killed, and revert turns round" killed_revert
 scenario "SIGHUP takes everything back" interrupted HUP 129
 scenario "SIGTERM takes everything back" interrupted TERM 143
+scenario "SIGTERM does not wait for a thread that sleeps in new code" interrupted_with_new_inside
 scenario "a second stent is turned away, and the first goes on" second_stent
 
 exit "$((failures > 0))"
