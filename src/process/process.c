@@ -139,13 +139,26 @@ static enum status open_memory(struct process *process, enum process_use use, st
 	/* Of this same memory: it was not replaced (by exec) since it was opened, or has no users any more, and then no mappings. */
 	snprintf(name, sizeof(name), "task/%d/maps", tid);
 	process->mappings = openat(process->directory, name, O_RDONLY | O_CLOEXEC);
-	/*
-	 * One patcher at a time: the file stays the same one as long as somebody has it open, and only who may change
-	 * the process can open it. The kernel gives the lock back when stent ends, however that happens.
-	 */
-	if (use == PROCESS_CHANGE && flock(process->memory, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
-		return refuse(error, "process %d (%s): another stent is at work on it", process->pid, process->comm);
 	return STATUS_OK;
+}
+
+/*
+ * One patcher at a time. What is locked is a file of the process, not of a thread, which might end before the others: it stays the
+ * same one as long as somebody has it open, exec() included, and only the process's owner can open it (fs/proc/base.c: "personality",
+ * S_IRUSR). The kernel gives the lock back when stent ends, however that happens.
+ */
+static enum status lock(struct process *process, struct error *error)
+{
+	process->lock = openat(process->directory, "personality", O_RDONLY | O_CLOEXEC);
+	if (process->lock < 0)
+		return fail(error, "process %d (%s): can't be locked against other stents: %s", process->pid, process->comm,
+			    strerror(errno));
+	if (flock(process->lock, LOCK_EX | LOCK_NB) == 0)
+		return STATUS_OK;
+	if (errno == EWOULDBLOCK)
+		return refuse(error, "process %d (%s): another stent is at work on it", process->pid, process->comm);
+	return fail(error, "process %d (%s): can't be locked against other stents: %s", process->pid, process->comm,
+		    strerror(errno));
 }
 
 #define STAT_STACK_START 28	/* field of /proc/PID/stat (proc(5): startstack); the name in brackets is the second */
@@ -175,6 +188,8 @@ static enum status check_process(struct process *process, enum process_use use, 
 	if (task_kernel_thread(&task))
 		return refuse(error, "%d (%s) is a kernel thread", process->pid, process->comm);
 	status = open_memory(process, use, error);
+	if (status == STATUS_OK && use == PROCESS_CHANGE)
+		status = lock(process, error);
 	if (status == STATUS_OK)
 		status = check_class(process, error);
 	if (status == STATUS_OK && use == PROCESS_CHANGE)
@@ -186,7 +201,7 @@ enum status process_open(pid_t pid, enum process_use use, struct process *proces
 {
 	char path[64];
 
-	*process = (struct process){ .pid = pid, .handle = -1, .directory = -1, .memory = -1, .mappings = -1 };
+	*process = (struct process){ .pid = pid, .handle = -1, .directory = -1, .memory = -1, .mappings = -1, .lock = -1 };
 	if (pid <= 0)
 		return fail(error, "%d is not the number of a process", pid);
 	if (pid == getpid())
@@ -205,6 +220,8 @@ enum status process_open(pid_t pid, enum process_use use, struct process *proces
 
 void process_close(struct process *process)
 {
+	if (process->lock >= 0)
+		close(process->lock);
 	if (process->mappings >= 0)
 		close(process->mappings);
 	if (process->memory >= 0)
@@ -213,7 +230,7 @@ void process_close(struct process *process)
 		close(process->directory);
 	if (process->handle >= 0)
 		close(process->handle);
-	process->mappings = process->memory = process->directory = process->handle = -1;
+	process->lock = process->mappings = process->memory = process->directory = process->handle = -1;
 }
 
 bool process_alive(const struct process *process)

@@ -27,6 +27,7 @@ struct process {
 	int directory;		/* /proc/PID */
 	int memory;		/* /proc/PID/task/TID/mem */
 	int mappings;		/* /proc/PID/task/TID/maps, to ask for single ones; -1: none */
+	int lock;		/* held by the one stent that may change it; -1: none */
 	uint64_t stack_start;	/* stack pointer that the program began with (its first thread); 0: not known */
 };
 

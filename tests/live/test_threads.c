@@ -1,4 +1,4 @@
-/* threads_stop() leaves no thread running, however fast the process makes new ones. */
+/* threads_stop() leaves no thread running, however fast the process makes new ones; and one stent at a time has a process. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -108,9 +108,74 @@ static void test_stops_all(void **state)
 	assert_true(created > 0);	/* or this has tested nothing */
 }
 
+static void *wait_long(void *unused)
+{
+	sleep(60);
+	return unused;
+}
+
+/* A process whose first thread ends when it is told to by a byte. */
+static pid_t start_leaving(int *tell)
+{
+	int ends[2];
+	pid_t child;
+
+	assert_int_equal(pipe(ends), 0);
+	child = fork();
+	if (!child) {
+		pthread_t thread;
+		char byte;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pthread_create(&thread, NULL, wait_long, NULL);
+		if (read(ends[0], &byte, 1) == 1)
+			pthread_exit(NULL);
+		_exit(1);
+	}
+	assert_true(child > 0);
+	close(ends[0]);
+	*tell = ends[1];
+	return child;
+}
+
+static bool first_has_ended(const struct process *process)
+{
+	struct task task;
+
+	return process_task(process, process->pid, &task) && task_ended(&task);
+}
+
+/* Also when the first thread, by whose number the process goes, ends between the two. */
+static void test_one_at_a_time(void **state)
+{
+	struct process one, other;
+	struct error error = { 0 };
+	int tell;
+	pid_t victim = start_leaving(&tell);
+
+	assert_int_equal(process_open(victim, PROCESS_CHANGE, &one, &error), STATUS_OK);
+	assert_int_equal(process_open(victim, PROCESS_CHANGE, &other, &error), STATUS_REFUSED);
+	process_close(&other);
+	assert_int_equal(write(tell, "", 1), 1);
+	for (int i = 0; i < 500 && !first_has_ended(&one); i++)
+		usleep(10000);
+	assert_true(first_has_ended(&one));
+	assert_int_equal(process_open(victim, PROCESS_CHANGE, &other, &error), STATUS_REFUSED);
+	process_close(&other);
+	assert_int_equal(process_open(victim, PROCESS_LOOK, &other, &error), STATUS_OK);
+	process_close(&other);
+	process_close(&one);
+	assert_int_equal(process_open(victim, PROCESS_CHANGE, &one, &error), STATUS_OK);
+	process_close(&one);
+	error_clear(&error);
+	close(tell);
+	kill(victim, SIGKILL);
+	assert_int_equal(waitpid(victim, NULL, 0), victim);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_stops_all) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_stops_all), cmocka_unit_test(test_one_at_a_time) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
