@@ -39,11 +39,6 @@ static enum status check_shadow_stacks(const struct process *process, struct err
 	return status;
 }
 
-static bool is_half_done(const struct ledger *ledger)
-{
-	return ledger->state == LEDGER_INSTALLING || ledger->state == LEDGER_REVERTING;
-}
-
 /* Bring to an end what a killed stent, or one that did not wait, has begun. */
 static enum status go_on_with(struct survey *survey, const struct ledger *found, enum version to, const struct live_options *options,
 			      const struct patience *patience, struct live_report *report, struct error *error)
@@ -116,7 +111,7 @@ static enum status settle_ledgers(struct application *application, struct survey
 		if (ledger->state == LEDGER_ACTIVE && ledger->digest == digest)
 			return error_add(error, STATUS_NOTHING, "process %d (%s): patch %s is applied already",
 					 process->pid, process->comm, ledger->name);
-		if (ledger->state == LEDGER_PREPARED || is_half_done(ledger))
+		if (ledger->state == LEDGER_PREPARED || ledger_half_done(ledger))
 			return finish_ledger(application, survey, ledger, again, error);
 		if (ledger->digest == digest && ledger->state == LEDGER_REVERTED)
 			application->kept = ledger;

@@ -322,6 +322,11 @@ size_t ledger_redirected(const struct ledger *ledger)
 	return count;
 }
 
+bool ledger_half_done(const struct ledger *ledger)
+{
+	return ledger->state == LEDGER_INSTALLING || ledger->state == LEDGER_REVERTING;
+}
+
 uint64_t ledger_address(const struct ledger *ledger)
 {
 	return ledger->region.start + PAGE;

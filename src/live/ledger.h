@@ -110,6 +110,9 @@ const char *ledger_state_name(enum ledger_state state);
 const char *ledger_condition(const struct ledger *ledger);
 size_t ledger_redirected(const struct ledger *ledger);
 
+/* A transition has begun and is not at its end: INSTALLING or REVERTING. */
+bool ledger_half_done(const struct ledger *ledger);
+
 /* Bytes of a ledger, padded to whole pages; free() it. */
 uint8_t *ledger_encode(const struct ledger *ledger, size_t *size) must_check;
 

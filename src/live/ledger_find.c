@@ -71,13 +71,28 @@ static enum other other_patch(const struct ledgers *ledgers, const struct ledger
 }
 
 /*
- * True when a patch in force has lost its functions: the image was unmapped (dlclose), or an untouched copy of it is in its
- * place, patched anew perhaps. One entry that leads to this one, or that holds what nobody knows, is enough to say no.
+ * Every entry leads to the patch, unless the image was mapped anew. Of one that is half done only the selector tells: it is 0 from when
+ * all jumps stand until the last thread has arrived (docs/model.md).
+ */
+static bool should_lead(const struct process *process, const struct ledger *ledger)
+{
+	uint64_t selector;
+
+	if (ledger->state == LEDGER_ACTIVE)
+		return true;
+	return ledger_half_done(ledger) && process_read(process, ledger->dispatch.selector, &selector, sizeof(selector)) && !selector;
+}
+
+/*
+ * True when a patch in force, or half done, has lost its functions: the image was unmapped (dlclose), or an untouched copy of it is in
+ * its place, patched anew perhaps. One entry that leads to this one, or that holds what nobody knows, is enough to say no.
  */
 static bool is_lost(const struct process *process, const struct maps *maps, const struct ledgers *ledgers,
 		    const struct ledger *ledger)
 {
-	if (ledger->state != LEDGER_ACTIVE)
+	bool leads = should_lead(process, ledger);
+
+	if (!leads && !ledger_half_done(ledger))
 		return false;
 	for (size_t i = 0; i < ledger->functions.count; i++) {
 		const struct ledger_function *function = &ledger->functions.item[i];
@@ -87,12 +102,15 @@ static bool is_lost(const struct process *process, const struct maps *maps, cons
 		if (!function->redirected || !executable(maps, function->site, function->size) ||
 		    !process_read(process, function->site, bytes, function->size))
 			continue;
+		if (!leads)
+			return false;
 		other = other_patch(ledgers, ledger, function, bytes);
 		if (other == OTHER_ABOVE ||
 		    (other == OTHER_NONE && memcmp(bytes, ledger_below(ledger, function), function->size) != 0))
 			return false;
 	}
-	return true;
+	/* (Another stent that ends the transition just now stores the selector before the entries.) */
+	return !leads || should_lead(process, ledger);
 }
 
 static bool check_finder(const struct ledger *ledger, const struct maps *maps, const struct ledger_finder *finder)

@@ -10,7 +10,7 @@
 
 bool progress_is_on(const struct ledger *ledger)
 {
-	return !ledger->lost && (ledger->state == LEDGER_INSTALLING || ledger->state == LEDGER_REVERTING);
+	return !ledger->lost && ledger_half_done(ledger);
 }
 
 static void look_at(const struct transition *transition, const struct versions *versions, const struct maps *maps,

@@ -14,7 +14,7 @@ static bool in_force(const struct ledger *ledger)
 /* Entries may lead to it: in force, or half done. */
 static bool may_lead(const struct ledger *ledger)
 {
-	return !ledger->lost && (ledger->state == LEDGER_ACTIVE || ledger->state == LEDGER_INSTALLING || ledger->state == LEDGER_REVERTING);
+	return !ledger->lost && (ledger->state == LEDGER_ACTIVE || ledger_half_done(ledger));
 }
 
 bool stacking_find(const struct survey *survey, uint64_t site, const uint8_t *bytes, struct stacked *found)

@@ -53,7 +53,7 @@ struct transition {
 /* Threads move one by one: what each runs, its own entry says. */
 static inline bool transition_is_on(const struct transition *transition)
 {
-	return transition->ledger->state == LEDGER_INSTALLING || transition->ledger->state == LEDGER_REVERTING;
+	return ledger_half_done(transition->ledger);
 }
 
 /* transition.c: what is left when all go where transition->to says: set both checks, again after a change of direction. */

@@ -1,8 +1,9 @@
-/* klp_library.c: for selftests.sh, a library that comes and goes. Its function is patched; WORK is its version. */
+/* klp_library.c: for selftests.sh, a library that comes and goes. Its functions are patched; WORK is their version. */
 #include <stdio.h>
 #include <stdlib.h>
 
 int work(void);
+int linger(void (*wait)(void));
 
 int work(void)
 {
@@ -10,4 +11,10 @@ int work(void)
 
 	snprintf(text, sizeof(text), "%d", WORK);
 	return atoi(text);
+}
+
+int linger(void (*wait)(void))
+{
+	wait();
+	return WORK;
 }

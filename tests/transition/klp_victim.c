@@ -12,6 +12,7 @@
  *	hammer N	N threads call hot() in a tight loop from now on
  *	hot		the versions of hot() that the last calls of these threads ran: lowest and highest, and 1 when all made calls since
  *	open FILE	loads a library; work: the version of work() in it; close: unloads it
+ *	linger, leave	as enter, in linger() of the library
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -185,16 +186,39 @@ KEPT static void tell_pointers(void)
 static pthread_t waiter;
 static int ran;
 
-static void *run_waiter(void *coldly)
+static void *run_waiter(void *unused)
 {
-	ran = coldly ? s(WAIT) : p(WAIT);
-	return NULL;
+	ran = p(WAIT);
+	return unused;
 }
 
-KEPT static void enter(void *coldly)
+static void *run_cold_waiter(void *unused)
+{
+	ran = s(WAIT);
+	return unused;
+}
+
+static void *library;
+
+KEPT static void wait_in_library(void)
+{
+	waiting = 1;
+	while (!told)
+		usleep(1000);
+}
+
+static void *run_library_waiter(void *unused)
+{
+	int (*linger)(void (*)(void)) = (int (*)(void (*)(void)))dlsym(library, "linger");
+
+	ran = linger(wait_in_library);
+	return unused;
+}
+
+KEPT static void enter(void *(*run)(void *))
 {
 	waiting = told = 0;
-	if (pthread_create(&waiter, NULL, run_waiter, coldly))
+	if (pthread_create(&waiter, NULL, run, NULL))
 		exit(2);
 	while (!waiting)
 		usleep(1000);
@@ -207,8 +231,6 @@ KEPT static void leave(void)
 	pthread_join(waiter, NULL);
 	printf("%d\n", ran);
 }
-
-static void *library;
 
 KEPT static void load(const char *file)
 {
@@ -249,9 +271,11 @@ int main(void)
 		else if (!strcmp(line, "pointers"))
 			tell_pointers();
 		else if (!strcmp(line, "enter"))
-			enter(NULL);
+			enter(run_waiter);
 		else if (!strcmp(line, "chill"))
-			enter(line);
+			enter(run_cold_waiter);
+		else if (!strcmp(line, "linger"))
+			enter(run_library_waiter);
 		else if (!strcmp(line, "leave"))
 			leave();
 		else if (!strncmp(line, "hammer ", 7))

@@ -8,7 +8,7 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 15
+plan 16
 
 compile() {	# OUTPUT FLAG...
 	local output=$1
@@ -105,6 +105,14 @@ library_goes() {
 		apply_ends 0 library && says 2 work && revert_ends 0 library && says 1 work && text_is_whole
 }
 
+# It goes, and comes again, while the patch is half done: which threads are new says nothing of the one that is there now.
+library_goes_half_way() {
+	started_one && says ok "open $scratch/library.so" && says ok linger && apply_ends 0 library --no-wait &&
+		is_in_state library installing && says 2 work && says 1 leave && says ok close && is_in_state library lost &&
+		says ok "open $scratch/library.so" && says 1 work && is_in_state library lost && apply_ends 0 library && says 2 work &&
+		active_are library && revert_ends 0 library && says 1 work && text_is_whole
+}
+
 # "multiple target modules", with the program itself: taken out in another order
 libraries() {
 	started_one && says ok "open $scratch/library.so" && apply_ends 0 library && says 2 work && apply_ends 0 p &&
@@ -192,6 +200,7 @@ scenario "cumulative patches, up and down" cumulative
 scenario "a library that was there before" library_before
 scenario "a library that comes later" library_later
 scenario "a library that goes, and comes again" library_goes
+scenario "a library that goes, and comes again, while the patch is half done" library_goes_half_way
 scenario "a library and the program" libraries
 scenario "libraries come and go while a thread is busy inside, and it is turned round" busy
 scenario "threads that call the function in a tight loop" hammered
