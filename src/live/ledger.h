@@ -145,17 +145,32 @@ const uint8_t *ledger_below(const struct ledger *ledger, const struct ledger_fun
  * stopped: the answer holds as long as the caller has one stopped. */
 bool ledger_is_there(const struct process *process, const struct ledger *ledger) must_check;
 
+/* A redirected function of some ledger. */
+struct ledger_site {
+	uint64_t address;
+	const struct ledger *ledger;
+	const struct ledger_function *function;
+};
+
+/* More than these in one process are no patches: somebody wants to keep a stent busy. */
+#define LEDGERS_MAX 256
+#define LEDGERS_SIZE_MAX (32u << 20)	/* bytes of all of them */
+
 struct ledgers {
 	struct ledger *item;
 	size_t count, room;
+	ARRAY(struct ledger_site) sites;	/* of all of them, sorted by address; each ledger has an address once at most */
 	uint64_t damaged_at;	/* the first that can't be read, */
 	const char *why;	/* and what is wrong with it (a static string), or NULL */
 };
 
 /* All ledgers in a process, lost ones marked. Damaged ones are left out, and *damaged counts them, but for those that say
- * PREPARED: nothing leads there. Free with ledgers_free(). */
+ * PREPARED: nothing leads there; and all that are too many. Free with ledgers_free(). */
 void ledgers_read(const struct process *process, const struct maps *maps, struct ledgers *ledgers, size_t *damaged);
 void ledgers_free(struct ledgers *ledgers);
+
+/* The entries of all ledgers that stand at one address: the first of *count. */
+const struct ledger_site *ledgers_at(const struct ledgers *ledgers, uint64_t address, size_t *count);
 
 /* Name the first damaged one (there must be one). STATUS_REFUSED. */
 enum status ledgers_refuse_damaged(const struct process *process, const struct ledgers *ledgers, struct error *error);

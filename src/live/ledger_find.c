@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/search.h"
 #include "live/ledger.h"
 #include "patch/patch.h"
 
@@ -51,21 +52,19 @@ enum other {
 static enum other other_patch(const struct ledgers *ledgers, const struct ledger *ledger, const struct ledger_function *function,
 			      const uint8_t *bytes)
 {
+	size_t count;
+	const struct ledger_site *there = ledgers_at(ledgers, function->site, &count);
 	enum other other = OTHER_NONE;
 
-	for (size_t i = 0; i < ledgers->count; i++) {
-		const struct ledger *another = &ledgers->item[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct ledger_function *candidate = there[i].function;
 
-		for (size_t j = 0; j < another->functions.count && another != ledger; j++) {
-			const struct ledger_function *candidate = &another->functions.item[j];
-
-			if (another->state == LEDGER_REVERTED || !candidate->redirected || candidate->site != function->site)
-				continue;
-			if (!memcmp(ledger_below(another, candidate), function->settled, function->size))
-				return OTHER_ABOVE;
-			if (!memcmp(bytes, candidate->settled, function->size) || !memcmp(bytes, candidate->jump, function->size))
-				other = OTHER_INSTEAD;
-		}
+		if (there[i].ledger == ledger || there[i].ledger->state == LEDGER_REVERTED)
+			continue;
+		if (!memcmp(ledger_below(there[i].ledger, candidate), function->settled, function->size))
+			return OTHER_ABOVE;
+		if (!memcmp(bytes, candidate->settled, function->size) || !memcmp(bytes, candidate->jump, function->size))
+			other = OTHER_INSTEAD;
 	}
 	return other;
 }
@@ -122,6 +121,41 @@ static bool check_finder(const struct ledger *ledger, const struct maps *maps, c
 	       finder->next % 8 == 0 && inside(finder->code, finder->next, 8) && inside(finder->code, finder->copy, 1);
 }
 
+static int compare_sites(const void *one, const void *other)
+{
+	const struct ledger_site *a = one, *b = other;
+
+	return (a->address > b->address) - (a->address < b->address);
+}
+
+static void add_sites(struct ledgers *ledgers, const struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->functions.count; i++)
+		if (ledger->functions.item[i].redirected)
+			*array_add(&ledgers->sites) =
+				(struct ledger_site){ ledger->functions.item[i].site, ledger, &ledger->functions.item[i] };
+}
+
+static void sort_sites(struct ledgers *ledgers)
+{
+	if (ledgers->sites.count)
+		qsort(ledgers->sites.item, ledgers->sites.count, sizeof(struct ledger_site), compare_sites);
+}
+
+/* Two entries for one function would lead to two versions. */
+static bool has_site_twice(const struct ledger *ledger)
+{
+	struct ledgers alone = { 0 };
+	bool twice = false;
+
+	add_sites(&alone, ledger);
+	sort_sites(&alone);
+	for (size_t i = 1; i < alone.sites.count && !twice; i++)
+		twice = alone.sites.item[i - 1].address == alone.sites.item[i].address;
+	array_free(&alone.sites);
+	return twice;
+}
+
 static bool check_ledger(const struct ledger *ledger, const struct maps *maps, uint64_t address)
 {
 	const struct arch *arch = arch_by_machine(ledger->machine);
@@ -157,7 +191,7 @@ static bool check_ledger(const struct ledger *ledger, const struct maps *maps, u
 	for (size_t i = 0; i < ledger->finders.count; i++)
 		if (!check_finder(ledger, maps, &ledger->finders.item[i]))
 			return false;
-	return true;
+	return !has_site_twice(ledger);
 }
 
 /* A ledger is the start of a mapping of its own: read-only, private, of no file, right behind an inaccessible one. */
@@ -170,39 +204,70 @@ static bool can_be_ledger(const struct maps *maps, size_t index)
 	       guard->range.end == mapping->range.start && !guard->read && !guard->write && !guard->execute;
 }
 
+static void note_damaged(struct ledgers *ledgers, size_t *damaged, uint64_t at, const char *why)
+{
+	if ((*damaged)++)
+		return;
+	ledgers->damaged_at = at;
+	ledgers->why = why;
+}
+
+/* The one in this mapping, if there is one. *left: bytes that may yet be read. */
+static void read_ledger(const struct process *process, const struct maps *maps, size_t index, struct ledgers *ledgers, size_t *damaged,
+			uint64_t *left)
+{
+	struct range range = maps->item[index].range;
+	uint64_t size = range.end - range.start > LEDGER_SIZE_MAX ? LEDGER_SIZE_MAX : range.end - range.start;
+	struct ledger ledger = { 0 };
+	uint8_t *bytes, first[16];
+	const char *why = NULL;
+
+	if (!can_be_ledger(maps, index) || !process_read(process, range.start, first, sizeof(first)) ||
+	    memcmp(first, LEDGER_MAGIC, sizeof(first)) != 0)
+		return;
+	if (size > *left || ledgers->count + *damaged >= LEDGERS_MAX) {
+		*left = 0;
+		note_damaged(ledgers, damaged, range.start, "there are more than any patches need");
+		return;
+	}
+	*left -= size;
+	bytes = memory_zeroed(size, 1);
+	if (process_read(process, range.start, bytes, size) && ledger_decode(bytes, size, &ledger, &why) &&
+	    check_ledger(&ledger, maps, range.start)) {
+		*array_add(ledgers) = ledger;
+	} else {
+		bool harmless = ledger.state == LEDGER_PREPARED;	/* also when the writing was cut short */
+
+		ledger_free(&ledger);
+		if (!harmless)
+			note_damaged(ledgers, damaged, range.start, why ? why : "what it says can't be true");
+	}
+	free(bytes);
+}
+
 void ledgers_read(const struct process *process, const struct maps *maps, struct ledgers *ledgers, size_t *damaged)
 {
+	uint64_t left = LEDGERS_SIZE_MAX;
+
 	*ledgers = (struct ledgers){ 0 };
 	*damaged = 0;
-	for (size_t i = 0; i < maps->count; i++) {
-		const struct mapping *mapping = &maps->item[i];
-		uint64_t size = mapping->range.end - mapping->range.start;
-		struct ledger ledger = { 0 };
-		uint8_t *bytes, first[16];
-		const char *why = NULL;
-
-		if (!can_be_ledger(maps, i) || !process_read(process, mapping->range.start, first, sizeof(first)) ||
-		    memcmp(first, LEDGER_MAGIC, sizeof(first)) != 0)
-			continue;
-		if (size > LEDGER_SIZE_MAX)
-			size = LEDGER_SIZE_MAX;
-		bytes = memory_zeroed(size, 1);
-		if (process_read(process, mapping->range.start, bytes, size) &&
-		    ledger_decode(bytes, size, &ledger, &why) && check_ledger(&ledger, maps, mapping->range.start)) {
-			*array_add(ledgers) = ledger;
-		} else {
-			bool harmless = ledger.state == LEDGER_PREPARED;	/* also when the writing was cut short */
-
-			ledger_free(&ledger);
-			if (!harmless && !(*damaged)++) {
-				ledgers->damaged_at = mapping->range.start;
-				ledgers->why = why ? why : "what it says can't be true";
-			}
-		}
-		free(bytes);
-	}
+	for (size_t i = 0; i < maps->count; i++)
+		read_ledger(process, maps, i, ledgers, damaged, &left);
+	for (size_t i = 0; i < ledgers->count; i++)
+		add_sites(ledgers, &ledgers->item[i]);
+	sort_sites(ledgers);
 	for (size_t i = 0; i < ledgers->count; i++)
 		ledgers->item[i].lost = is_lost(process, maps, ledgers, &ledgers->item[i]);
+}
+
+const struct ledger_site *ledgers_at(const struct ledgers *ledgers, uint64_t address, size_t *count)
+{
+	size_t first = array_search(&ledgers->sites, address, address);
+
+	*count = 0;
+	while (first + *count < ledgers->sites.count && ledgers->sites.item[first + *count].address == address)
+		++*count;
+	return *count ? ledgers->sites.item + first : NULL;
 }
 
 enum status ledgers_refuse_damaged(const struct process *process, const struct ledgers *ledgers, struct error *error)
@@ -215,5 +280,6 @@ void ledgers_free(struct ledgers *ledgers)
 {
 	for (size_t i = 0; i < ledgers->count; i++)
 		ledger_free(&ledgers->item[i]);
+	array_free(&ledgers->sites);
 	array_free(ledgers);
 }

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/search.h"
 #include "image/image.h"
 #include "live/finders.h"
 #include "live/survey.h"
@@ -46,20 +47,18 @@ static void note_restorers(struct survey *survey, const struct image *image, uin
 			*array_add(&survey->restorers) = (struct range){ fde.code.start + bias, fde.code.end + bias };
 }
 
-/* One function's entry, if it is redirected. */
-static bool undo_entry(const struct ledger *ledger, const struct ledger_function *function, struct range range,
-		       struct survey_code *code)
+/* One entry, if it is redirected. */
+static bool undo_entry(const struct ledger_site *site, struct range range, struct survey_code *code)
 {
-	uint8_t *bytes;
+	const struct ledger_function *function = site->function;
+	const uint8_t *below = ledger_below(site->ledger, function);
+	uint8_t *bytes = code->text + (site->address - range.start);
 
-	if (!function->redirected || !range_holds(range, function->site) || range.end - function->site < function->size)
+	if (range.end - site->address < function->size ||
+	    (memcmp(bytes, function->jump, function->size) != 0 && memcmp(bytes, function->settled, function->size) != 0) ||
+	    !memcmp(bytes, below, function->size))
 		return false;
-	bytes = code->text + (function->site - range.start);
-	if ((memcmp(bytes, function->jump, function->size) != 0 && memcmp(bytes, function->settled, function->size) != 0) ||
-	    !memcmp(bytes, ledger_below(ledger, function), function->size))
-		return false;
-	memcpy(bytes, ledger_below(ledger, function), function->size);
-	*array_add(&code->altered) = (struct range){ function->site + 1, function->site + function->size };
+	memcpy(bytes, below, function->size);
 	return true;
 }
 
@@ -79,17 +78,30 @@ static void undo_finder(const struct ledger_finder *finder, struct range range, 
 
 /*
  * Write the original bytes of redirected entries into `text`; nothing jumps behind their first byte. One patch's original may be
- * another one's jump: as often as there are patches.
+ * another one's jump: as often as there are patches at one address. (Forged ones may lead in a circle.)
  */
 static void undo_entries(const struct survey *survey, struct range range, struct survey_code *code)
 {
-	bool more = true;
+	const struct ledgers *ledgers = &survey->ledgers;
+	size_t first = array_search(&ledgers->sites, address, range.start), count;
 
-	for (size_t round = 0; more && round < survey->ledgers.count; round++) {
-		more = false;
-		for (size_t i = 0; i < survey->ledgers.count; i++)
-			for (size_t j = 0; j < survey->ledgers.item[i].functions.count; j++)
-				more |= undo_entry(&survey->ledgers.item[i], &survey->ledgers.item[i].functions.item[j], range, code);
+	for (; first < ledgers->sites.count && ledgers->sites.item[first].address < range.end; first += count) {
+		const struct ledger_site *there = ledgers_at(ledgers, ledgers->sites.item[first].address, &count);
+		size_t altered = 0;
+		bool more = true;
+
+		for (size_t round = 0; more && round < count; round++) {
+			more = false;
+			for (size_t i = 0; i < count; i++) {
+				if (!undo_entry(&there[i], range, code))
+					continue;
+				more = true;
+				if (there[i].function->size > altered)
+					altered = there[i].function->size;
+			}
+		}
+		if (altered)
+			*array_add(&code->altered) = (struct range){ there->address + 1, there->address + altered };
 	}
 	for (size_t i = 0; i < survey->ledgers.count; i++)
 		for (size_t j = 0; j < survey->ledgers.item[i].finders.count; j++)

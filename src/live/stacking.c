@@ -19,17 +19,14 @@ static bool may_lead(const struct ledger *ledger)
 
 bool stacking_find(const struct survey *survey, uint64_t site, const uint8_t *bytes, struct stacked *found)
 {
-	for (size_t i = 0; i < survey->ledgers.count; i++) {
-		const struct ledger *ledger = &survey->ledgers.item[i];
+	size_t count;
+	const struct ledger_site *there = ledgers_at(&survey->ledgers, site, &count);
 
-		for (size_t j = 0; j < ledger->functions.count && in_force(ledger); j++) {
-			const struct ledger_function *function = &ledger->functions.item[j];
-
-			if (!function->redirected || function->site != site || memcmp(bytes, function->settled, function->size) != 0)
-				continue;
-			*found = (struct stacked){ ledger, function };
-			return true;
-		}
+	for (size_t i = 0; i < count; i++) {
+		if (!in_force(there[i].ledger) || memcmp(bytes, there[i].function->settled, there[i].function->size) != 0)
+			continue;
+		*found = (struct stacked){ there[i].ledger, there[i].function };
+		return true;
 	}
 	return false;
 }
@@ -159,21 +156,20 @@ void stacking_replace(const struct survey *survey, struct ledger *ledger)
 
 const struct ledger *stacking_above(const struct survey *survey, const struct ledger *ledger, const char **function)
 {
-	for (size_t i = 0; i < survey->ledgers.count; i++) {
-		const struct ledger *above = &survey->ledgers.item[i];
+	for (size_t i = 0; i < ledger->functions.count; i++) {
+		const struct ledger_function *below = &ledger->functions.item[i];
+		const struct ledger_site *there;
+		size_t count;
 
-		for (size_t j = 0; j < above->functions.count && above != ledger && may_lead(above); j++) {
-			const struct ledger_function *candidate = &above->functions.item[j];
-
-			for (size_t k = 0; k < ledger->functions.count && candidate->redirected; k++) {
-				const struct ledger_function *below = &ledger->functions.item[k];
-
-				if (!below->redirected || below->site != candidate->site ||
-				    memcmp(ledger_below(above, candidate), below->settled, below->size) != 0)
-					continue;
-				*function = below->name;
-				return above;
-			}
+		if (!below->redirected)
+			continue;
+		there = ledgers_at(&survey->ledgers, below->site, &count);
+		for (size_t j = 0; j < count; j++) {
+			if (there[j].ledger == ledger || !may_lead(there[j].ledger) ||
+			    memcmp(ledger_below(there[j].ledger, there[j].function), below->settled, below->size) != 0)
+				continue;
+			*function = below->name;
+			return there[j].ledger;
 		}
 	}
 	return NULL;
