@@ -40,17 +40,27 @@ uint64_t patch_digest(const struct patch *patch)
 	return digest;
 }
 
-uint64_t digest_code_mappings(const struct maps *maps)
+static uint64_t digest_code(const struct maps *maps, bool files)
 {
+	const struct mapping *mapping;
 	uint64_t digest = DIGEST_START;
 
-	for (size_t i = 0; i < maps->count; i++) {
-		const struct mapping *mapping = &maps->item[i];
-
-		if (!mapping->execute)
+	for (uint64_t at = 0; (mapping = maps_next_code(maps, at)); at = mapping->range.end) {
+		if (files && !mapping->inode)
 			continue;
 		digest = digest_number(digest_number(digest, mapping->range.start), mapping->range.end);
-		digest = digest_number(digest_number(digest, mapping->inode), mapping->offset);
+		digest = digest_number(digest_number(digest, mapping->device), mapping->inode);
+		digest = digest_number(digest, mapping->offset);
 	}
 	return digest;
+}
+
+uint64_t digest_code_mappings(const struct maps *maps)
+{
+	return digest_code(maps, false);
+}
+
+uint64_t digest_code_files(const struct maps *maps)
+{
+	return digest_code(maps, true);
 }

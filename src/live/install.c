@@ -131,7 +131,7 @@ static enum status unmap_region(const struct survey *survey, const struct ledger
 {
 	const struct process *process = survey->process;
 	struct remote remote;
-	enum status status = remote_begin(process, &survey->maps, &survey->images, patience, &remote, error);
+	enum status status = remote_begin(process, patience, &remote, error);
 
 	if (status == STATUS_OK && written && !ledger_is_there(process, ledger))
 		status = fail(error, "process %d (%s): what is at %#lx is no longer what it was", process->pid, process->comm,
@@ -149,7 +149,7 @@ enum status install_region(const struct survey *survey, const struct link *link,
 			   struct error *error)
 {
 	struct remote remote;
-	enum status status = remote_begin(survey->process, &survey->maps, &survey->images, patience, &remote, error);
+	enum status status = remote_begin(survey->process, patience, &remote, error);
 
 	if (status == STATUS_OK)
 		status = map_region(&remote, link, error);

@@ -373,6 +373,12 @@ static enum status settle(struct settling *settling, bool force, struct error *e
 	bool on = transition_is_on(transition);
 	enum status status;
 
+	/* What a stack proves rests on unwind data; a library that was loaded since may have some of its own, and coroutines. */
+	transition->stale = !transition_knows(transition, &settling->maps);
+	if (transition->stale) {
+		block(transition, transition->survey->process->pid, "the process loads or unloads libraries");
+		return STATUS_NOTHING;
+	}
 	look_at_threads(settling);
 	look_at_pairs(settling);
 	settling->all = true;

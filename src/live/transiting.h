@@ -6,6 +6,7 @@
 #define STENT_LIVE_TRANSITING_H
 
 #include "live/blockers.h"
+#include "live/digest.h"
 #include "live/notes.h"
 #include "live/stacks.h"
 #include "live/transition.h"
@@ -41,6 +42,8 @@ struct transition {
 	struct remote_leftovers leftovers;	/* stubs of killed patchers, to be removed when all stands still */
 	const char *together;		/* why threads can only move all at once, or NULL */
 	bool was_active;		/* the patch was in force, or on its way out, when this stent came */
+	uint64_t files;			/* digest_code_files() of the survey: rows and entries are known of what is mapped like that */
+	bool stale;			/* a stop of all has found other files than these */
 	bool begun;			/* a stop of all has set up everything in this direction */
 	ARRAY(struct watched) watched;
 	size_t turn;			/* of the threads without a breakpoint to be looked at */
@@ -56,6 +59,12 @@ static inline bool transition_is_on(const struct transition *transition)
 	return ledger_half_done(transition->ledger);
 }
 
+/* The images are those that the survey knows. As long as a thread is stopped, what is said of its stack holds. */
+static inline bool transition_knows(const struct transition *transition, const struct maps *maps)
+{
+	return digest_code_files(maps) == transition->files;
+}
+
 /* transition.c: what is left when all go where transition->to says: set both checks, again after a change of direction. */
 void transition_prepare(struct transition *transition);
 
@@ -67,7 +76,8 @@ enum status settle_all(struct transition *transition, bool force, struct error *
 
 /*
  * watch.c: move the threads in `watched`, and those that appear meanwhile, each when it is outside. STATUS_OK: as far as can be
- * seen all have arrived. STATUS_NOTHING: not all, when the patience was over or a stop of all is needed.
+ * seen all have arrived. STATUS_NOTHING: not all, when the patience was over, a stop of all is needed, or the process has loaded or
+ * unloaded a library, of which the survey knows nothing.
  */
 enum status watch_threads(struct transition *transition, const struct patience *patience, struct error *error) must_check;
 

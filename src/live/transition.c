@@ -56,6 +56,8 @@ void transition_prepare(struct transition *transition)
 	const struct ledger *ledger = transition->ledger;
 	struct stack_check *leaving = &transition->leaving, *entries = &transition->entries;
 
+	transition->stale = false;
+	transition->files = digest_code_files(&transition->survey->maps);
 	stack_check_free(leaving);
 	stack_check_free(entries);
 	*leaving = *entries =
@@ -279,7 +281,9 @@ static enum status drive(struct transition *transition, const struct patience *p
 		if (transition_is_on(transition) && transition->options->no_wait)
 			return STATUS_NOTHING;
 		/* Where nobody is to be watched it was something else that was in the way. */
-		if (transition->begun && transition->watched.count && !transition->together)
+		if (transition->stale)
+			status = STATUS_NOTHING;
+		else if (transition->begun && transition->watched.count && !transition->together)
 			status = watch_threads(transition, patience, error);
 		else if (!patience_over(patience))
 			wait_for_change(transition, pace.wait, pace.sleep, patience);
@@ -338,8 +342,11 @@ static enum status turn_round(struct transition *transition, const struct patien
 static enum status force_all(struct transition *transition, struct error *error)
 {
 	const struct process *process = transition->survey->process;
-	enum status status = stop_and_settle(transition, STOP_LONGEST, true, error);
+	enum status status = renew_survey(transition, error);
 
+	if (status != STATUS_OK)
+		return status;
+	status = stop_and_settle(transition, STOP_LONGEST, true, error);
 	count_pause(transition->report, threads_release(process, &transition->threads));
 	return status;
 }

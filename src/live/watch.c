@@ -232,6 +232,7 @@ static void remember_stop(const struct transition *transition, struct watched *w
 enum look {
 	LOOK_MOVED,	/* it is there, or has ended: not watched any more */
 	LOOK_STAYS,
+	LOOK_STALE,	/* nothing is known of what the process has mapped meanwhile */
 	LOOK_FAILED,	/* memory can't be read or written: the process has gone */
 };
 
@@ -268,6 +269,8 @@ static enum look examine(struct transition *transition, struct watched *watched,
 		status = maps_read(process, &maps, error);
 	if (status != STATUS_OK) {
 		look = LOOK_FAILED;
+	} else if (!transition_knows(transition, &maps)) {
+		look = LOOK_STALE;
 	} else if (versions_of(transition->ledger, &versions, watched->pointer) == transition->to) {
 		look = LOOK_MOVED;
 	} else {
@@ -425,8 +428,8 @@ static enum status round_of_visits(struct transition *transition, struct error *
 			continue;
 		}
 		let_go(transition, watched);
-		if (look == LOOK_FAILED)
-			return STATUS_ERROR;
+		if (look == LOOK_FAILED || look == LOOK_STALE)
+			return look == LOOK_FAILED ? STATUS_ERROR : STATUS_NOTHING;
 		drop(transition, watched);
 		i--;
 	}
@@ -469,7 +472,7 @@ static void prepare_traps(struct transition *transition, const struct patience *
 		error_clear(&unused);
 		return;
 	}
-	if (remote_begin(survey->process, &survey->maps, &survey->images, patience, &remote, &unused) == STATUS_OK)
+	if (remote_begin(survey->process, patience, &remote, &unused) == STATUS_OK)
 		(void)!traps_ignore(&remote, transition->ledger->scratch, &transition->traps, &unused);
 	remote_end(&remote);
 	/* A stent that was killed had changed it: what is there now isn't what was, which was the default action (SIG_DFL is 0). */
@@ -488,7 +491,7 @@ void watch_end(struct transition *transition)
 	if (!transition->traps.changed)
 		return;
 	transition->traps_tried = false;
-	if (remote_begin(survey->process, &survey->maps, &survey->images, &patience, &remote, &unused) == STATUS_OK &&
+	if (remote_begin(survey->process, &patience, &remote, &unused) == STATUS_OK &&
 	    traps_restore(&remote, transition->ledger->scratch, &transition->traps, &unused) == STATUS_OK) {
 		transition->traps.changed = transition->ledger->traps_ignored = false;
 		(void)!ledger_store_flags(survey->process, transition->ledger, &unused);

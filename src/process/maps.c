@@ -47,7 +47,7 @@ static bool take_letter(char **at, char yes, char no, bool *is)
  */
 static bool parse_line(char *line, struct mapping *mapping)
 {
-	uint64_t device;
+	uint64_t major, minor;
 
 	/* (The first that is not as it should be, as the end of the line is, ends it: nothing behind is looked at.) */
 	if (!take_number(&line, 16, &mapping->range.start) || !take(&line, '-') ||
@@ -55,9 +55,10 @@ static bool parse_line(char *line, struct mapping *mapping)
 	    !take_letter(&line, 'r', '-', &mapping->read) || !take_letter(&line, 'w', '-', &mapping->write) ||
 	    !take_letter(&line, 'x', '-', &mapping->execute) || !take_letter(&line, 's', 'p', &mapping->shared) ||
 	    !take(&line, ' ') || !take_number(&line, 16, &mapping->offset) || !take(&line, ' ') ||
-	    !take_number(&line, 16, &device) || !take(&line, ':') || !take_number(&line, 16, &device) || !take(&line, ' ') ||
+	    !take_number(&line, 16, &major) || !take(&line, ':') || !take_number(&line, 16, &minor) || !take(&line, ' ') ||
 	    !take_number(&line, 10, &mapping->inode) || (*line && *line != ' '))
 		return false;
+	mapping->device = major << 32 | minor;
 	mapping->name = line + strspn(line, " ");
 	return mapping->range.start < mapping->range.end;
 }
@@ -118,6 +119,7 @@ struct procmap_query {
 #define PROCMAP_QUERY_VMA_WRITABLE 0x2u
 #define PROCMAP_QUERY_VMA_EXECUTABLE 0x4u
 #define PROCMAP_QUERY_VMA_SHARED 0x8u
+#define PROCMAP_QUERY_COVERING_OR_NEXT_VMA 0x10u
 
 #define SHORT_NAME 64
 
@@ -127,15 +129,33 @@ struct maps_query {
 	char name[PATH_MAX];
 };
 
-static bool ask(const struct maps_query *query, uint64_t address, uint32_t room, struct procmap_query *asked)
+static bool ask(const struct maps_query *query, uint64_t address, uint64_t flags, uint32_t room, struct procmap_query *asked)
 {
 	*asked = (struct procmap_query){
 		.size = sizeof(*asked),
+		.query_flags = flags,
 		.query_addr = address,
 		.vma_name_size = room,
-		.vma_name_addr = (uint64_t)query->name,
+		.vma_name_addr = room ? (uint64_t)query->name : 0,
 	};
 	return ioctl(query->descriptor, PROCMAP_QUERY, asked) == 0;
+}
+
+static void note_answer(struct maps_query *query, const struct procmap_query *asked)
+{
+	if (!asked->vma_name_size)
+		query->name[0] = '\0';
+	query->found = (struct mapping){
+		.range = { asked->vma_start, asked->vma_end },
+		.read = asked->vma_flags & PROCMAP_QUERY_VMA_READABLE,
+		.write = asked->vma_flags & PROCMAP_QUERY_VMA_WRITABLE,
+		.execute = asked->vma_flags & PROCMAP_QUERY_VMA_EXECUTABLE,
+		.shared = asked->vma_flags & PROCMAP_QUERY_VMA_SHARED,
+		.offset = asked->vma_offset,
+		.device = (uint64_t)asked->dev_major << 32 | asked->dev_minor,
+		.inode = asked->inode,
+		.name = query->name,
+	};
 }
 
 /* False: errno is ENOENT where nothing is mapped. (The kernel takes as much memory as a name may need, and stacks have short ones.) */
@@ -143,21 +163,10 @@ static bool query(struct maps_query *query, uint64_t address)
 {
 	struct procmap_query asked;
 
-	if (!ask(query, address, SHORT_NAME, &asked) &&
-	    (errno != ENAMETOOLONG || !ask(query, address, sizeof(query->name), &asked)))
+	if (!ask(query, address, 0, SHORT_NAME, &asked) &&
+	    (errno != ENAMETOOLONG || !ask(query, address, 0, sizeof(query->name), &asked)))
 		return false;
-	if (!asked.vma_name_size)
-		query->name[0] = '\0';
-	query->found = (struct mapping){
-		.range = { asked.vma_start, asked.vma_end },
-		.read = asked.vma_flags & PROCMAP_QUERY_VMA_READABLE,
-		.write = asked.vma_flags & PROCMAP_QUERY_VMA_WRITABLE,
-		.execute = asked.vma_flags & PROCMAP_QUERY_VMA_EXECUTABLE,
-		.shared = asked.vma_flags & PROCMAP_QUERY_VMA_SHARED,
-		.offset = asked.vma_offset,
-		.inode = asked.inode,
-		.name = query->name,
-	};
+	note_answer(query, &asked);
 	return true;
 }
 
@@ -181,12 +190,11 @@ void maps_free(struct maps *maps)
 	array_free(maps);
 }
 
-const struct mapping *maps_find(const struct maps *maps, uint64_t address)
+/* Index of the first mapping that ends behind the address. */
+static size_t find_index(const struct maps *maps, uint64_t address)
 {
 	size_t low = 0, high = maps->count;
 
-	if (maps->query)
-		return query(maps->query, address) ? &maps->query->found : NULL;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
@@ -195,7 +203,33 @@ const struct mapping *maps_find(const struct maps *maps, uint64_t address)
 		else
 			high = middle;
 	}
-	return low < maps->count && range_holds(maps->item[low].range, address) ? &maps->item[low] : NULL;
+	return low;
+}
+
+const struct mapping *maps_find(const struct maps *maps, uint64_t address)
+{
+	size_t index;
+
+	if (maps->query)
+		return query(maps->query, address) ? &maps->query->found : NULL;
+	index = find_index(maps, address);
+	return index < maps->count && range_holds(maps->item[index].range, address) ? &maps->item[index] : NULL;
+}
+
+const struct mapping *maps_next_code(const struct maps *maps, uint64_t address)
+{
+	struct procmap_query asked;
+
+	if (maps->query) {
+		if (!ask(maps->query, address, PROCMAP_QUERY_COVERING_OR_NEXT_VMA | PROCMAP_QUERY_VMA_EXECUTABLE, 0, &asked))
+			return NULL;
+		note_answer(maps->query, &asked);
+		return &maps->query->found;
+	}
+	for (size_t i = find_index(maps, address); i < maps->count; i++)
+		if (maps->item[i].execute)
+			return &maps->item[i];
+	return NULL;
 }
 
 bool mapping_anonymous(const struct mapping *mapping)

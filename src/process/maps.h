@@ -15,7 +15,7 @@ struct mapping {
 	struct range range;
 	bool read, write, execute, shared;
 	uint64_t offset;	/* in the file */
-	uint64_t inode;		/* 0: not a file */
+	uint64_t device, inode;	/* of the file; inode 0: not a file */
 	const char *name;	/* as the kernel writes it, "" when there is none: for messages, and for the kernel's own
 				 * names in brackets (with inode 0), which no file can take */
 };
@@ -33,7 +33,7 @@ void maps_free(struct maps *maps);
 
 /*
  * As maps_read(), for who asks maps_find() for a few addresses while the process is stopped. Where the kernel can be asked for a single
- * mapping, nothing is read before, item[] stays empty, and what maps_find() returns is valid until the next call of it.
+ * mapping, nothing is read before, item[] stays empty, and what the functions below return is valid until the next call of one.
  */
 enum status maps_look(const struct process *process, struct maps *maps, struct error *error) must_check;
 
@@ -43,6 +43,9 @@ bool maps_parse(char *text, struct maps *maps) must_check;
 
 /* The mapping that holds the address, or NULL. */
 const struct mapping *maps_find(const struct maps *maps, uint64_t address);
+
+/* The first executable mapping that ends behind the address, or NULL. */
+const struct mapping *maps_next_code(const struct maps *maps, uint64_t address);
 
 /* Private, not of a file, and without a name of the kernel's. */
 bool mapping_anonymous(const struct mapping *mapping);

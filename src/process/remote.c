@@ -51,7 +51,7 @@ struct rseq_sequence {
 	uint64_t start, length, abort;
 };
 
-static bool place_stub(struct remote *remote, const struct maps *maps, const struct mapped_images *images)
+static bool place_stub_in(struct remote *remote, const struct maps *maps, const struct mapped_images *images)
 {
 	static const uint8_t zero[REMOTE_STUB_MAX];
 	size_t size = (remote_stub_size() + 7) & ~(size_t)7;
@@ -71,6 +71,24 @@ static bool place_stub(struct remote *remote, const struct maps *maps, const str
 	}
 	array_free(&slack);
 	return remote->stub;
+}
+
+/* What was mapped a while ago may be something else's memory by now: it is asked for anew. */
+static enum status place_stub(struct remote *remote, struct error *error)
+{
+	const struct process *process = remote->process;
+	struct mapped_images images = { 0 };
+	struct maps maps;
+	enum status status = maps_read(process, &maps, error);
+
+	if (status == STATUS_OK)
+		images_read(process, &maps, &images);
+	if (status == STATUS_OK && !place_stub_in(remote, &maps, &images))
+		status = refuse(error, "process %d (%s): no %zu unused bytes behind the code of any image, to make system "
+				"calls from", process->pid, process->comm, remote_stub_size());
+	images_free(&images);
+	maps_free(&maps);
+	return status;
 }
 
 /* Inside a restartable sequence (man 2 rseq): the kernel would forget that it has to be aborted. */
@@ -246,17 +264,16 @@ static enum status put_stub(struct remote *remote, struct error *error)
 	return process_put(remote->process, remote->stub, stub, remote_stub_size(), error);
 }
 
-enum status remote_begin(const struct process *process, const struct maps *maps, const struct mapped_images *images,
-			 const struct patience *patience, struct remote *remote, struct error *error)
+enum status remote_begin(const struct process *process, const struct patience *patience, struct remote *remote,
+			 struct error *error)
 {
 	enum status status;
 
 	*remote = (struct remote){ .process = process, .patience = patience, .thread = { .state = THREAD_RELEASED } };
 	window_open();
-	if (!place_stub(remote, maps, images))
-		return refuse(error, "process %d (%s): no %zu unused bytes behind the code of any image, to make system "
-			      "calls from", process->pid, process->comm, remote_stub_size());
-	status = stop_some_thread(remote, error);
+	status = place_stub(remote, error);
+	if (status == STATUS_OK)
+		status = stop_some_thread(remote, error);
 	return status == STATUS_OK ? put_stub(remote, error) : status;
 }
 
@@ -410,8 +427,12 @@ void remote_leftovers(const struct process *process, const struct maps *maps, co
 void remote_sweep(const struct process *process, const struct remote_leftovers *leftovers)
 {
 	static const uint8_t zero[REMOTE_STUB_MAX];
+	uint8_t bytes[REMOTE_STUB_MAX];
 
-	for (size_t i = 0; i < leftovers->count; i++)
-		(void)!process_write(process, leftovers->item[i].start, zero,
-				     leftovers->item[i].end - leftovers->item[i].start);
+	for (size_t i = 0; i < leftovers->count; i++) {
+		struct range range = leftovers->item[i];
+
+		if (process_read(process, range.start, bytes, range.end - range.start) && remote_stub_recognise(bytes))
+			(void)!process_write(process, range.start, zero, range.end - range.start);
+	}
 }

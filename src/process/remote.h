@@ -25,12 +25,12 @@ struct remote {
 };
 
 /*
- * Stop a thread that can be used and put the stub into place; `patience` is kept. STATUS_REFUSED: no room for the stub, traced, or
+ * Stop a thread that can be used and put the stub behind the code of an image that is mapped now; `patience` is kept. STATUS_REFUSED: no room for the stub, traced, or
  * every thread is under a seccomp filter that can't be suspended. STATUS_GAVE_UP: no thread stopped in
  * time at a place where it can be used. remote_end() follows in any case.
  */
-enum status remote_begin(const struct process *process, const struct maps *maps, const struct mapped_images *images,
-			 const struct patience *patience, struct remote *remote, struct error *error) must_check;
+enum status remote_begin(const struct process *process, const struct patience *patience, struct remote *remote,
+			 struct error *error) must_check;
 
 /* One system call. STATUS_OK: it was made, and *result is what it returned (-errno for a failure). */
 enum status remote_call(struct remote *remote, int64_t number, const uint64_t arguments[6], int64_t *result,
@@ -41,7 +41,8 @@ void remote_end(struct remote *remote);
 
 /*
  * Stubs that a killed patcher left in the process: addresses, for the caller to remove with remote_sweep() when it
- * knows that no thread is in one and none has its address on the stack. Add ranges to the array.
+ * knows that no thread is in one and none has its address on the stack. Add ranges to the array. What has come to lie there
+ * since is left alone.
  */
 struct remote_leftovers {
 	struct range *item;

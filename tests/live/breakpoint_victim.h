@@ -201,8 +201,6 @@ static pid_t start_victim(enum act what, bool threaded)
 /* All that a test holds of a victim. */
 struct session {
 	struct process process;
-	struct maps maps;
-	struct mapped_images images;
 	struct traps traps;
 	struct thread thread;
 	struct breakpoint breakpoint;
@@ -214,7 +212,7 @@ static enum status change_traps(struct session *session, bool ignored)
 	const struct patience patience = patience_for(5000, NULL);
 	const uint64_t scratch = (uint64_t)(uintptr_t)board->scratch;
 	struct remote remote;
-	enum status status = remote_begin(&session->process, &session->maps, &session->images, &patience, &remote, &session->error);
+	enum status status = remote_begin(&session->process, &patience, &remote, &session->error);
 
 	if (status == STATUS_OK)
 		status = ignored ? traps_ignore(&remote, scratch, &session->traps, &session->error) :
@@ -225,15 +223,8 @@ static enum status change_traps(struct session *session, bool ignored)
 
 static enum status open_session(pid_t pid, struct session *session)
 {
-	enum status status;
-
 	*session = (struct session){ .breakpoint.event = -1 };
-	status = process_open(pid, PROCESS_CHANGE, &session->process, &session->error);
-	if (status == STATUS_OK)
-		status = maps_read(&session->process, &session->maps, &session->error);
-	if (status == STATUS_OK)
-		images_read(&session->process, &session->maps, &session->images);
-	return status;
+	return process_open(pid, PROCESS_CHANGE, &session->process, &session->error);
 }
 
 /* Seize and stop the thread, and arm. */
@@ -284,8 +275,6 @@ static void let_go(struct session *session)
 static void close_session(struct session *session)
 {
 	error_clear(&session->error);
-	images_free(&session->images);
-	maps_free(&session->maps);
 	process_close(&session->process);
 }
 

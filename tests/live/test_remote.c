@@ -205,8 +205,6 @@ static bool seize_early;
 static enum status map_and_unmap(pid_t pid, uint64_t *address, struct error *error)
 {
 	struct process process;
-	struct maps maps = { 0 };
-	struct mapped_images images = { 0 };
 	const struct patience patience = patience_for(deaf ? 0 : 5000, NULL);
 	struct thread early;
 	struct remote remote;
@@ -217,13 +215,10 @@ static enum status map_and_unmap(pid_t pid, uint64_t *address, struct error *err
 	status = process_open(pid, PROCESS_CHANGE, &process, error);
 	if (status == STATUS_OK && seize_early)
 		status = thread_seize(&process, pid, &early, error);
-	if (status == STATUS_OK)
-		status = maps_read(&process, &maps, error);
 	if (status == STATUS_OK) {
 		const uint64_t map[6] = { 0, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0 };
 
-		images_read(&process, &maps, &images);
-		status = remote_begin(&process, &maps, &images, &patience, &remote, error);
+		status = remote_begin(&process, &patience, &remote, error);
 		if (status == STATUS_OK)
 			status = remote_call(&remote, SYS_mmap, map, &result, error);
 		if (status == STATUS_OK) {
@@ -236,8 +231,6 @@ static enum status map_and_unmap(pid_t pid, uint64_t *address, struct error *err
 		}
 		remote_end(&remote);
 	}
-	images_free(&images);
-	maps_free(&maps);
 	process_close(&process);
 	return status;
 }

@@ -9,6 +9,8 @@
  *			p itself says of pointers to it (1: all compare equal)
  *	enter, leave	a thread waits in p; it goes on, and answers what it ran
  *	chill, leave	the same in a part of s() that the compiler has put elsewhere
+ *	carry, drop	a thread waits in p; when it goes on it loads the library with a coroutine, whose body goes into p, too, and yields
+ *			there; then it leaves p. resume: it resumes the coroutine, which calls q from p: the versions of both
  *	hammer N	N threads call hot() in a tight loop from now on
  *	hot		the versions of hot() that the last calls of these threads ran: lowest and highest, and 1 when all made calls since
  *	open FILE	loads a library; work: the version of work() in it; close: unloads it
@@ -52,7 +54,7 @@ int r(void);
 int s(int what);
 int hot(int number);
 
-enum { RUN, WAIT, COMPARE };
+enum { RUN, WAIT, COMPARE, CARRY, YIELD };
 
 static const function constant[] = { p };
 static function variable;
@@ -64,8 +66,22 @@ static struct object *object;
 
 static atomic_int waiting, told;
 
+static void start_coroutine(void);
+static void yield_from_coroutine(void);
+static atomic_int told_to_resume, coroutine_ran;
+
 PATCHED int p(int what)
 {
+	if (what == CARRY) {
+		waiting = 1;
+		while (!told)
+			usleep(1000);
+		start_coroutine();
+	}
+	if (what == YIELD) {
+		yield_from_coroutine();
+		coroutine_ran = P * 10 + q();
+	}
 	if (what == WAIT) {
 		waiting = 1;
 		while (!told)
@@ -199,6 +215,7 @@ static void *run_cold_waiter(void *unused)
 }
 
 static void *library;
+static const char *coroutine_library;
 
 KEPT static void wait_in_library(void)
 {
@@ -213,6 +230,53 @@ static void *run_library_waiter(void *unused)
 
 	ran = linger(wait_in_library);
 	return unused;
+}
+
+KEPT static void call(const char *name)
+{
+	((void (*)(void))dlsym(library, name))();
+}
+
+static void run_coroutine(void)
+{
+	p(YIELD);
+}
+
+KEPT static void start_coroutine(void)
+{
+	library = dlopen(coroutine_library, RTLD_NOW);
+	((void (*)(void (*)(void)))dlsym(library, "coroutine_start"))(run_coroutine);
+}
+
+KEPT static void yield_from_coroutine(void)
+{
+	call("coroutine_yield");
+}
+
+static void *run_carrier(void *unused)
+{
+	p(CARRY);
+	waiting = 0;
+	while (!told_to_resume)
+		usleep(1000);
+	call("coroutine_resume");
+	return unused;
+}
+
+KEPT static void resume(void)
+{
+	told_to_resume = 1;
+	while (!coroutine_ran)
+		usleep(1000);
+	printf("%d %d\n", coroutine_ran / 10, coroutine_ran % 10);
+}
+
+KEPT static void leave_carrying(void)
+{
+	told = 1;
+	while (waiting)
+		usleep(1000);
+	puts("ok");
 }
 
 KEPT static void enter(void *(*run)(void *))
@@ -253,10 +317,11 @@ KEPT static void work(void)
 	printf("%d\n", found ? found() : 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	char line[512];
 
+	coroutine_library = argc > 1 ? argv[1] : NULL;
 	variable = p;
 	object = malloc(sizeof(*object));
 	if (!object)
@@ -276,6 +341,12 @@ int main(void)
 			enter(run_cold_waiter);
 		else if (!strcmp(line, "linger"))
 			enter(run_library_waiter);
+		else if (!strcmp(line, "carry"))
+			enter(run_carrier);
+		else if (!strcmp(line, "drop"))
+			leave_carrying();
+		else if (!strcmp(line, "resume"))
+			resume();
 		else if (!strcmp(line, "leave"))
 			leave();
 		else if (!strncmp(line, "hammer ", 7))

@@ -8,7 +8,7 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 16
+plan 17
 
 compile() {	# OUTPUT FLAG...
 	local output=$1
@@ -27,6 +27,7 @@ build() {
 		# shellcheck disable=SC2086 # more than one flag
 		compile "victim.${name%%:*}" ${name#*:} "$source/klp_victim.c" && make_patch "${name%%:*}" victim "victim.${name%%:*}" || return 1
 	done
+	compile coroutine.so -shared -fPIC "$source/klp_coroutine.c" || return 1
 	mkdir "$scratch/new" "$scratch/other" "$scratch/other/new" || return 1
 	for name in library.so other/library.so; do
 		compile "$name" -shared -fPIC -DWORK=1 "-DNAME=\"$name\"" -Wl,-soname,"${name/\//-}" "$source/klp_library.c" &&
@@ -128,6 +129,14 @@ busy() {
 		says "1 1 1" call && says 1 leave && apply_ends 0 other && says 2 work && text_is_file "$victim" victim
 }
 
+# Not in the kernel's tests: coroutines come into the process while threads are watched. The thread that goes on with one that was left
+# in old code must be old itself.
+coroutine_later() {
+	victim_start "$scratch/victim" "$scratch/coroutine.so" && says ok carry && begin_apply all --timeout 20 &&
+		within 5 is_in_state all installing && within 5 are_armed 1 && sleep 0.2 && says ok drop && sleep 0.5 && says "1 1" resume &&
+		job_ends 0 && says "4 4 4" call && revert_ends 0 all && says "1 1 1" call && text_is_file "$victim" victim
+}
+
 # test-syscall.sh, getpid() hammered by a process for each processor
 hammered() {
 	started_one && says ok "hammer $(($(nproc) * 4))" && says "1 1 1" hot && apply_ends 0 hot --timeout 60 && says "2 2 1" hot &&
@@ -203,6 +212,7 @@ scenario "a library that goes, and comes again" library_goes
 scenario "a library that goes, and comes again, while the patch is half done" library_goes_half_way
 scenario "a library and the program" libraries
 scenario "libraries come and go while a thread is busy inside, and it is turned round" busy
+scenario "a library with coroutines that comes while a thread is watched" coroutine_later
 scenario "threads that call the function in a tight loop" hammered
 if can_probe; then
 	scenario "a probe at the entry" probed

@@ -3,7 +3,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "live/digest.h"
 #include "process/maps.h"
@@ -35,14 +39,59 @@ static void test_code_mappings(void **state)
 	assert_int_not_equal(digest, digest_of("10000-1f000 r-xp 00001000 fe:01 4242 /lib/one.so\n" DATA));
 	/* Another library, or another part of the same, at the same place. */
 	assert_int_not_equal(digest, digest_of("10000-20000 r-xp 00001000 fe:01 4243 /lib/one.so\n" DATA));
+	assert_int_not_equal(digest, digest_of("10000-20000 r-xp 00001000 fe:02 4242 /lib/one.so\n" DATA));
 	assert_int_not_equal(digest, digest_of("10000-20000 r-xp 00002000 fe:01 4242 /lib/one.so\n" DATA));
 	assert_int_not_equal(digest, digest_of(DATA));
+}
+
+/* Whether the kernel is asked for all mappings or for one after the other. */
+static void test_of_a_process(void **state)
+{
+	struct error error = { 0 };
+	struct process process;
+	struct maps maps, look;
+	pid_t child = fork();
+
+	(void)state;
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pause();
+		_exit(1);
+	}
+	assert_int_equal(process_open(child, PROCESS_LOOK, &process, &error), STATUS_OK);
+	assert_int_equal(maps_read(&process, &maps, &error), STATUS_OK);
+	assert_int_equal(maps_look(&process, &look, &error), STATUS_OK);
+	assert_int_equal(digest_code_files(&maps), digest_code_files(&look));
+	assert_int_not_equal(digest_code_files(&maps), DIGEST_START);
+	maps_free(&maps);
+	maps_free(&look);
+	process_close(&process);
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+/* What a JIT compiler maps is of no file. */
+static void test_files(void **state)
+{
+	struct maps maps = { 0 };
+	uint64_t digest;
+
+	(void)state;
+	assert_true(maps_parse(text_copy("10000-20000 r-xp 00001000 fe:01 4242 /lib/one.so\n" DATA "40000-50000 r-xp 00000000 00:00 0\n"), &maps));
+	digest = digest_code_files(&maps);
+	assert_int_not_equal(digest, digest_code_mappings(&maps));
+	maps_free(&maps);
+	assert_true(maps_parse(text_copy("10000-20000 r-xp 00001000 fe:01 4242 /lib/one.so\n" DATA), &maps));
+	assert_int_equal(digest, digest_code_files(&maps));
+	maps_free(&maps);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_code_mappings),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_of_a_process),
 	};
 
 	return cmocka_run_group_tests_name("digest", tests, NULL, NULL);
