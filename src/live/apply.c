@@ -2,6 +2,7 @@
  * Putting a patch in: everything slow first, with the process running; then one stop of one thread for the
  * mappings; then the switch. Until the switch nothing leads to what has been written.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +31,8 @@ static enum status check_shadow_stacks(const struct process *process, struct err
 	enum status status = STATUS_OK;
 	struct task task;
 
-	process_tids(process, &tids);
+	if (!process_tids(process, &tids))
+		status = fail(error, "process %d (%s): its threads can't be listed: %s", process->pid, process->comm, strerror(errno));
 	for (size_t i = 0; i < tids.count && status == STATUS_OK; i++)
 		if (process_task(process, tids.item[i], &task) && task.shadow_stack)
 			status = refuse(error, "process %d (%s): thread %d has a shadow stack", process->pid, process->comm,

@@ -154,7 +154,7 @@ static uint8_t choose_table_bits(const struct process *process)
 	struct tids tids = { 0 };
 	uint8_t bits = DISPATCH_BITS_MIN;
 
-	process_tids(process, &tids);
+	(void)!process_tids(process, &tids);
 	while (bits < DISPATCH_BITS_MAX && ((size_t)1 << bits) < 4 * tids.count)
 		bits++;
 	array_free(&tids);

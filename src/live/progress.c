@@ -53,7 +53,7 @@ static enum status read_notes(const struct survey *survey, const struct ledger *
 
 	if (!notes_read(survey->process, ledger, &notes))
 		return fail(error, "process %d (%s): its notes can't be read", survey->process->pid, survey->process->comm);
-	process_tids(survey->process, &tids);
+	(void)!process_tids(survey->process, &tids);
 	for (size_t i = 0; i < tids.count; i++) {
 		struct thread_progress *out;
 
@@ -79,7 +79,7 @@ static bool is_traced(const struct process *process)
 	bool traced = false;
 	struct task task;
 
-	process_tids(process, &tids);
+	(void)!process_tids(process, &tids);
 	for (size_t i = 0; i < tids.count && !traced; i++)
 		traced = process_task(process, tids.item[i], &task) && task.tracer;
 	array_free(&tids);

@@ -197,16 +197,6 @@ static bool contexts_are_free(struct settling *settling)
 	return result.verdict == STACK_FREE;
 }
 
-/* Another process runs in the same memory, and isn't stopped together with this one. */
-static bool is_alone(struct transition *transition)
-{
-	pid_t other = sharing_process(transition->survey->process);
-
-	if (other)
-		block(transition, other, "another process, which runs in the same memory");
-	return !other;
-}
-
 /* Where all arrive in the first stop, nobody goes by it. */
 static bool uses_table(const struct settling *settling)
 {
@@ -393,7 +383,7 @@ static enum status settle(struct settling *settling, bool force, struct error *e
 	if (!settling->all && transition->together && settling->first)
 		return STATUS_NOTHING;
 	/* A child may have been made since the look before the stop; none can be made now. */
-	if (!is_alone(transition) || (!force && !contexts_are_free(settling)))
+	if (!transition_is_alone(transition) || (!force && !contexts_are_free(settling)))
 		return STATUS_NOTHING;
 	if (uses_table(settling) && !assign_versions(settling)) {
 		block(transition, transition->survey->process->pid, "more threads than the patch has prepared for");

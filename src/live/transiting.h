@@ -65,6 +65,9 @@ static inline bool transition_knows(const struct transition *transition, const s
 	return digest_code_files(maps) == transition->files;
 }
 
+/* transition.c: does nobody run in the same memory who isn't stopped together with the process? If not, a blocker says so. */
+bool transition_is_alone(struct transition *transition) must_check;
+
 /* transition.c: what is left when all go where transition->to says: set both checks, again after a change of direction. */
 void transition_prepare(struct transition *transition);
 

@@ -187,17 +187,26 @@ static enum status follow_and_settle(struct transition *transition, const struct
 	return status;
 }
 
-static enum status try_once(struct transition *transition, const struct pace *pace, struct error *error)
+bool transition_is_alone(struct transition *transition)
 {
 	const struct process *process = transition->survey->process;
 	pid_t other = sharing_process(process);
+
+	if (other > 0)
+		blockers_add(&transition->blockers, process, other, "another process, which runs in the same memory");
+	else if (other)
+		blockers_add(&transition->blockers, process, process->pid, "whether others run in its memory can't be told");
+	return !other;
+}
+
+static enum status try_once(struct transition *transition, const struct pace *pace, struct error *error)
+{
+	const struct process *process = transition->survey->process;
 	enum status status;
 
 	blockers_clear(&transition->blockers);
-	if (other) {
-		blockers_add(&transition->blockers, process, other, "another process, which runs in the same memory");
+	if (!transition_is_alone(transition))
 		return STATUS_NOTHING;
-	}
 	status = stop_and_settle(transition, pace->stop, false, error);
 	if (status == STATUS_NOTHING)
 		blockers_count(&transition->blockers, transition->report);

@@ -118,9 +118,8 @@ static bool list_new_threads(struct transition *transition)
 {
 	const struct process *process = transition->survey->process;
 	struct tids tids = { 0 };
-	bool found = false;
+	bool found = !process_tids(process, &tids);	/* nobody knows: then there may be some */
 
-	process_tids(process, &tids);
 	for (size_t i = 0; i < tids.count; i++)
 		if (!has_arrived(transition, tids.item[i]) && !find_watched(transition, tids.item[i])) {
 			add(transition, tids.item[i]);
@@ -149,9 +148,8 @@ static bool is_shared(struct transition *transition, struct watched *watched, st
 {
 	const struct process *process = transition->survey->process;
 	struct tids tids = { 0 };
-	bool shared = watched->shared || sharing_process(process);
+	bool shared = watched->shared || sharing_process(process) || !process_tids(process, &tids);
 
-	process_tids(process, &tids);
 	for (size_t i = 0; i < tids.count && !shared; i++) {
 		const struct watched *other = find_watched(transition, tids.item[i]);
 

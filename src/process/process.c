@@ -74,7 +74,7 @@ pid_t process_living_task(const struct process *process)
 	/* (To list a thousand threads takes long, and this is asked while they stand still.) */
 	if (process_task(process, process->pid, &task) && !task_ended(&task))
 		return process->pid;
-	process_tids(process, &tids);
+	(void)!process_tids(process, &tids);
 	for (size_t i = 0; i < tids.count && !found; i++)
 		if (process_task(process, tids.item[i], &task) && !task_ended(&task))
 			found = tids.item[i];
@@ -109,7 +109,8 @@ static enum status check_tracer(const struct process *process, struct error *err
 	char comm[COMM_MAX];
 	struct task task;
 
-	process_tids(process, &tids);
+	/* (Of one that is not listed the kernel says it later.) */
+	(void)!process_tids(process, &tids);
 	for (size_t i = 0; i < tids.count && status == STATUS_OK; i++) {
 		if (!process_task(process, tids.item[i], &task) || !task.tracer)
 			continue;

@@ -88,12 +88,14 @@ bool process_task_call(const struct process *process, pid_t tid, struct task_cal
 /* A thread that still has the process's memory (the first one may have ended before the others), or 0. */
 pid_t process_living_task(const struct process *process);
 
-/* All threads of the process, also ended ones; empty when it is gone. Free with array_free(). */
+/* All threads of the process, also ended ones. Free with array_free(). */
 struct tids {
 	pid_t *item;
 	size_t count, room;
 };
-void process_tids(const struct process *process, struct tids *tids);
+
+/* False: they can't be listed (errno), so nothing is known of those that are missing: the process is gone, or no descriptor is free. */
+bool process_tids(const struct process *process, struct tids *tids) must_check;
 
 /* Contents of a file in /proc/PID, with a NUL behind them; free() it. NULL when it can't be read (see errno). */
 char *process_file(const struct process *process, const char *name, size_t *size) must_check;

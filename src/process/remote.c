@@ -180,7 +180,7 @@ static struct candidate *rank_candidates(const struct process *process, size_t *
 	struct tids tids = { 0 };
 	struct candidate *candidates;
 
-	process_tids(process, &tids);
+	(void)!process_tids(process, &tids);
 	candidates = memory_zeroed(tids.count, sizeof(*candidates));
 	*count = 0;
 	for (size_t i = 0; i < tids.count; i++) {

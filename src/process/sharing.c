@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdlib.h>
@@ -55,16 +56,18 @@ static uint64_t tasks_made(void)
 static pid_t look(const struct process *process)
 {
 	DIR *directory = opendir("/proc");
-	pid_t living = process_living_task(process), found = 0;
+	pid_t living = process_living_task(process), found = directory && living ? 0 : -1;
 	struct dirent *entry;
 
-	while (directory && living && !found && (entry = readdir(directory))) {
+	for (errno = 0; !found && (entry = readdir(directory)); errno = 0) {
 		pid_t other = isdigit((unsigned char)entry->d_name[0]) ? (pid_t)strtol(entry->d_name, NULL, 10) : 0;
 
 		/* Threads of one process are listed under its number only. Result 0: the same memory. */
 		if (other && other != process->pid && syscall(SYS_kcmp, living, other, KCMP_VM, 0, 0) == 0)
 			found = other;
 	}
+	if (!found && errno)
+		found = -1;
 	if (directory)
 		closedir(directory);
 	return found;

@@ -4,8 +4,8 @@
 
 #include "process/process.h"
 
-/* Another process that uses the memory of this one, and whose threads are in no list of ours; 0: none. A kernel without
- * kcmp(2) can't tell; then 0. */
+/* Another process that uses the memory of this one, and whose threads are in no list of ours; 0: none; -1: there may be one
+ * (processes can't be listed). A kernel without kcmp(2) can't tell; then 0. */
 pid_t sharing_process(const struct process *process);
 
 #endif

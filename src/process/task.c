@@ -168,20 +168,26 @@ bool process_task_call(const struct process *process, pid_t tid, struct task_cal
 	return known;
 }
 
-void process_tids(const struct process *process, struct tids *tids)
+bool process_tids(const struct process *process, struct tids *tids)
 {
 	int descriptor = openat(process->directory, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *directory = descriptor < 0 ? NULL : fdopendir(descriptor);
 	struct dirent *entry;
+	int failed;
 
 	tids->count = 0;
 	if (!directory) {
+		failed = errno;
 		if (descriptor >= 0)
 			close(descriptor);
-		return;
+		errno = failed;
+		return false;
 	}
-	while ((entry = readdir(directory)))
+	for (errno = 0; (entry = readdir(directory)); errno = 0)
 		if (isdigit((unsigned char)entry->d_name[0]))
 			*array_add(tids) = (pid_t)strtol(entry->d_name, NULL, 10);
+	failed = errno;
 	closedir(directory);
+	errno = failed;
+	return !failed;
 }

@@ -4,9 +4,11 @@
  */
 #include "process/threads.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -73,7 +75,8 @@ static enum status seize_new(const struct process *process, struct threads *thre
 	enum status status = STATUS_OK;
 
 	*found = 0;
-	process_tids(process, &tids);
+	if (!process_tids(process, &tids))
+		status = fail(error, "process %d (%s): its threads can't be listed: %s", process->pid, process->comm, strerror(errno));
 	for (size_t i = 0; i < tids.count && status == STATUS_OK; i++) {
 		struct thread thread;
 

@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "process/sharing.h"
 #include "process/threads.h"
 
 #undef fail	/* cmocka has one of its own */
@@ -69,7 +71,7 @@ static size_t count_running(const struct process *process)
 	struct task task;
 	size_t running = 0;
 
-	process_tids(process, &tids);
+	assert_true(process_tids(process, &tids));
 	assert_true(tids.count > 0);
 	for (size_t i = 0; i < tids.count; i++)
 		if (process_task(process, tids.item[i], &task) && task.state != 't' && !task_ended(&task))
@@ -91,7 +93,7 @@ static void test_stops_all(void **state)
 		const struct timespec nap = { 0, 1000000 + i % 10 * 100000 };
 		struct tids tids = { 0 };
 
-		process_tids(&process, &tids);
+		assert_true(process_tids(&process, &tids));
 		before = tids.count;
 		array_free(&tids);
 		assert_int_equal(threads_stop(&process, 5000, &threads, &error), STATUS_OK);
@@ -112,6 +114,43 @@ static void *wait_long(void *unused)
 {
 	sleep(60);
 	return unused;
+}
+
+/* What can't be looked at is not taken for not there. */
+static void test_no_descriptor(void **state)
+{
+	pid_t victim = start_victim(), other = fork();	/* (a task that was made since the last look, if there was one) */
+	struct rlimit limit, none;
+	struct threads threads = { 0 };
+	struct tids tids = { 0 };
+	struct error error = { 0 };
+	struct process process;
+
+	if (!other)
+		_exit(0);
+	assert_int_equal(process_open(victim, PROCESS_CHANGE, &process, &error), STATUS_OK);
+	assert_int_equal(sharing_process(&process), 0);
+	assert_int_equal(waitpid(other, NULL, 0), other);
+	other = fork();
+	if (!other)
+		_exit(0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){ 0, limit.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &none);
+	assert_int_equal(sharing_process(&process), -1);
+	assert_false(process_tids(&process, &tids));
+	assert_int_equal(threads_stop(&process, 100, &threads, &error), STATUS_ERROR);
+	threads_release(&process, &threads);
+	setrlimit(RLIMIT_NOFILE, &limit);
+	assert_true(process_tids(&process, &tids));
+	assert_true(tids.count > 0);
+	array_free(&tids);
+	threads_free(&threads);
+	error_clear(&error);
+	process_close(&process);
+	kill(victim, SIGKILL);
+	assert_int_equal(waitpid(victim, NULL, 0), victim);
+	assert_int_equal(waitpid(other, NULL, 0), other);
 }
 
 /* A process whose first thread ends when it is told to by a byte. */
@@ -175,7 +214,8 @@ static void test_one_at_a_time(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_stops_all), cmocka_unit_test(test_one_at_a_time) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_stops_all), cmocka_unit_test(test_one_at_a_time),
+					     cmocka_unit_test(test_no_descriptor) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
