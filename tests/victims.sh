@@ -117,8 +117,9 @@ poke() {	# ADDRESS HEXADECIMAL-DIGITS
 	printf "$bytes" | dd of="/proc/$victim/mem" bs=1 seek="$1" conv=notrunc status=none
 }
 
-# A stent holds SIGINT back: it is at work on a process.
+# A stent holds SIGINT back: it is at work on a process. (So does the shell that is about to execute it, for a moment.)
 holds_signals() {	# PID
 	local blocked
+	[ "$(cat "/proc/$1/comm")" = stent ] || return 1
 	blocked=$(sed -n 's/^SigBlk:[[:space:]]*//p' "/proc/$1/status") && ((16#$blocked & 2))
 }
