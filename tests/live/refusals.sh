@@ -90,7 +90,7 @@ exec {tracer_in}>&-
 wait "$tracer"
 
 # Another stent: it has the file of the memory locked as long as it works.
-exec {lock}<>"/proc/$victim/task/$victim/mem"
+exec {lock}<"/proc/$victim/personality"
 flock -n "$lock"
 check "another stent is at work" refused 2 "another stent is at work" apply victim
 exec {lock}>&-
