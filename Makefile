@@ -4,7 +4,7 @@
 #   make demo       a fix goes into a running redis-server, and out again (installs what is missing)
 #   make check      every test there is (installs what is missing); the last line has the sums
 #   make bench-unwind	what a stack walk costs, beside libdwfl and libunwind
-#   make fuzz-unwind SECONDS=60	hostile unwind data and code, for so long each (clang)
+#   make fuzz SECONDS=60	hostile unwind data, code and packages, for so long each (clang)
 #   make bench-rows	what unwind data costs, beside elfutils' (installs what is missing)
 #   make bench-call	what a call costs in each state of a patch, beside other redirections
 #   make bench-pause	how long a process is stopped, beside a bare ptrace stop, and as a server's clients see it
@@ -26,7 +26,7 @@ VERSION  := 0.1
 
 CPPFLAGS += -Isrc -D_GNU_SOURCE -DSTENT_VERSION='"$(VERSION)"'
 COMPILE   = $(CC) -std=c17 $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -MMD -MP
-LIBS     := -lelf -ldw -lZydis -ljansson -lsodium
+LIBS     := -lelf -ldw -larchive -lZydis -ljansson -lsodium
 
 SOURCES  := $(filter-out src/main.c,$(sort $(wildcard src/*/*.c src/*/*/*.c)))
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
@@ -127,9 +127,9 @@ FUZZED  := $(filter src/arch/% src/base/% src/image/% src/unwind/%,$(SOURCES))
 SECONDS ?= 60
 $(FUZZERS): $(BUILD)/fuzz/%: %.c $(FUZZED) $(wildcard src/*/*.h)
 	@mkdir -p $(@D)
-	clang -std=c17 $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZED) -lelf -ldw -lZydis -lsodium
+	clang -std=c17 $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZED) -lelf -ldw -larchive -lZydis -lsodium
 
-fuzz-unwind: $(FUZZERS)
+fuzz: $(FUZZERS)
 	@for fuzzer in $(FUZZERS); do \
 		name=$${fuzzer##*/fuzz_}; mkdir -p $(BUILD)/fuzz/found/$$name; \
 		$$fuzzer -max_total_time=$(SECONDS) -timeout=5 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
@@ -205,6 +205,6 @@ install: $(BUILD)/stent
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos invisible fuzz-unwind bench-call bench-converge bench-pause bench-rows bench-unwind torture model real demo install clean
+.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos invisible fuzz bench-call bench-converge bench-pause bench-rows bench-unwind torture model real demo install clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)

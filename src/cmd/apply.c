@@ -7,7 +7,7 @@
 #include "cmd/live_all.h"
 #include "cmd/live_common.h"
 #include "live/live.h"
-#include "patch/patch.h"
+#include "patch/bundle.h"
 
 static const char usage[] =
 	"Usage: stent apply [-v] [--timeout SECONDS] FILE -p PID\n"
@@ -60,14 +60,14 @@ static void print_report(const struct live_report *report, const struct process 
 	live_print_stop(report, verbose);
 }
 
-static enum status apply_to_one(const struct patch *patch, const struct live_arguments *arguments, struct error *error)
+static enum status apply_to_one(const struct bundle *bundle, const struct live_arguments *arguments, struct error *error)
 {
 	struct live_report report = { 0 };
 	struct process process;
 	enum status status = process_open(arguments->pid, PROCESS_CHANGE, &process, error);
 
 	if (status == STATUS_OK)
-		status = live_apply(&process, patch, &arguments->options, &report, error);
+		status = live_apply(&process, &bundle->item[0], &arguments->options, &report, error);
 	if (status == STATUS_OK)
 		print_report(&report, &process, arguments->verbose);
 	process_close(&process);
@@ -77,25 +77,28 @@ static enum status apply_to_one(const struct patch *patch, const struct live_arg
 
 static bool concerns(const void *what, const struct survey *survey)
 {
-	const struct patch *patch = what;
+	const struct bundle *bundle = what;
 
 	for (size_t i = 0; i < survey->images.count; i++)
-		if (patch->old_id.size && build_id_equal(&survey->images.item[i].id, &patch->old_id))
-			return true;
+		for (size_t j = 0; j < bundle->count; j++)
+			if (build_id_equal(&survey->images.item[i].id, &bundle->item[j].old_id))
+				return true;
 	return false;
 }
 
 static enum status change(const void *what, const struct process *process, const struct live_options *wanted,
 			  struct live_report *report, struct error *error)
 {
-	return live_apply(process, what, wanted, report, error);
+	const struct bundle *bundle = what;
+
+	return live_apply(process, &bundle->item[0], wanted, report, error);
 }
 
-static enum status apply_to_all(const struct patch *patch, const struct live_arguments *arguments, struct error *error)
+static enum status apply_to_all(const struct bundle *bundle, const struct live_arguments *arguments, struct error *error)
 {
 	const struct live_all all = {
 		.arguments = arguments,
-		.what = patch,
+		.what = bundle,
 		.concerns = concerns,
 		.change = change,
 		.done = "patched",
@@ -107,18 +110,20 @@ static enum status apply_to_all(const struct patch *patch, const struct live_arg
 int cmd_apply(int argc, char **argv)
 {
 	struct live_arguments arguments;
-	struct patch patch = { 0 };
+	struct bundle bundle = { 0 };
 	struct error error = { 0 };
 	enum status status;
 	int code;
 
 	if (!live_parse(&command, argc, argv, &arguments, &code))
 		return code;
-	status = patch_read(arguments.what, &patch, &error);
+	status = bundle_read(arguments.what, &bundle, &error);
+	if (status == STATUS_OK && bundle.count > 1)
+		status = refuse(&error, "%s: this stent applies patches of one image only, and it has %zu", arguments.what, bundle.count);
 	if (status == STATUS_OK) {
 		live_hold_signals();
-		status = arguments.all ? apply_to_all(&patch, &arguments, &error) : apply_to_one(&patch, &arguments, &error);
+		status = arguments.all ? apply_to_all(&bundle, &arguments, &error) : apply_to_one(&bundle, &arguments, &error);
 	}
-	patch_free(&patch);
+	bundle_free(&bundle);
 	return live_finish(status, &error);
 }

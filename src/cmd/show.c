@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cmd/cmd.h"
 #include "cmd/listing.h"
@@ -13,7 +14,8 @@
 static const char usage[] =
 	"Usage: stent show [--json] [--asm {--old IMAGE | -p PID}] FILE\n"
 	"Says what a patch changes: first what a person must know to decide about it, then, for each function that\n"
-	"differs, what changed in it, why, and what is done about it. No process is touched.\n"
+	"differs, what changed in it, why, and what is done about it; of a patch for several images it says so\n"
+	"for each. No process is touched.\n"
 	"\n"
 	"  -a, --asm        also print old and new code side by side. The old code is not in the patch:\n"
 	"  -o, --old IMAGE  take it from this file, the old build\n"
@@ -78,9 +80,10 @@ static void print_functions(const struct patch *patch, enum action action)
 }
 
 /* What the patch does comes before what it leaves alone. */
-static void print_patch(const struct patch *patch)
+static void print_patch(const struct patch *patch, bool alone)
 {
-	summary_print(patch);
+	if (!alone)
+		printf("\n%s\n", patch->image);
 	if (patch->functions.count)
 		printf("\n%-8s  %-12s  %-18s  %-18s  %s\n", "ACTION", "CHANGE", "OLD, BYTES", "NEW, BYTES", "FUNCTION");
 	for (unsigned int action = 0; action < ACTION_COUNT; action++)
@@ -155,30 +158,69 @@ static int parse(int argc, char **argv, struct arguments *arguments)
 	return -1;
 }
 
+static enum status read_old(const struct arguments *arguments, const struct patch *patch, struct old_code *old, struct error *error)
+{
+	if (arguments->old)
+		return old_code_read(arguments->old, patch, old, error);
+	return old_code_read_mapped(arguments->pid, patch, old, error);
+}
+
+/* Of a patch for several images, one at least must be what is named; `old` has room for all. *error is empty before. */
+static enum status read_all_old(const struct arguments *arguments, const struct bundle *bundle, struct old_code *old, bool *known,
+				struct error *error)
+{
+	struct error reasons = { 0 };
+	enum status status = STATUS_OK;
+	bool some = false;
+
+	for (size_t i = 0; i < bundle->count; i++) {
+		status = read_old(arguments, &bundle->item[i], &old[i], &reasons);
+		known[i] = status == STATUS_OK;
+		some |= known[i];
+	}
+	if (!some) {
+		*error = reasons;
+		return status;
+	}
+	error_clear(&reasons);
+	return STATUS_OK;
+}
+
+static void print_bundle(const struct bundle *bundle, const struct old_code *old, const bool *known)
+{
+	summary_print(bundle);
+	for (size_t i = 0; i < bundle->count; i++) {
+		print_patch(&bundle->item[i], bundle->count == 1);
+		if (known[i])
+			print_listings(&bundle->item[i], &old[i]);
+	}
+}
+
 int cmd_show(int argc, char **argv)
 {
 	struct arguments arguments = { 0 };
-	struct old_code old = { 0 };
+	struct old_code *old;
 	struct error error = { 0 };
-	struct patch patch;
+	struct bundle bundle;
 	enum status status;
+	bool *known;
 	int code = parse(argc, argv, &arguments);
 
 	if (code >= 0)
 		return code;
-	status = patch_read(arguments.file, &patch, &error);
-	if (!status && arguments.old)
-		status = old_code_read(arguments.old, &patch, &old, &error);
-	else if (!status && arguments.pid)
-		status = old_code_read_mapped(arguments.pid, &patch, &old, &error);
-	if (!status && arguments.json) {
-		status = show_json(&patch, arguments.listings ? &old : NULL, &error);
-	} else if (!status) {
-		print_patch(&patch);
-		if (arguments.listings)
-			print_listings(&patch, &old);
-	}
-	old_code_free(&old);
-	patch_free(&patch);
+	status = bundle_read(arguments.file, &bundle, &error);
+	old = memory_zeroed(bundle.count, sizeof(*old));
+	known = memory_zeroed(bundle.count, sizeof(*known));
+	if (!status && arguments.listings)
+		status = read_all_old(&arguments, &bundle, old, known, &error);
+	if (!status && arguments.json)
+		status = show_json(&bundle, old, known, &error);
+	else if (!status)
+		print_bundle(&bundle, old, known);
+	for (size_t i = 0; i < bundle.count; i++)
+		old_code_free(&old[i]);
+	free(old);
+	free(known);
+	bundle_free(&bundle);
 	return cmd_report(status, &error);
 }

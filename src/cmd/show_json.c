@@ -142,27 +142,49 @@ static void set_lists(struct builder *builder, json_t *root, const struct patch 
 	set(builder, root, "notes", notes);
 }
 
-enum status show_json(const struct patch *patch, const struct old_code *old, struct error *error)
+static void set_image(struct builder *builder, json_t *object, const struct patch *patch, const struct old_code *old)
 {
+	set(builder, object, "image", json_string(patch->image));
+	set(builder, object, "machine", json_string(arch_by_machine(patch->machine)->name));
+	set(builder, object, "fixed_address", json_boolean(patch->fixed_address));
+	set(builder, object, "old_version", json_string(patch->old_version));
+	set(builder, object, "new_version", json_string(patch->new_version));
+	set(builder, object, "old_build_id", build_id(&patch->old_id));
+	set(builder, object, "new_build_id", build_id(&patch->new_id));
+	set_lists(builder, object, patch, old);
+}
+
+static json_t *images_array(struct builder *builder, const struct bundle *bundle, const struct old_code *old, const bool *known)
+{
+	json_t *images = json_array();
+
+	for (size_t i = 0; i < bundle->count; i++) {
+		json_t *image = json_object();
+
+		set_image(builder, image, &bundle->item[i], known[i] ? &old[i] : NULL);
+		append(builder, images, image);
+	}
+	return images;
+}
+
+enum status show_json(const struct bundle *bundle, const struct old_code *old, const bool *known, struct error *error)
+{
+	const struct patch *first = &bundle->item[0];
 	struct builder builder = { 0 };
 	json_t *root = json_object();
 	enum status status = STATUS_OK;
 
-	set(&builder, root, "name", json_string(patch->name));
-	set(&builder, root, "description", json_string(patch->description));
-	set(&builder, root, "tool", json_string(patch->tool));
-	set(&builder, root, "image", json_string(patch->image));
-	set(&builder, root, "machine", json_string(arch_by_machine(patch->machine)->name));
-	set(&builder, root, "fixed_address", json_boolean(patch->fixed_address));
-	set(&builder, root, "old_version", json_string(patch->old_version));
-	set(&builder, root, "new_version", json_string(patch->new_version));
-	set(&builder, root, "old_build_id", build_id(&patch->old_id));
-	set(&builder, root, "new_build_id", build_id(&patch->new_id));
-	set_lists(&builder, root, patch, old);
+	set(&builder, root, "name", json_string(first->name));
+	set(&builder, root, "description", json_string(first->description));
+	set(&builder, root, "tool", json_string(first->tool));
+	if (bundle->count == 1)
+		set_image(&builder, root, first, known[0] ? &old[0] : NULL);
+	else
+		set(&builder, root, "images", images_array(&builder, bundle, old, known));
 
 	/* A failed write to stdout stays in its error flag, which main() looks at. */
 	if (builder.failed || (json_dumpf(root, stdout, JSON_INDENT(2)) && !ferror(stdout)))
-		status = fail(error, "%s: no memory for its JSON form", patch->name);
+		status = fail(error, "%s: no memory for its JSON form", first->name);
 	else
 		putchar('\n');
 	json_decref(root);

@@ -75,15 +75,12 @@ static void print_notes(const struct patch *patch)
 		printf("  %-12s %zu more: 'stent show --json' has them all\n", "", patch->notes.count - shown);
 }
 
-void summary_print(const struct patch *patch)
+static void print_image(const struct patch *patch)
 {
 	uint64_t bytes = 0;
 
 	for (size_t i = 0; i < patch->segments.count; i++)
 		bytes += patch->segments.item[i].size;
-	printf("%s\n", patch->name);
-	if (patch->description && *patch->description)
-		printf("  %s\n", patch->description);
 	print_build("runs now", patch, &patch->old_id, patch->old_version);
 	print_build("becomes", patch, &patch->new_id, patch->new_version);
 	print_changing(patch);
@@ -92,5 +89,18 @@ void summary_print(const struct patch *patch)
 	printf("  %-12s %" PRIu64 " KiB in %zu segment%s, %zu reference%s to bind, for %s%s\n", "brings", bytes >> 10,
 	       patch->segments.count, plural(patch->segments.count), patch->bindings.count, plural(patch->bindings.count),
 	       arch_by_machine(patch->machine)->name, patch->fixed_address ? " at a fixed address" : "");
-	printf("  %-12s %s\n", "made by", patch->tool);
+}
+
+void summary_print(const struct bundle *bundle)
+{
+	const struct patch *first = &bundle->item[0];
+
+	printf("%s\n", first->name);
+	if (first->description && *first->description)
+		printf("  %s\n", first->description);
+	if (bundle->count > 1)
+		printf("  %-12s %zu images, in one transition: of each process those that it has mapped\n", "is for", bundle->count);
+	for (size_t i = 0; i < bundle->count; i++)
+		print_image(&bundle->item[i]);
+	printf("  %-12s %s\n", "made by", first->tool);
 }

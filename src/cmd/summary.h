@@ -2,9 +2,9 @@
 #ifndef STENT_CMD_SUMMARY_H
 #define STENT_CMD_SUMMARY_H
 
-#include "patch/patch.h"
+#include "patch/bundle.h"
 
-/* Print it to stdout: about ten lines. */
-void summary_print(const struct patch *patch);
+/* Print it to stdout: about ten lines, for each image. */
+void summary_print(const struct bundle *bundle);
 
 #endif

@@ -29,11 +29,10 @@ static char *version_text(const char *given, const struct build_id *id)
 	return text;
 }
 
-/* Only what patch names may contain (patch.h). */
-static char *default_name(const struct patch *patch)
+char *diff_name(const char *what, const char *old_version, const char *new_version)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+:~@-";
-	char *name = text_format("%.80s-%.50s-to-%.50s", patch->image, patch->old_version, patch->new_version);
+	char *name = text_format("%.80s-%.50s-to-%.50s", what, old_version, new_version);
 
 	for (char *at = name; *at; at++)
 		if (!strchr(allowed, *at))
@@ -49,7 +48,7 @@ static void describe(const struct comparison *comparison, struct patch *patch)
 	patch->image = text_copy(old->name);
 	patch->old_version = version_text(options->old_version, &old->id);
 	patch->new_version = version_text(options->new_version, &new->id);
-	patch->name = options->name ? text_copy(options->name) : default_name(patch);
+	patch->name = options->name ? text_copy(options->name) : diff_name(patch->image, patch->old_version, patch->new_version);
 	patch->description = options->description ? text_copy(options->description)
 						  : text_format("%s from %s to %s", patch->image, patch->old_version, patch->new_version);
 	patch->tool = text_copy("stent " STENT_VERSION);
@@ -137,10 +136,32 @@ static void comparison_free(struct comparison *comparison)
 	free(comparison->called);
 }
 
-enum status diff_images(const char *old_path, const char *new_path, const struct diff_options *options,
+enum status diff_opened(struct image *old, struct image *new, const struct diff_options *options,
 			struct patch *patch, struct error *error)
 {
 	struct comparison comparison = { .options = options };
+	enum status status = check_kin(old, new, error);
+
+	*patch = (struct patch){ 0 };
+	if (!status && options->debug_info) {
+		image_add_debug(old);
+		image_add_debug(new);
+	}
+	if (!status)
+		status = program_load(old, &comparison.old, error);
+	if (!status)
+		status = program_load(new, &comparison.new, error);
+	if (!status) {
+		describe(&comparison, patch);
+		status = compare(&comparison, patch, error);
+	}
+	comparison_free(&comparison);
+	return status;
+}
+
+enum status diff_images(const char *old_path, const char *new_path, const struct diff_options *options,
+			struct patch *patch, struct error *error)
+{
 	struct image old = { 0 }, new = { 0 };
 	enum status status;
 
@@ -149,20 +170,7 @@ enum status diff_images(const char *old_path, const char *new_path, const struct
 	if (!status)
 		status = image_open(new_path, &new, error);
 	if (!status)
-		status = check_kin(&old, &new, error);
-	if (!status && options->debug_info) {
-		image_add_debug(&old);
-		image_add_debug(&new);
-	}
-	if (!status)
-		status = program_load(&old, &comparison.old, error);
-	if (!status)
-		status = program_load(&new, &comparison.new, error);
-	if (!status) {
-		describe(&comparison, patch);
-		status = compare(&comparison, patch, error);
-	}
-	comparison_free(&comparison);
+		status = diff_opened(&old, &new, options, patch, error);
 	image_close(&old);
 	image_close(&new);
 	return status;

@@ -10,6 +10,7 @@
 #define STENT_DIFF_DIFF_H
 
 #include "base/error.h"
+#include "image/image.h"
 #include "patch/patch.h"
 
 struct diff_options {
@@ -20,6 +21,8 @@ struct diff_options {
 	const char *const *allow_data;	/* variables whose changed initial values are to be left as they are in the process: names as
 					 * the refusal prints them, or "all" */
 	size_t allow_data_count;
+	const char *const *exclude;	/* of packages: images that are to be left as they are, by path, file name or soname */
+	size_t exclude_count;
 	bool keep_lines;		/* redirect functions too in which only line numbers changed */
 	bool debug_info;		/* look for debug information (image/debug.h) to name and explain things with */
 };
@@ -31,5 +34,12 @@ struct diff_options {
  */
 enum status diff_images(const char *old_path, const char *new_path, const struct diff_options *options,
 			struct patch *patch, struct error *error) must_check;
+
+/* The same for images that image_open() or image_open_bytes() has read. They are not needed any more afterwards. */
+enum status diff_opened(struct image *old, struct image *new, const struct diff_options *options,
+			struct patch *patch, struct error *error) must_check;
+
+/* The name that a patch of that image or package has unless the user gives it another: only what patch names may contain. free() it. */
+char *diff_name(const char *what, const char *old_version, const char *new_version) must_check;
 
 #endif

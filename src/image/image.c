@@ -402,17 +402,27 @@ enum status image_read_bytes(const char *name, uint8_t *bytes, size_t size, stru
 	return parse(name, image, error);
 }
 
-enum status image_open(const char *path, struct image *image, struct error *error)
+static enum status check_comparable(const char *path, const struct image *image, struct error *error)
 {
-	enum status status = image_read(path, image, error);
-
-	if (status)
-		return status;
 	if (!image->id.size)
 		return fail(error, "%s: has no build-id", path);
 	if (!image->eh_frame.size)
 		return fail(error, "%s: has no .eh_frame, so its functions cannot be told apart", path);
 	return STATUS_OK;
+}
+
+enum status image_open(const char *path, struct image *image, struct error *error)
+{
+	enum status status = image_read(path, image, error);
+
+	return status ? status : check_comparable(path, image, error);
+}
+
+enum status image_open_bytes(const char *name, uint8_t *bytes, size_t size, struct image *image, struct error *error)
+{
+	enum status status = image_read_bytes(name, bytes, size, image, error);
+
+	return status ? status : check_comparable(name, image, error);
 }
 
 void image_close(struct image *image)

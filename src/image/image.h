@@ -85,8 +85,9 @@ enum status image_read(const char *path, struct image *image, struct error *erro
 enum status image_read_bytes(const char *name, uint8_t *bytes, size_t size, struct image *image,
 			     struct error *error) must_check;
 
-/* image_read() with what a comparison of two builds needs. STATUS_ERROR also: without build-id or .eh_frame. */
+/* The same two with what a comparison of two builds needs. STATUS_ERROR also: without build-id or .eh_frame. */
 enum status image_open(const char *path, struct image *image, struct error *error) must_check;
+enum status image_open_bytes(const char *name, uint8_t *bytes, size_t size, struct image *image, struct error *error) must_check;
 void image_close(struct image *image);
 
 /* A part of an image that is no file. */

@@ -8,15 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "patch/format.h"
 #include "patch/verify.h"
 
 #define SEGMENT_HEADERS (sizeof(Elf64_Ehdr) + sizeof(struct format_info))	/* their offset in the file */
-
-struct buffer {
-	uint8_t *item;
-	size_t count, room;
-};
 
 struct encoder {
 	const struct patch *patch;
@@ -26,25 +22,6 @@ struct encoder {
 	size_t pieces;
 	struct format_info info;
 };
-
-static size_t buffer_append(struct buffer *buffer, const void *from, size_t size)
-{
-	size_t offset = buffer->count;
-
-	if (size > buffer->room - buffer->count) {
-		buffer->room = (buffer->count + size) * 2;
-		buffer->item = memory_resize(buffer->item, buffer->room, 1);
-	}
-	if (size)
-		memcpy(buffer->item + offset, from, size);
-	buffer->count += size;
-	return offset;
-}
-
-static size_t buffer_append_text(struct buffer *buffer, const char *text)
-{
-	return buffer_append(buffer, text, strlen(text) + 1);
-}
 
 static void buffer_align(struct buffer *buffer, size_t alignment)
 {

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "patch/format.h"
+#include "patch/bundle.h"
 
 /* Nothing real comes near; it keeps every 32-bit count and offset of the format from wrapping (each thing that is
  * counted takes a byte at least), and a wrong file name from filling the memory. */
@@ -93,10 +93,10 @@ static enum status replace_file(const char *path, const char *temporary, const u
 	return sync_folder(path);
 }
 
-enum status patch_write(const struct patch *patch, const char *path, struct error *error)
+enum status bundle_write(const struct bundle *bundle, const char *path, struct error *error)
 {
 	struct error reason = { 0 };
-	enum status status = patch_verify(patch, &reason);
+	enum status status = bundle_verify(bundle, &reason);
 	char *temporary;
 	uint8_t *bytes;
 	size_t size;
@@ -106,7 +106,7 @@ enum status patch_write(const struct patch *patch, const char *path, struct erro
 		error_clear(&reason);
 		return status;
 	}
-	bytes = patch_encode(patch, &size);
+	bytes = bundle_encode(bundle, &size);
 	if (size > FILE_SIZE_MAX) {
 		status = fail(error, "%s: not written: %zu bytes are too long for a patch", path, size);
 		free(bytes);
@@ -142,17 +142,17 @@ static enum status read_file(const char *path, uint8_t **bytes, size_t *size, st
 	return status;
 }
 
-enum status patch_read(const char *path, struct patch *patch, struct error *error)
+enum status bundle_read(const char *path, struct bundle *bundle, struct error *error)
 {
 	struct error reason = { 0 };
 	uint8_t *bytes = NULL;
 	size_t size = 0;
 	enum status status;
 
-	*patch = (struct patch){ 0 };
+	*bundle = (struct bundle){ 0 };
 	status = read_file(path, &bytes, &size, error);
 	if (!status) {
-		status = patch_parse(bytes, size, patch, &reason);
+		status = bundle_parse(bytes, size, bundle, &reason);
 		if (status)
 			error_add(error, status, "%s: %s", path, reason.text);
 	}

@@ -1,7 +1,7 @@
 /*
- * patch.h: a patch in memory, and its file.
+ * patch.h: the patch of one image, in memory.
  *
- * The patch file is what the build side hands to the run side: docs/format.md specifies it. The
+ * The patch file is what the build side hands to the run side: docs/format.md specifies it, bundle.h reads and writes it. The
  * addresses in a patch are link-time addresses: those of the old image for what is in the running
  * process, those of the new image for what is in the slice (which keeps the new image's layout).
  */
@@ -98,15 +98,10 @@ struct patch {
 	ARRAY(char *) notes;	/* lines that `stent show` prints: what was left out, and why */
 };
 
-/* Write the file; replaces an existing one only when it is complete (rename). */
-enum status patch_write(const struct patch *patch, const char *path, struct error *error) must_check;
-
 /*
- * Read and verify a file: STATUS_ERROR with the reason for one that is damaged in any way (length,
- * offsets, counts, overlaps, addresses outside of their segments), not a patch, or of another format version.
- * Free with patch_free(), also after a failure.
+ * Read and verify the bytes of one patch: STATUS_ERROR with the reason. What a file is made of is in bundle.h. Free with
+ * patch_free(), also after a failure.
  */
-enum status patch_read(const char *path, struct patch *patch, struct error *error) must_check;
 enum status patch_parse(const uint8_t *bytes, size_t size, struct patch *patch, struct error *error) must_check;
 
 void patch_free(struct patch *patch);

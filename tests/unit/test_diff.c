@@ -5,6 +5,7 @@
 #include "build_pair.h"
 
 #include "diff/diff.h"
+#include "patch/bundle.h"
 
 static const char *const kinds[] = {
 	"-O2 -fPIE -pie",
@@ -77,16 +78,17 @@ static void explain_failure(const struct outcome *outcome, const char *flags)
 	} while (0)
 
 /* The patch survives its file, whose reader checks every bound. */
-static void check_file(const struct outcome *outcome)
+static void check_file(struct outcome *outcome)
 {
+	const struct bundle bundle = { .item = &outcome->patch, .count = 1 };
 	char *path = text_format("%s/patch.stent", outcome->pair.folder);
 	struct error error = { 0 };
-	struct patch again;
+	struct bundle again;
 
-	assert_int_equal(patch_write(&outcome->patch, path, &error), STATUS_OK);
-	assert_int_equal(patch_read(path, &again, &error), STATUS_OK);
-	assert_int_equal(again.bindings.count, outcome->patch.bindings.count);
-	patch_free(&again);
+	assert_int_equal(bundle_write(&bundle, path, &error), STATUS_OK);
+	assert_int_equal(bundle_read(path, &again, &error), STATUS_OK);
+	assert_int_equal(again.item[0].bindings.count, outcome->patch.bindings.count);
+	bundle_free(&again);
 	free(path);
 }
 

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "patch/bundle.h"
 #include "patch/format.h"
 #include "patch_example.h"
 
@@ -115,18 +116,36 @@ static void assert_patch_equal(const struct patch *a, const struct patch *b)
 	assert_content_equal(a, b);
 }
 
+/* Write a patch alone. */
+static enum status write_one(const struct patch *patch, const char *path, struct error *error)
+{
+	struct patch copy = *patch;
+	const struct bundle bundle = { .item = &copy, .count = 1 };
+
+	return bundle_write(&bundle, path, error);
+}
+
+/* The file holds this patch, and no other. */
+static void assert_holds(const struct patch *patch)
+{
+	struct error error = { 0 };
+	struct bundle read;
+
+	if (bundle_read(file, &read, &error))
+		fail_msg("%s", error.text);
+	assert_null(error.text);
+	assert_int_equal(read.count, 1);
+	assert_patch_equal(patch, &read.item[0]);
+	bundle_free(&read);
+}
+
 static void assert_survives(const struct patch *patch)
 {
 	struct error error = { 0 };
-	struct patch read;
 
-	if (patch_write(patch, file, &error))
+	if (write_one(patch, file, &error))
 		fail_msg("%s", error.text);
-	if (patch_read(file, &read, &error))
-		fail_msg("%s", error.text);
-	assert_null(error.text);
-	assert_patch_equal(patch, &read);
-	patch_free(&read);
+	assert_holds(patch);
 }
 
 static void test_round_trip(void **state)
@@ -173,19 +192,19 @@ static void test_smallest(void **state)
 	patch_free(&full);
 }
 
-/* patch_read() says "no" to this file, with this text in the reason and the file's name before it. */
+/* bundle_read() says "no" to this file, with this text in the reason and the file's name before it. */
 static void assert_unreadable(const char *path, const char *reason)
 {
 	struct error error = { 0 };
-	struct patch patch;
+	struct bundle bundle;
 
-	assert_int_equal(patch_read(path, &patch, &error), STATUS_ERROR);
+	assert_int_equal(bundle_read(path, &bundle, &error), STATUS_ERROR);
 	assert_non_null(error.text);
 	assert_ptr_equal(strstr(error.text, path), error.text);
 	if (!strstr(error.text, reason))
 		fail_msg("'%s' is not in '%s'", reason, error.text);
 	error_clear(&error);
-	patch_free(&patch);
+	bundle_free(&bundle);
 }
 
 static void write_file(const void *bytes, size_t size)
@@ -227,24 +246,20 @@ static void test_write_failures(void **state)
 {
 	struct patch patch = example_patch();
 	struct error error = { 0 };
-	struct patch read;
 
 	(void)state;
 	assert_survives(&patch);
 	patch.segments.item[0].address++;
-	assert_int_equal(patch_write(&patch, file, &error), STATUS_ERROR);
+	assert_int_equal(write_one(&patch, file, &error), STATUS_ERROR);
 	assert_non_null(strstr(error.text, "not page aligned"));
 	error_clear(&error);
 	patch.segments.item[0].address--;
-	if (patch_read(file, &read, &error))
-		fail_msg("%s", error.text);
-	assert_patch_equal(&patch, &read);
-	patch_free(&read);
+	assert_holds(&patch);
 
-	assert_int_equal(patch_write(&patch, "/nowhere/fix.stent", &error), STATUS_ERROR);
+	assert_int_equal(write_one(&patch, "/nowhere/fix.stent", &error), STATUS_ERROR);
 	assert_non_null(strstr(error.text, "/nowhere/fix.stent: cannot write"));
 	error_clear(&error);
-	assert_int_equal(patch_write(&patch, folder, &error), STATUS_ERROR);
+	assert_int_equal(write_one(&patch, folder, &error), STATUS_ERROR);
 	error_clear(&error);
 	patch_free(&patch);
 }

@@ -14,6 +14,7 @@
 #include <jansson.h>
 
 #include "cmd/cmd.h"
+#include "patch/bundle.h"
 #include "patch_example.h"
 
 #include <cmocka.h>	/* last: it has a fail() of its own */
@@ -24,6 +25,7 @@ static char *file, *output;
 static int write_example(void **state)
 {
 	struct patch patch = example_patch();
+	const struct bundle bundle = { .item = &patch, .count = 1 };
 	enum status status;
 
 	(void)state;
@@ -32,7 +34,7 @@ static int write_example(void **state)
 		return -1;
 	file = text_format("%s/fix.stent", folder);
 	output = text_format("%s/output", folder);
-	status = patch_write(&patch, file, NULL);
+	status = bundle_write(&bundle, file, NULL);
 	patch_free(&patch);
 	return (int)status;
 }
