@@ -8,16 +8,9 @@
 #include "image/package.h"
 
 #include "../unit/package_example.h"
+#include "expect.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void expect(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "%s\n", what);
-	abort();
-}
 
 static void inspect(const struct packages *packages)
 {

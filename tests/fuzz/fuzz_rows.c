@@ -7,20 +7,13 @@
 
 #include "../cfi_oracle.h"
 #include "unwind/row_compile.h"
+#include "expect.h"
 
 #define SECTION UINT64_C(0x100000)
 #define TEXT UINT64_C(0x200000)
 #define TEXT_SIZE UINT64_C(0x10000)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void expect(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "%s\n", what);
-	abort();
-}
 
 static bool is_as_expected(const struct unwind_table *table, uint64_t address, const struct row *row)
 {

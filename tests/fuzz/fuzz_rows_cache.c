@@ -7,20 +7,13 @@
 #include <stdlib.h>
 
 #include "unwind/rows_file.h"
+#include "expect.h"
 
 #define TEXT UINT64_C(0x1000)
 #define TEXT_SIZE UINT64_C(0x2000)
 #define HEADER 120
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void expect(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "%s\n", what);
-	abort();
-}
 
 /* A header such as the encoder writes, with the input's counts. */
 static uint8_t *complete(const uint8_t *data, size_t size, const struct rows_digest *of)
