@@ -154,6 +154,15 @@ void stacking_replace(const struct survey *survey, struct ledger *ledger)
 	}
 }
 
+/* It lies below: its place is taken, or about to be. (Once that is done it may come again, on top.) */
+static bool replaces(const struct ledger *ledger, const struct ledger *other)
+{
+	for (size_t i = 0; i < ledger->replaced.count && !ledger->detached; i++)
+		if (ledger->replaced.item[i] == other->nonce)
+			return true;
+	return false;
+}
+
 const struct ledger *stacking_above(const struct survey *survey, const struct ledger *ledger, const char **function)
 {
 	for (size_t i = 0; i < ledger->functions.count; i++) {
@@ -165,7 +174,7 @@ const struct ledger *stacking_above(const struct survey *survey, const struct le
 			continue;
 		there = ledgers_at(&survey->ledgers, below->site, &count);
 		for (size_t j = 0; j < count; j++) {
-			if (there[j].ledger == ledger || !may_lead(there[j].ledger) ||
+			if (there[j].ledger == ledger || !may_lead(there[j].ledger) || replaces(ledger, there[j].ledger) ||
 			    memcmp(ledger_below(there[j].ledger, there[j].function), below->settled, below->size) != 0)
 				continue;
 			*function = below->name;

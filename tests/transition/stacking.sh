@@ -7,10 +7,14 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 13
+plan 15
 
 build_contract two:-DFAMILY=2 three:-DFAMILY=3 both:"-DFAMILY=2 -DD=2" c:-DC=2 d:-DD=2 >"$scratch/output" 2>&1 ||
 	{ cat "$scratch/output"; exit 1; }
+
+for preload in killer failing; do
+	"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -shared -fPIC -o "$scratch/$preload.so" "$top/tests/live/preload/$preload.c" -ldl || exit 1
+done
 
 runs_exactly() {	# LETTERS WITH VERSIONS
 	says "$1" trace
@@ -99,6 +103,45 @@ replaces_not() {
 		revert_ends 0 both && text_is_old && sound
 }
 
+# A write that fails, whichever, leaves in force what was.
+replaces_failing() {
+	local status write
+	contract_start && apply_ends 0 both || return 1
+	for ((write = 1; write < 300; write++)); do
+		FAILING=$write LD_PRELOAD=$scratch/failing.so apply three --replace >"$scratch/output" 2>&1
+		status=$?
+		grep -q "^write $write fails" "$scratch/output" || break
+		if [ "$status" = 0 ]; then	# where a system call was made from has not got its bytes back: the next stent sees to that
+			only three && revert_ends 0 three && apply_ends 0 both || fails "done at write $write" || return 1
+		fi
+		only both && runs_exactly a2h2b2c1d2 || fails "$(cat "$scratch/output")" || return 1
+	done
+	[ "$status" = 0 ] && [ "$write" -gt 30 ] && runs_exactly a3h3b3c1d1 && only three && revert_ends 0 three && text_is_old && sound
+}
+
+# Killed anywhere, and what lies below is one thing: while threads go back to it one by one, and when all have.
+replaces_killed() {
+	local status deaths below parked=0
+	for ((deaths = 0; deaths < 300; deaths++)); do
+		contract_start && apply_ends 0 both || return 1
+		DEADLY=$((deaths + 1)) LD_PRELOAD=$scratch/killer.so apply three --replace >"$scratch/output" 2>&1
+		status=$?
+		[[ $status == 0 || $status == 137 ]] || fails "exit status $status after $deaths" || return 1
+		if [ "$(ask trace)" = a3h3b3c1d1 ]; then
+			enter 0 pair a3 && revert_ends 0 three --no-wait && in_state three reverting && below=$(ask trace) &&
+				stays 0 new fa && says ok "send 0 g" && within 5 says 'a3h3b3\.' "log 0" && revert_ends 0 three &&
+				runs_exactly "$below" || fails "after $deaths operations" || return 1
+			parked=$((parked + 1))
+		else
+			runs_exactly a2h2b2c1d2 && revert three
+			[[ $? == [023] ]] && runs_exactly a2h2b2c1d2 || fails "after $deaths operations" || return 1
+		fi
+		sound && contract_stop || fails "after $deaths operations" || return 1
+		[ "$status" = 137 ] || break
+	done
+	[ "$parked" -ge 3 ] || fails "only $parked of $deaths were new"
+}
+
 replaces_nothing() {
 	contract_start && apply_ends 0 three --replace && runs_exactly a3h3b3c1d1 && only three && apply_ends 0 two --replace &&
 		runs_exactly a2h2b2c1d1 && only two && apply_ends 0 three --replace && only three && revert_ends 0 three && text_is_old && sound
@@ -128,6 +171,8 @@ scenario "some of the same functions: refused" partly
 scenario "--replace takes out what else there is" replaces
 scenario "--replace with a thread that waits in what goes out" replaces_waiting
 scenario "--replace that gives up" replaces_not
+scenario "--replace in which a write fails" replaces_failing
+scenario "--replace that is killed, and reverted with a thread in it" replaces_killed
 scenario "--replace of nothing, and of each other" replaces_nothing
 scenario "another patch while one is half-way" half_way
 
