@@ -10,6 +10,7 @@
 #include "live/install.h"
 #include "live/link.h"
 #include "live/live.h"
+#include "live/probes.h"
 #include "live/survey.h"
 #include "live/transition.h"
 #include "live/versions.h"
@@ -204,6 +205,8 @@ static enum status apply_to(struct application *application, struct survey *surv
 	struct link link = { 0 };
 	enum status status = survey_check_sites(survey, application->patch, application->image, error);
 
+	if (status == STATUS_OK)
+		status = probes_check(survey, application->patch, application->image, error);
 	if (status == STATUS_OK) {
 		survey_unwind(survey);
 		status = install(survey, application->patch, application->image, application->options->replace, application->kept,

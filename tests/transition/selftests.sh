@@ -8,7 +8,7 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 17
+plan 18
 
 compile() {	# OUTPUT FLAG...
 	local output=$1
@@ -170,6 +170,29 @@ probed() {
 	apply_ends 0 p && says "2 2 1" call && revert_ends 0 p && revert_ends 0 q && says "1 1 1" call && text_is_whole
 }
 
+# In a mount namespace of its own, with the list of events where systems have it.
+with_events() {	# COMMAND...
+	# shellcheck disable=SC2016 # the inner shell's
+	unshare --mount sh -c 'mount -t tracefs none /sys/kernel/tracing && exec "$@"' sh "$@"
+}
+
+define_event() {	# LINE
+	with_events sh -c "echo '$1' >>/sys/kernel/tracing/uprobe_events"
+}
+
+# A probe that is defined, and not switched on: when it is, the patched process would not survive.
+defined() {
+	local event=stent_test_$$/p status
+	started_one && define_event "p:$event $scratch/victim:$(offset_of_p)" || return 1
+	with_events "$stent" apply "$scratch/p.stent" -p "$victim" >"$scratch/output" 2>&1
+	status=$?
+	with_events "$stent" apply "$scratch/q.stent" -p "$victim" || fails "q has no probe"
+	define_event "-:$event"
+	[ "$status" = 2 ] && grep -q "a uprobe, $event, is defined at the entry of p" "$scratch/output" || fails "$(cat "$scratch/output")" || return 1
+	says "1 2 1" call && with_events "$stent" apply "$scratch/p.stent" -p "$victim" && says "2 2 1" call && revert_ends 0 p && revert_ends 0 q &&
+		text_is_whole
+}
+
 # "ftrace cannot be disabled while livepatched": nobody can keep others from writing there, but what they wrote is not destroyed
 changed() {
 	local base
@@ -218,6 +241,11 @@ if can_probe; then
 	scenario "a probe at the entry" probed
 else
 	skip "a probe at the entry" "this kernel has no uprobes, or does not permit them"
+fi
+if with_events test -w /sys/kernel/tracing/uprobe_events 2>/dev/null; then
+	scenario "a probe at the entry that is only defined" defined
+else
+	skip "a probe at the entry that is only defined" "this kernel has no list of uprobes, or does not permit a mount"
 fi
 scenario "an entry that somebody changed" changed
 if nm "$scratch/victim" | grep -q ' s\.cold$'; then
