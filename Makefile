@@ -111,13 +111,20 @@ invisible:
 	+@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) CYCLES=$(CYCLES) tests/invisible/invisible.sh
 
+# What tests/real/checker.py decodes code with: Zydis, and nothing of stent.
+.PHONY: real real-programs bench-diff
+real-programs: $(BUILD)/tests/real/references
+$(BUILD)/tests/real/references: tests/real/references.c
+	@mkdir -p $(@D)
+	$(COMPILE) $(LDFLAGS) -o $@ $< -lZydis
+
 # Those that pass; the others need what is still missing of the transition.
 TRANSITION := $(addprefix tests/transition/,contract.sh control.sh selftests.sh stacking.sh thrown.sh torture.sh)
 
 # The recursive calls begin once everything that they need is installed.
 check:
 	@scripts/deps build check
-	+@$(MAKE) --no-print-directory all unit asan live-programs stack-programs chaos-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
+	+@$(MAKE) --no-print-directory all unit asan live-programs stack-programs chaos-programs real-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@BUILD=$(BUILD) tests/run $(call SCRIPTS,static) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
 		$(SPIES) $(foreach folder,live source chaos invisible stack fuzz,$(call SCRIPTS,$(folder))) $(TRANSITION) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
 
@@ -191,7 +198,7 @@ check-500: all
 PAIRS ?=
 real:
 	@scripts/deps build real
-	+@$(MAKE) --no-print-directory all
+	+@$(MAKE) --no-print-directory all real-programs
 	@BUILD=$(BUILD) tests/real/real.py $(PAIRS)
 
 demo:
@@ -205,6 +212,6 @@ install: $(BUILD)/stent
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos invisible fuzz bench-call bench-converge bench-pause bench-rows bench-unwind torture model real demo install clean
+.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos invisible fuzz bench-call bench-converge bench-pause bench-rows bench-unwind torture model demo install clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)

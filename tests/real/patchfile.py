@@ -31,8 +31,10 @@ class PatchFile:
         at = (at + 16 * counts[1] + 7) & ~7
         self.bindings = [Binding(*struct.unpack_from("<QIIQq", data, at + 32 * i)) for i in range(counts[2])]
         at = (at + 32 * counts[2] + 7) & ~7
+        notes = struct.unpack_from(f"<{counts[3]}I", data, at)
         at = (at + 4 * counts[3] + 7) & ~7
         strings = data[at:at + counts[4]]
+        self.notes = [strings[note:strings.index(b"\0", note)].decode() for note in notes]
         self.functions = []
         for i in range(counts[0]):
             record = data[functions + 80 * i:functions + 80 * (i + 1)]

@@ -3,8 +3,8 @@
 
     real.py [--tap] [--diff-only] [--short] [NAME...]
 
-For each pair of tests/real/pairs: fetch both versions, diff them, diff each with itself, run the old version with
-a client that does real work, apply, look at the process from outside (installed.py), revert. One row per pair; a
+For each pair of tests/real/pairs: fetch both versions, diff them, diff each with itself, check the patch (checker.py), run the old
+version with a client that does real work, apply, look at the process from outside (installed.py), revert. One row per pair; a
 refusal is a result, with its reasons. Ends with status 1 when a pair failed: a crash, a wrong or silent omission, a lost request.
 """
 import argparse
@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 
+import checker
 import installed
 import workloads
 from patchfile import Elf, PatchFile
@@ -228,6 +229,9 @@ def take(pair, diff_only, folder):
         if patch_path:
             patch = PatchFile(patch_path)
             describe(patch, row)
+            problems = checker.check(patch_path, paths[0], paths[1])
+            if problems:
+                raise Failure("the checker: " + "; ".join(problems[:5]))
             if diff_only:
                 row.result = "patch"
             else:
