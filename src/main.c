@@ -16,9 +16,10 @@ static const struct command {
 	{ "diff", cmd_diff, "compare two builds of a program or library and write a patch" },
 	{ "show", cmd_show, "say what a patch changes, per function, and why" },
 	{ "check", cmd_check, "compare a program's unwind data with its instructions" },
-	{ "apply", cmd_apply, "put a patch into a running process" },
-	{ "status", cmd_status, "list the patches that are in a process" },
-	{ "revert", cmd_revert, "take a patch out of a running process" },
+	{ "apply", cmd_apply, "put a patch into a running process, or all that it is for" },
+	{ "status", cmd_status, "list the patches that are in all processes, or in one" },
+	{ "revert", cmd_revert, "take a patch out of a running process, or all that hold it" },
+	{ "upgrade", cmd_upgrade, "bring every process to the builds that are on disk now" },
 	{ "stack", cmd_stack, "print the stacks of a process, and how far each can be trusted" },
 };
 

@@ -19,6 +19,7 @@ int cmd_apply(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_revert(int argc, char **argv);
 int cmd_stack(int argc, char **argv);
+int cmd_upgrade(int argc, char **argv);
 
 /* Print the lines of the error to stderr, each behind "stent: ", and clear it. Returns the status. */
 int cmd_report(enum status status, struct error *error);

@@ -14,7 +14,7 @@
 #define SEARCH (UINT64_C(256) << 20)	/* bytes: tens of milliseconds of standing still */
 #define SEARCH_MAX (1u << 24)	/* MiB */
 
-static enum status parse_timeout(const char *text, unsigned int *milliseconds, struct error *error)
+enum status live_parse_timeout(const char *text, unsigned int *milliseconds, struct error *error)
 {
 	char *end;
 	double seconds = strtod(text, &end);
@@ -76,7 +76,7 @@ static enum status parse_option(int option, const char *argument, struct live_ar
 		arguments->all = true;
 		return STATUS_OK;
 	case 't':
-		return parse_timeout(argument, &arguments->options.timeout, error);
+		return live_parse_timeout(argument, &arguments->options.timeout, error);
 	case 's':
 		return parse_search(argument, &arguments->options.search, error);
 	case OPTION_SCOPE:
@@ -129,12 +129,17 @@ void live_hold_signals(void)
 	held = sigprocmask(SIG_BLOCK, &set, &mask_before) == 0;
 }
 
+struct live_options live_default_options(void)
+{
+	return (struct live_options){ .timeout = TIMEOUT, .search = SEARCH, .cancelled = cancelled };
+}
+
 bool live_parse(const struct live_command *command, int argc, char **argv, struct live_arguments *arguments, int *code)
 {
 	struct error error = { 0 };
 	int option;
 
-	*arguments = (struct live_arguments){ .options = { .timeout = TIMEOUT, .search = SEARCH, .cancelled = cancelled } };
+	*arguments = (struct live_arguments){ .options = live_default_options() };
 	while ((option = getopt_long(argc, argv, "p:at:s:vh", options, NULL)) != -1) {
 		if (option == 'h') {
 			fputs(command->usage, stdout);

@@ -25,6 +25,12 @@ struct live_arguments {
 bool live_parse(const struct live_command *command, int argc, char **argv, struct live_arguments *arguments,
 		int *code) must_check;
 
+/* What is done unless the user wants something else; cancelled() is of use after live_hold_signals(). */
+struct live_options live_default_options(void);
+
+/* Seconds, as text. STATUS_ERROR: it is none. */
+enum status live_parse_timeout(const char *text, unsigned int *milliseconds, struct error *error) must_check;
+
 /*
  * Before a process is touched: hold back SIGINT, SIGTERM, SIGHUP and SIGTSTP, so that none of them ends or stops stent half-way. The
  * first three are a reason for options.cancelled() to be true. live_finish() follows.

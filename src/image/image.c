@@ -16,34 +16,38 @@
 #define FILE_MAX (1u << 30)	/* bytes of a file that are read; the largest browsers have 300 MB */
 
 /* Read, and not mapped: whoever can write to a mapped file can end its reader by making the file shorter. */
-static enum status read_file(const char *path, struct image *image, struct error *error)
+static enum status read_open_file(int file, const char *path, struct image *image, struct error *error)
 {
 	struct stat stat;
-	int file = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	uint8_t *bytes;
 	size_t done = 0;
 	ssize_t count = 1;
 
-	if (file < 0)
-		return fail(error, "%s: %s", path, strerror(errno));
-	if (fstat(file, &stat) < 0 || !S_ISREG(stat.st_mode) || stat.st_size < (off_t)sizeof(Elf64_Ehdr)) {
-		close(file);
+	if (fstat(file, &stat) < 0 || !S_ISREG(stat.st_mode) || stat.st_size < (off_t)sizeof(Elf64_Ehdr))
 		return fail(error, "%s: is not an ELF file", path);
-	}
-	if (stat.st_size > FILE_MAX) {
-		close(file);
+	if (stat.st_size > FILE_MAX)
 		return fail(error, "%s: is larger than %u MiB", path, FILE_MAX >> 20);
-	}
 	bytes = memory_resize(NULL, (size_t)stat.st_size, 1);
 	while (done < (size_t)stat.st_size && count > 0) {
 		count = pread(file, bytes + done, (size_t)stat.st_size - done, (off_t)done);
 		if (count > 0)
 			done += (size_t)count;
 	}
-	close(file);
 	image->file = bytes;
 	image->file_size = done;
 	return done == (size_t)stat.st_size ? STATUS_OK : fail(error, "%s: can't be read to its end", path);
+}
+
+static enum status read_file(const char *path, struct image *image, struct error *error)
+{
+	int file = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	enum status status;
+
+	if (file < 0)
+		return fail(error, "%s: %s", path, strerror(errno));
+	status = read_open_file(file, path, image, error);
+	close(file);
+	return status;
 }
 
 /* Is [offset, offset + size) inside the file? */
@@ -422,6 +426,17 @@ enum status image_open_bytes(const char *name, uint8_t *bytes, size_t size, stru
 {
 	enum status status = image_read_bytes(name, bytes, size, image, error);
 
+	return status ? status : check_comparable(name, image, error);
+}
+
+enum status image_open_file(int file, const char *name, struct image *image, struct error *error)
+{
+	enum status status;
+
+	*image = (struct image){ 0 };
+	status = read_open_file(file, name, image, error);
+	if (!status)
+		status = parse(name, image, error);
 	return status ? status : check_comparable(name, image, error);
 }
 

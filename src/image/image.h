@@ -88,6 +88,9 @@ enum status image_read_bytes(const char *name, uint8_t *bytes, size_t size, stru
 /* The same two with what a comparison of two builds needs. STATUS_ERROR also: without build-id or .eh_frame. */
 enum status image_open(const char *path, struct image *image, struct error *error) must_check;
 enum status image_open_bytes(const char *name, uint8_t *bytes, size_t size, struct image *image, struct error *error) must_check;
+
+/* The same from an open file, which stays open. `name`: a path for messages, and its last part is the image's name unless it has a soname. */
+enum status image_open_file(int file, const char *name, struct image *image, struct error *error) must_check;
 void image_close(struct image *image);
 
 /* A part of an image that is no file. */

@@ -186,6 +186,8 @@ static void take_answer(struct running *running, struct child *child)
 	*array_add(&child->received) = '\0';
 	child->busy = false;
 	take(running, child->job, CREW_DONE, child->received.item + sizeof(uint64_t));
+	if (running->crew->fresh)
+		end_child(child, true);
 }
 
 static void wait_for_answers(struct running *running)

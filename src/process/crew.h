@@ -1,8 +1,8 @@
 /*
  * crew.h: jobs done by child processes, some at a time.
  *
- * For work on many processes that others own. Reading one's memory or opening its files may wait for ever (a page
- * or a file system that a program serves: userfaultfd(2), FUSE), and what it says is input that may mean harm. So no job is
+ * For work on many processes that others own. Opening one's files may wait for ever (a file system that a program serves:
+ * FUSE), and what it says is input that may mean harm. So no job is
  * done in stent's own process: a child that crashes or takes too long costs its own job, and all others are done.
  */
 #ifndef STENT_PROCESS_CREW_H
@@ -30,6 +30,7 @@ struct crew {
 	void *context;
 	unsigned int children;		/* at most so many; 0: one per processor */
 	unsigned int limit;		/* milliseconds for one job */
+	bool fresh;			/* a new child for each job: what one job may do to its child, no other one suffers from */
 	bool (*cancelled)(void);	/* asked now and then; true: no job is begun any more, and SIGTERM is sent to those at
 					 * work, who hold it back if they have live_options.cancelled. NULL: never */
 };

@@ -1,6 +1,5 @@
 /*
- * Sources of the formats: ELF gABI, chapters 4 and 5; the note of the build-id: gABI "Note Section" with GNU's
- * NT_GNU_BUILD_ID; .eh_frame_hdr: LSB Core 5.0, 10.6.2.
+ * Sources of the formats: ELF gABI, chapters 4 and 5; .eh_frame_hdr: LSB Core 5.0, 10.6.2.
  */
 #include "process/image.h"
 
@@ -13,7 +12,6 @@
 #include "base/utf8.h"
 
 #define SEGMENTS_MAX 256	/* program headers of one image; linkers write about a dozen */
-#define NOTES_MAX 65536		/* bytes of one note segment */
 #define PAGE 4096ul
 
 /* DW_EH_PE_*: LSB Core 5.0, 10.5.1 */
@@ -107,43 +105,18 @@ static bool read_segments(const struct reader *reader, struct mapped_image *imag
 	return image->code.count > 0;
 }
 
-static void parse_notes(const uint8_t *notes, size_t size, struct build_id *id)
-{
-	while (size >= sizeof(Elf64_Nhdr)) {
-		Elf64_Nhdr note;
-
-		memcpy(&note, notes, sizeof(note));
-
-		size_t name = ((size_t)note.n_namesz + 3) & ~(size_t)3;
-		size_t content = ((size_t)note.n_descsz + 3) & ~(size_t)3;
-
-		notes += sizeof(note);
-		size -= sizeof(note);
-		if (name > size || content > size - name)
-			return;
-		if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == sizeof(ELF_NOTE_GNU) &&
-		    !memcmp(notes, ELF_NOTE_GNU, sizeof(ELF_NOTE_GNU)) && note.n_descsz <= BUILD_ID_MAX) {
-			id->size = (uint8_t)note.n_descsz;
-			memcpy(id->bytes, notes + name, note.n_descsz);
-			return;
-		}
-		notes += name + content;
-		size -= name + content;
-	}
-}
-
 static void read_build_id(const struct reader *reader, struct mapped_image *image)
 {
 	for (unsigned int i = 0; i < reader->header.e_phnum && !image->id.size; i++) {
 		const Elf64_Phdr *segment = &reader->segment[i];
 
-		if (segment->p_type != PT_NOTE || segment->p_memsz > NOTES_MAX)
+		if (segment->p_type != PT_NOTE || segment->p_memsz > BUILD_ID_NOTES_MAX)
 			continue;
 
 		uint8_t *notes = memory_zeroed(segment->p_memsz, 1);
 
 		if (process_read(reader->process, segment->p_vaddr + image->bias, notes, segment->p_memsz))
-			parse_notes(notes, segment->p_memsz, &image->id);
+			build_id_parse(notes, segment->p_memsz, &image->id);
 		free(notes);
 	}
 }

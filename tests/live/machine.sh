@@ -6,35 +6,13 @@
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
+# shellcheck source=tests/crowds.sh
+. "$top/tests/crowds.sh"
 # shellcheck disable=SC2154 # from victims.sh
 plan 29
 
-build_crowd() {	# NAME: NAME.1, NAME.2 and NAME.stent
-	local version
-	for version in 1 2; do
-		"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -Wl,--build-id -DVERSION=$version -o "$scratch/$1.$version" \
-			"$top/tests/live/crowd.c" || return 1
-	done
-	limit 60 "$stent" diff "$scratch/$1.1" "$scratch/$1.2" -o "$scratch/$1.stent" --name "$1" >/dev/null
-}
-
-says() {	# TEXT: the output of the last command has it
-	grep -q -- "$1" "$scratch/output" || { cat "$scratch/output"; return 1; }
-}
-
-stent_ends() {	# STATUS ARGUMENT...
-	local status=$1
-	shift
-	ends_with "$status" limit 60 "$stent" "$@" >"$scratch/output" 2>&1 || { cat "$scratch/output"; return 1; }
-}
-
-crowd_runs() {	# OLD NEW
-	local answer
-	answer=$(ask) || { echo "no answer"; return 1; }
-	[ "$answer" = "$1 $2" ] || { echo "$answer instead of $1 $2"; return 1; }
-}
-
-build_crowd crowd && build_pair victim || exit 1
+build_crowd crowd "1 2" && build_pair victim || exit 1
+limit 60 "$stent" diff "$scratch/crowd.1" "$scratch/crowd.2" -o "$scratch/crowd.stent" --name crowd >/dev/null || exit 1
 check "no process holds a patch" stent_ends 0 status
 check "and it says so" says "^0 patches in 0 of [0-9]* processes$"
 check "there is no process to apply to: exit status 3" stent_ends 3 apply "$scratch/crowd.stent" --all
@@ -50,7 +28,7 @@ snapshot "$other" >"$scratch/before"
 check "apply --all" stent_ends 0 apply "$scratch/crowd.stent" --all
 check "says what it did" says "^21 patched, 0 had nothing to do, 0 refused, 0 gave up, 0 failed$"
 check "a line for each" says "^ *$crowd  crowd.1 .* patched  paused"
-check "all of them run the new version" crowd_runs 0 20
+check "all of them run the new version" crowd_runs 0 20 0
 snapshot "$other" >"$scratch/after"
 check "the other program was not touched" cmp "$scratch/before" "$scratch/after"
 check "again: nothing to do" stent_ends 3 apply "$scratch/crowd.stent" --all
@@ -88,10 +66,10 @@ check "names it" says "process ${child%% *} (crowd.1) is traced by tracer"
 check "the others are reverted" says "^20 reverted, 0 had nothing to do, 1 refused"
 exec {tracer_in}>&-
 wait "$tracer"
-check "nineteen children run the old version, the traced one the new" crowd_runs 19 1
+check "nineteen children run the old version, the traced one the new" crowd_runs 19 1 0
 check "again, without the debugger" stent_ends 0 revert crowd --all
 check "reverts that one" says "^1 reverted, 20 had nothing to do"
-check "all run the old version" crowd_runs 20 0
+check "all run the old version" crowd_runs 20 0 0
 victim_stop
 verdict $? "the processes end by themselves"
 victim=$other victim_in=$other_in victim_out=$other_out

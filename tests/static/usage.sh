@@ -1,8 +1,8 @@
 #!/bin/bash
 # The command line as such: usage, version, exit codes, output that cannot be written.
 . "$(dirname "$0")/../lib.sh"
-commands="diff show apply status revert"
-plan 12
+commands="diff show apply status revert upgrade"
+plan 13
 
 exits() {	# STATUS PATTERN COMMAND...: this exit status, and the output has this
 	local want=$1 pattern=$2 output status

@@ -1,0 +1,303 @@
+/*
+ * upgrade_apply.c: the patches go into the processes.
+ *
+ * Images of one process that may rely on each other go in together or not at all: those of one source package, and those of which it is
+ * not known where they come from. (Those of different packages a distribution allows to be of different ages.)
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/everywhere.h"
+#include "cmd/outcomes.h"
+#include "cmd/progress_bar.h"
+#include "cmd/upgrade.h"
+#include "process/crew.h"
+
+#define LIMIT 60000u	/* milliseconds for one process, on top of its timeout for each patch */
+
+struct applying {
+	struct upgrade *upgrade;
+	const json_t *processes;
+	struct crew crew;
+	struct progress_bar bar;
+	bool again;		/* not the first round */
+};
+
+static bool is_decided(const json_t *image)
+{
+	return json_object_get(image, "result");
+}
+
+static const struct upgrade_pair *pair_of(const struct upgrade *upgrade, const json_t *image)
+{
+	return &upgrade->pairs.item[json_integer_value(json_object_get(image, "pair"))];
+}
+
+static bool go_together(const json_t *one, const json_t *other)
+{
+	const char *source = everywhere_text(one, "source"), *other_source = everywhere_text(other, "source");
+
+	return !*source || !*other_source || !strcmp(source, other_source);
+}
+
+static bool has_result(const json_t *image, enum status status)
+{
+	return !strcmp(everywhere_text(image, "result"), outcome_name(status));
+}
+
+/* What the comparison said. */
+static void decide_by_pairs(const struct upgrade *upgrade, json_t *images)
+{
+	json_t *image;
+
+	for (size_t i = 0; (image = json_array_get(images, i)); i++) {
+		const struct upgrade_pair *pair = is_decided(image) ? NULL : pair_of(upgrade, image);
+
+		if (pair && pair->status != STATUS_OK)
+			upgrade_decide(image, pair->status, pair->why);
+	}
+}
+
+/* An image that would be patched, but may rely on another one. NULL: on none. */
+static const json_t *find_obstacle(const json_t *images, const json_t *image)
+{
+	const json_t *other;
+
+	for (size_t i = 0; (other = json_array_get(images, i)); i++)
+		if (other != image && go_together(image, other) && !has_result(other, STATUS_NOTHING))
+			return other;
+	return NULL;
+}
+
+static void decide_by_company(json_t *images, json_t *image)
+{
+	const json_t *other = find_obstacle(images, image);
+	struct error error = { 0 };
+	json_t *why;
+
+	if (!other || is_decided(image))
+		return;
+	if (is_decided(other))
+		(void)refuse(&error, "%s was replaced together with %s, which can't be patched: the new %s may need the new %s",
+			     everywhere_text(image, "image"), everywhere_text(other, "image"), everywhere_text(image, "image"),
+			     everywhere_text(other, "image"));
+	else
+		(void)refuse(&error, "%s and %s were replaced together, and would have to be patched in one transition",
+			     everywhere_text(image, "image"), everywhere_text(other, "image"));
+	why = everywhere_lines(&error);
+	upgrade_decide(image, STATUS_REFUSED, why);
+	json_decref(why);
+}
+
+static void decide_by_others(json_t *images)
+{
+	json_t *decided = json_array(), *image;
+
+	/* Each by what the comparison said of the others, and not by what follows from it. */
+	for (size_t i = 0; (image = json_array_get(images, i)); i++) {
+		json_t *copy = json_copy(image);
+
+		json_array_append_new(decided, copy);
+	}
+	for (size_t i = 0; (image = json_array_get(images, i)); i++) {
+		json_t *copy = json_array_get(decided, i);
+
+		decide_by_company(decided, copy);
+		if (is_decided(copy) && !is_decided(image))
+			upgrade_decide(image, STATUS_REFUSED, json_object_get(copy, "why"));
+	}
+	json_decref(decided);
+}
+
+static size_t count_undecided(const json_t *images)
+{
+	const json_t *image;
+	size_t count = 0;
+
+	for (size_t i = 0; (image = json_array_get(images, i)); i++)
+		count += !is_decided(image);
+	return count;
+}
+
+static void finish_image(json_t *image, const struct process *process, enum status status, const struct live_report *report,
+			 struct error *error)
+{
+	json_t *outcome = outcome_make(process, status, report, error);
+
+	json_object_del(outcome, "image");
+	json_object_update(image, outcome);
+	json_decref(outcome);
+}
+
+static enum status apply_one(const struct upgrade *upgrade, const struct process *process, const json_t *image,
+			     struct live_report *report, struct error *error)
+{
+	const struct upgrade_pair *pair = pair_of(upgrade, image);
+	struct live_options options = upgrade->options;
+
+	options.replace = json_is_true(json_object_get(image, "replace"));
+	return live_apply(process, &pair->bundle.item[0], &options, report, error);
+}
+
+/* In a child. */
+static char *apply(void *context, size_t job)
+{
+	const struct applying *applying = context;
+	json_t *images = json_deep_copy(json_object_get(json_array_get(applying->processes, job), "images")), *image;
+	pid_t pid = (pid_t)json_integer_value(json_object_get(json_array_get(applying->processes, job), "pid"));
+	struct error error = { 0 };
+	struct process process;
+	enum status opened = count_undecided(images) ? process_open(pid, PROCESS_CHANGE, &process, &error) : STATUS_NOTHING;
+	char *text;
+
+	for (size_t i = 0; (image = json_array_get(images, i)); i++) {
+		struct live_report report = { 0 };
+		struct error why = { 0 };
+		enum status status = opened;
+
+		if (is_decided(image))
+			continue;
+		if (status == STATUS_OK)
+			status = apply_one(applying->upgrade, &process, image, &report, &why);
+		else
+			(void)error_add(&why, status, "%s", error.text);
+		/* One that has ended needs nothing any more. */
+		if (status == STATUS_ERROR && !process_alive(&process)) {
+			error_clear(&why);
+			status = error_add(&why, STATUS_NOTHING, "the process has ended");
+		}
+		finish_image(image, &process, status, &report, &why);
+		live_report_free(&report);
+	}
+	if (opened != STATUS_NOTHING)
+		process_close(&process);
+	error_clear(&error);
+	text = json_dumps(images, JSON_COMPACT);
+	json_decref(images);
+	return text ? text : text_copy("");
+}
+
+/* An outcome for each image. */
+static void add_outcomes(struct applying *applying, const json_t *process, const json_t *images)
+{
+	const json_t *image;
+
+	for (size_t i = 0; (image = json_array_get(images, i)); i++) {
+		json_t *outcome = json_copy((json_t *)(uintptr_t)image);
+
+		/* A child that was forked since has what its parent had: that is not worth a line. */
+		if (!applying->again || !has_result(outcome, STATUS_NOTHING))
+			json_array_append(applying->upgrade->outcomes, outcome);
+		json_object_set(outcome, "pid", json_object_get(process, "pid"));
+		json_object_set(outcome, "comm", json_object_get(process, "comm"));
+		if (json_object_get(process, "service"))
+			json_object_set(outcome, "service", json_object_get(process, "service"));
+		json_object_del(outcome, "start");
+		json_object_del(outcome, "pair");
+		json_object_del(outcome, "replace");
+		json_decref(outcome);
+	}
+}
+
+static void take_answer(void *context, size_t job, enum crew_end end, const char *text)
+{
+	struct applying *applying = context;
+	const json_t *process = json_array_get(applying->processes, job);
+	json_t *images = end == CREW_DONE ? json_loads(text, 0, NULL) : NULL, *image;
+
+	if (!images) {
+		struct error error = { 0 };
+		char *end_text = crew_end_text(&applying->crew, end);
+		json_t *why;
+
+		(void)fail(&error, "process %d (%s): the work on it %s", (int)json_integer_value(json_object_get(process, "pid")),
+			   everywhere_text(process, "comm"), end_text);
+		why = everywhere_lines(&error);
+		images = json_deep_copy(json_object_get(process, "images"));
+		for (size_t i = 0; (image = json_array_get(images, i)); i++)
+			if (!is_decided(image))
+				upgrade_decide(image, STATUS_ERROR, why);
+		json_decref(why);
+		free(end_text);
+	}
+	add_outcomes(applying, process, images);
+	json_decref(images);
+	progress_bar_step(&applying->bar);
+}
+
+/* Everything about a process that can be decided before anything is done to it. */
+static void decide(const struct upgrade *upgrade, const json_t *process)
+{
+	json_t *images = json_object_get(process, "images"), *image;
+	pid_t pid = (pid_t)json_integer_value(json_object_get(process, "pid"));
+	const char *spared = machine_spared(pid);
+
+	decide_by_pairs(upgrade, images);
+	if (spared) {
+		struct error error = { 0 };
+		json_t *why;
+
+		(void)refuse(&error, "%s", spared);
+		why = everywhere_lines(&error);
+		for (size_t i = 0; (image = json_array_get(images, i)); i++)
+			if (!is_decided(image))
+				upgrade_decide(image, STATUS_REFUSED, why);
+		json_decref(why);
+	}
+	decide_by_others(images);
+}
+
+static void decide_dry(json_t *images)
+{
+	json_t *none = json_array(), *image;
+
+	for (size_t i = 0; (image = json_array_get(images, i)); i++)
+		if (!is_decided(image))
+			upgrade_decide(image, STATUS_OK, none);
+	json_decref(none);
+}
+
+static void note_tried(const struct upgrade *upgrade, const json_t *process)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "%d", (int)json_integer_value(json_object_get(process, "pid")));
+	json_object_set_new(upgrade->tried, name, json_true());
+}
+
+void upgrade_apply(struct upgrade *upgrade, json_t *processes)
+{
+	struct applying applying = { .upgrade = upgrade, .again = json_object_size(upgrade->tried) > 0 };
+	json_t *process, *open = json_array();
+	size_t most = 1;
+
+	for (size_t i = 0; (process = json_array_get(processes, i)); i++) {
+		json_t *images = json_object_get(process, "images");
+		size_t undecided;
+
+		decide(upgrade, process);
+		if (upgrade->dry_run)
+			decide_dry(images);
+		note_tried(upgrade, process);
+		undecided = count_undecided(images);
+		if (undecided)
+			json_array_append(open, process);
+		else
+			add_outcomes(&applying, process, images);
+		if (undecided > most)
+			most = undecided;
+	}
+	applying.processes = open;
+	applying.crew = (struct crew){
+		.work = apply,
+		.take = take_answer,
+		.context = &applying,
+		.limit = LIMIT + (unsigned int)most * upgrade->options.timeout,
+		.cancelled = upgrade->options.cancelled,
+	};
+	progress_bar_start(&applying.bar, "processes patched", json_array_size(open));
+	crew_run(&applying.crew, json_array_size(open));
+	progress_bar_end(&applying.bar);
+	json_decref(open);
+}

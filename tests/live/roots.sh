@@ -1,0 +1,148 @@
+#!/bin/bash
+# stent upgrade: whose file system counts. Libraries with a version in their name, mount namespaces, chroots; and many processes.
+# shellcheck source=tests/alone.sh
+. "$(dirname "$0")/../alone.sh"
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/victims.sh
+. "$top/tests/victims.sh"
+# shellcheck source=tests/crowds.sh
+. "$top/tests/crowds.sh"
+# shellcheck disable=SC2154 # from victims.sh
+plan 36
+
+build_crowd crowd "1 2 3" || exit 1
+mkdir "$scratch/bin" "$scratch/lib"
+
+# A library: the crowd's code, and a program that has it called.
+for version in 1 2 3; do
+	"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -Wl,--build-id -DVERSION=$version -Dmain=crowd_main -shared -fPIC -Wl,-soname,libcrowd.so.1 \
+		-o "$scratch/libcrowd.$version" "$top/tests/live/crowd.c" || exit 1
+done
+echo 'int crowd_main(int, char **); int main(int argc, char **argv) { return crowd_main(argc, argv); }' >"$scratch/main.c"
+"${CC:-gcc}" -o "$scratch/bin/user" "$scratch/main.c" "$scratch/libcrowd.1" -Wl,-rpath,"$scratch/lib" || exit 1
+
+library_start() {
+	rm -f "$scratch/lib/"*
+	cp "$scratch/libcrowd.1" "$scratch/lib/libcrowd.so.1.0.1"
+	ln -s libcrowd.so.1.0.1 "$scratch/lib/libcrowd.so.1"
+	victim_start "$scratch/bin/user" 3
+}
+
+library_start
+verdict $? "a program with a library"
+check "the library is what it was: exit status 3" stent_ends 3 upgrade
+replace "$scratch/libcrowd.2" "$scratch/lib/libcrowd.so.1.0.1"
+check "a new library of the same file name" stent_ends 0 upgrade
+check "is named" says "libcrowd.so.1.0.1 .*patched, paused"
+check "its code runs" crowd_runs 0 3 0
+victim_stop
+library_start
+cp "$scratch/libcrowd.2" "$scratch/lib/libcrowd.so.1.0.2"
+check "a new library beside the old one, which nothing leads to: exit status 3" stent_ends 3 upgrade
+ln -sf libcrowd.so.1.0.2 "$scratch/lib/libcrowd.so.1"
+check "its soname leads there now" stent_ends 0 upgrade
+check "its code runs" crowd_runs 0 3 0
+victim_stop
+library_start
+cp "$scratch/libcrowd.3" "$scratch/lib/libcrowd.so.1.0.3"
+ln -sf libcrowd.so.1.0.3 "$scratch/lib/libcrowd.so.1"
+rm "$scratch/lib/libcrowd.so.1.0.1"
+check "as packages do it: the old file is gone" stent_ends 0 upgrade
+check "the new code runs" crowd_runs 0 0 3
+check "the second time there is nothing to do" stent_ends 3 upgrade
+victim_stop
+
+# Another mount namespace has other files at the same names.
+mkdir "$scratch/place"
+cp "$scratch/crowd.1" "$scratch/place/crowd"
+mkfifo "$scratch/go"
+inside() {
+	mount -t tmpfs none "$scratch/place" && cp "$scratch/crowd.1" "$scratch/place/crowd" || exit 1
+	"$scratch/place/crowd" 2 <&3 &
+	read -r _ <"$scratch/go"
+	cp "$scratch/crowd.2" "$scratch/place/new" && mv "$scratch/place/new" "$scratch/place/crowd"
+	echo replaced
+	wait
+}
+export -f inside
+export scratch
+# (Its first line is what the crowd says, as always.)
+# shellcheck disable=SC2016 # the inner shell's
+if victim_start unshare --mount --propagation private bash -c 'exec 3<&0; inside'; then
+	ok "a crowd in another mount namespace"
+	check "nothing is replaced there: exit status 3" stent_ends 3 upgrade
+	replace "$scratch/crowd.3" "$scratch/place/crowd"
+	check "nor is it when it is outside: exit status 3" stent_ends 3 upgrade
+	echo go >"$scratch/go"
+	read -t 10 -r answer <&"$victim_out" && [ "$answer" = replaced ]
+	verdict $? "replaced in there, by another build than outside"
+	check "upgrade" stent_ends 0 upgrade
+	check "all get the build that is there" crowd_runs 0 2 0
+else
+	for _ in {1..6}; do
+		skip "another mount namespace" "it can't be made here"
+	done
+fi
+exec {victim_in}>&- {victim_out}<&-
+
+# Another root directory: with what the program needs.
+root=$scratch/root
+mkdir -p "$root/bin"
+for file in $(ldd "$scratch/crowd.1" | grep -o '/[^ ]*'); do
+	mkdir -p "$root${file%/*}" && cp -L "$file" "$root$file"
+done
+cp "$scratch/crowd.1" "$root/bin/crowd"
+victim_start chroot "$root" /bin/crowd 2
+verdict $? "a crowd in another root directory"
+check "nothing is replaced there: exit status 3" stent_ends 3 upgrade
+mkdir -p "/bin" && [ ! -e /bin/crowd ]
+verdict $? "no such program outside"
+replace "$scratch/crowd.2" "$root/bin/crowd"
+check "upgrade" stent_ends 0 upgrade
+check "the crowd runs the new build" crowd_runs 0 2 0
+victim_stop
+# A link that leads out of it leads nowhere, and not to the file of that name outside.
+cp "$scratch/crowd.1" "$root/bin/crowd"
+victim_start chroot "$root" /bin/crowd 2
+verdict $? "again, from the old build"
+ln -sf "$scratch/crowd.2" "$root/bin/new" && mv "$root/bin/new" "$root/bin/crowd"
+check "a link out of it, by an absolute name: exit status 3" stent_ends 3 upgrade
+up=../../../../../../../..
+ln -sf "$up$scratch/crowd.2" "$root/bin/new" && mv "$root/bin/new" "$root/bin/crowd"
+check "and by a relative one" stent_ends 3 upgrade
+ln -sf "/proc/1/root$scratch/crowd.2" "$root/bin/new" && mv "$root/bin/new" "$root/bin/crowd"
+mkdir -p "$root/proc" && mount -t proc none "$root/proc" 2>/dev/null
+check "and by /proc: exit status 2" stent_ends 2 upgrade
+umount "$root/proc" 2>/dev/null
+ln -sf /bin/other "$root/bin/new" && mv "$root/bin/new" "$root/bin/crowd" && cp "$scratch/crowd.3" "$root/bin/other"
+check "one that stays inside is followed" stent_ends 0 upgrade
+check "the crowd runs that build" crowd_runs 0 0 2
+victim_stop
+
+# A daemon that goes into an empty folder once it runs: its program lies outside.
+mkdir "$scratch/empty"
+cp "$scratch/crowd.1" "$scratch/bin/crowd"
+victim_start "$scratch/bin/crowd" 2 "$scratch/empty"
+verdict $? "a crowd that has put itself into an empty root directory"
+replace "$scratch/crowd.2" "$scratch/bin/crowd"
+check "upgrade" stent_ends 0 upgrade
+check "the crowd runs the new build" crowd_runs 0 2 0
+victim_stop
+
+cp "$scratch/crowd.1" "$scratch/bin/crowd"
+victim_start "$scratch/bin/crowd" 200
+verdict $? "two hundred processes"
+replace "$scratch/crowd.2" "$scratch/bin/crowd"
+check "upgrade" stent_ends 0 upgrade
+check "all run the new build" crowd_runs 0 200 0
+check "the second time there is nothing to do" stent_ends 3 upgrade
+if command -v script >/dev/null; then
+	replace "$scratch/crowd.3" "$scratch/bin/crowd"
+	limit 60 script -qec "'$stent' upgrade >/dev/null" /dev/null </dev/null >"$scratch/output"
+	check "a progress bar on a terminal" says '\[#* *\] [0-9]*/201 processes patched'
+else
+	skip "a progress bar on a terminal" "there is no script(1)"
+fi
+victim_stop
+exit "$((failures > 0))"
