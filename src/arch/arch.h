@@ -98,6 +98,14 @@ enum reloc_kind {
 	RELOC_TLS_OFFSET,	/* offset of a thread-local symbol + addend, from its block or from the thread pointer */
 };
 
+/* What a linker put into a field for a relocation. */
+enum link_kind {
+	LINK_OTHER,		/* anything else */
+	LINK_NUMBER,		/* no address: a size, or an offset of a thread-local variable */
+	LINK_ABSOLUTE,		/* symbol + addend, an address */
+	LINK_RELATIVE,		/* symbol + addend - place */
+};
+
 /*
  * What one instruction does to the stack pointer, to the frame, and to values that are kept in
  * registers or on the stack: as much as it takes to follow a frame (objtool has struct stack_op for
@@ -266,6 +274,9 @@ struct arch {
 
 	/* Kind of a dynamic relocation, by its number in the psABI. */
 	enum reloc_kind (*relocation)(uint32_t type);
+
+	/* Kind of a relocation that a linker resolves, likewise. */
+	enum link_kind (*link_relocation)(uint32_t type);
 };
 
 extern const struct arch arch_x86_64;

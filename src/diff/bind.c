@@ -33,10 +33,10 @@ static void cannot_bind(struct slicing *slicing, uint64_t from, uint64_t target,
 static void bind_field(struct slicing *slicing, const struct code_ref *ref, enum anchor anchor, uint64_t target)
 {
 	if (ref->kind != REF_ABSOLUTE) {
-		add_binding(slicing, ref->where, BINDING_PC32, anchor, target, -(int64_t)ref->tail);
+		add_binding(slicing, ref->where, BINDING_PC32, anchor, target, ref->offset - (int64_t)ref->tail);
 		return;
 	}
-	add_binding(slicing, ref->where, ref->size == 8 ? BINDING_ABSOLUTE64 : BINDING_ABSOLUTE32S, anchor, target, 0);
+	add_binding(slicing, ref->where, ref->size == 8 ? BINDING_ABSOLUTE64 : BINDING_ABSOLUTE32S, anchor, target, ref->offset);
 }
 
 /* --- the old image's stubs --- */
@@ -352,7 +352,7 @@ static void bind_pointer(struct slicing *slicing, const struct data_ref *ref)
 	if (target == NO_FUNCTION) {
 		bool live = resolve_data(slicing, ref->where, ref->target, &old_address);
 
-		add_binding(slicing, ref->where, BINDING_ABSOLUTE64, live ? ANCHOR_OLD : ANCHOR_SLICE, live ? old_address : ref->target, 0);
+		add_binding(slicing, ref->where, BINDING_ABSOLUTE64, live ? ANCHOR_OLD : ANCHOR_SLICE, live ? old_address : ref->target, ref->offset);
 	} else if (slicing->included[target] && ref->target != comparison->new.functions.item[target].entry) {
 		add_binding(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target, 0);
 	} else if (ref->target != comparison->new.functions.item[target].entry) {
@@ -378,7 +378,7 @@ static bool is_displacement(const struct program *program, const struct code_ref
 
 /*
  * In an image of fixed address, is the number an address? The displacement of a memory operand that lies inside the image
- * is one (no structure is megabytes long). Of an immediate something must say so; nothing is guessed.
+ * is one (no structure is megabytes long). Of an immediate something must say so (a kept relocation, or a known address); nothing is guessed.
  */
 static bool is_address(const struct slicing *slicing, uint32_t self, const struct code_ref *ref)
 {
@@ -386,7 +386,7 @@ static bool is_address(const struct slicing *slicing, uint32_t self, const struc
 	uint64_t target = ref->target;
 	uint32_t function = program_function(new, target);
 
-	return is_displacement(new, ref) || (function != NO_FUNCTION && (function == self || new->functions.item[function].entry == target)) ||
+	return ref->exact || is_displacement(new, ref) || (function != NO_FUNCTION && (function == self || new->functions.item[function].entry == target)) ||
 	       program_stub(new, target) || votes_reverse(&slicing->comparison->data, target) || text_at(new->image, target);
 }
 
@@ -410,7 +410,7 @@ static void bind_jump_tables(struct slicing *slicing, uint32_t function)
 	for (size_t i = 0; i < new->data_refs.count; i++) {
 		const struct data_ref *ref = &new->data_refs.item[i];
 
-		if (ref->guessed && program_function(new, ref->target) == function && ref->target != new->functions.item[function].entry) {
+		if (program_function(new, ref->target) == function && ref->target != new->functions.item[function].entry) {
 			copy_section(slicing, ref->where);
 			add_binding(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target, 0);
 		}

@@ -10,7 +10,7 @@ static enum difference function_difference(struct comparison *comparison, uint32
 	struct ref_pair pair = { 0 };
 
 	while (ref_pair_next(comparison, old, &pair)) {
-		enum difference difference = references_compare(comparison, pair.old->target, pair.new->target, pair.old->kind, pair.old->access);
+		enum difference difference = code_refs_compare(comparison, pair.old, pair.new);
 
 		if (difference)
 			return difference;

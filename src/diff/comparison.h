@@ -92,6 +92,9 @@ enum difference { SAME, DIFFERENT_CALLEE, DIFFERENT_STRING, DIFFERENT_CONSTANT, 
 enum difference references_compare(struct comparison *comparison, uint64_t old_target, uint64_t new_target,
 				   uint8_t kind, uint8_t access);
 
+/* equal.c: the same for two references of code, at the same distance from their items. */
+enum difference code_refs_compare(struct comparison *comparison, const struct code_ref *old_ref, const struct code_ref *new_ref);
+
 /* equal.c: the same item of data with the same content, followed through pointers? */
 enum difference constants_compare(struct comparison *comparison, uint64_t old_address, uint64_t new_address);
 

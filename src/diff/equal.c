@@ -108,7 +108,7 @@ static enum difference compare_code(struct comparison *comparison, uint64_t old_
 
 enum difference pointers_compare(struct comparison *comparison, const struct data_ref *x, const struct data_ref *y)
 {
-	if (x->kind != y->kind || !x->target != !y->target)
+	if (x->kind != y->kind || !x->target != !y->target || x->offset != y->offset)
 		return DIFFERENT_CONSTANT;
 	/* A name says which of several equal things is meant. */
 	if (!same_symbol(x->symbol, x->version, y->symbol, y->version))
@@ -369,4 +369,9 @@ enum difference references_compare(struct comparison *comparison, uint64_t old_t
 	if (section_is_constant(a) != section_is_constant(b))
 		return DIFFERENT_VARIABLE;
 	return variable_in_new(comparison, old_target, &mapped) && mapped == new_target ? SAME : DIFFERENT_VARIABLE;
+}
+
+enum difference code_refs_compare(struct comparison *comparison, const struct code_ref *x, const struct code_ref *y)
+{
+	return x->offset != y->offset ? DIFFERENT_VARIABLE : references_compare(comparison, x->target, y->target, x->kind, x->access);
 }

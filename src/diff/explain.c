@@ -174,7 +174,7 @@ static void compare_reference(struct explanation *explanation, const struct code
 	uint32_t f, g;
 	char *first = NULL, *second = NULL;
 
-	switch (references_compare(comparison, x->target, y->target, x->kind, x->access)) {
+	switch (code_refs_compare(comparison, x, y)) {
 	case SAME:
 		return;
 	case DIFFERENT_STRING:

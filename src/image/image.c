@@ -386,7 +386,7 @@ static enum status parse(const char *path, struct image *image, struct error *er
 	if (image->relocations.count)
 		qsort(image->relocations.item, image->relocations.count, sizeof(*image->relocations.item), compare_relocations);
 	set_name(image, path);
-	return STATUS_OK;
+	return image_read_link_relocations(path, image, error);
 }
 
 enum status image_read(const char *path, struct image *image, struct error *error)
@@ -450,6 +450,7 @@ void image_close(struct image *image)
 	array_free(&image->sections);
 	array_free(&image->symbols);
 	array_free(&image->relocations);
+	array_free(&image->link_relocations);
 	free(image->name);
 	*image = (struct image){ 0 };
 }

@@ -26,6 +26,7 @@ struct section {
 	bool execute, write;
 	bool thread_local;	/* initial values of thread-local variables */
 	bool relro;		/* written by the dynamic linker only (inside PT_GNU_RELRO) */
+	bool relocated;		/* image->link_relocations has all fields of it that hold addresses */
 };
 
 /* PT_LOAD */
@@ -54,6 +55,15 @@ struct relocation {
 	int64_t addend;
 };
 
+/* A relocation that the linker resolved, and kept (--emit-relocs). */
+struct link_relocation {
+	uint64_t where;
+	uint32_t type;		/* R_X86_64_* */
+	bool defined;		/* its symbol is one of this image's */
+	uint64_t value;		/* symbol + addend */
+	struct range item;	/* the variable, table or section of data that the symbol stands for; else empty */
+};
+
 struct image {
 	char *name;		/* soname, else the file's name without its folder; owned */
 	const struct arch *arch;
@@ -68,6 +78,7 @@ struct image {
 	ARRAY(struct section) sections;
 	ARRAY(struct symbol) symbols;		/* .dynsym and .symtab */
 	ARRAY(struct relocation) relocations;	/* sorted by where */
+	ARRAY(struct link_relocation) link_relocations;	/* sorted by where; mostly there are none */
 	struct eh_frame eh_frame;
 	const uint8_t *file;	/* owned */
 	size_t file_size;
@@ -120,5 +131,15 @@ const struct relocation *image_relocation(const struct image *image, uint64_t wh
 
 /* The symbol of the variable or table that holds the address, or NULL. */
 const struct symbol *image_object(const struct image *image, uint64_t address);
+
+/* link_relocations.c: fill in link_relocations. STATUS_ERROR: they are damaged. */
+enum status image_read_link_relocations(const char *path, struct image *image, struct error *error) must_check;
+
+/* The kept relocation of the field at exactly `where`; NULL when there is none. */
+const struct link_relocation *image_link_relocation(const struct image *image, uint64_t where);
+
+/* The end of an array is also the start of what lies behind it. If the target lies outside of the item that the symbol stands for, it becomes
+ * the item's start, *offset the distance from there, and the result true. */
+bool link_relocation_find_item(const struct link_relocation *relocation, uint64_t *target, int32_t *offset);
 
 #endif

@@ -9,7 +9,7 @@ void ranges_find(struct program *program);
 /* program->range_index. */
 void ranges_index(struct program *program);
 
-/* data_refs: dynamic relocations, or guessed pointers of an image of fixed address. */
+/* data_refs: dynamic relocations; kept relocations, or guessed pointers, of an image of fixed address. */
 void data_refs_find(struct program *program);
 
 /* refs, and hash, decoded and indirect_jump of every range. Ranges without an FDE are cut at addresses referred to. */

@@ -4,6 +4,15 @@
 
 #include "program/analysis.h"
 
+/* See link_relocation_find_item(). */
+static void find_item(const struct image *image, struct data_ref *ref)
+{
+	const struct link_relocation *relocation = image_link_relocation(image, ref->where);
+
+	if (relocation && image->arch->link_relocation(relocation->type) == LINK_ABSOLUTE && relocation->value == ref->target)
+		(void)link_relocation_find_item(relocation, &ref->target, &ref->offset);
+}
+
 static void add_relocations(struct program *program)
 {
 	const struct image *image = program->image;
@@ -25,12 +34,29 @@ static void add_relocations(struct program *program)
 		}
 		ref->symbol = relocation->symbol;
 		ref->version = relocation->version;
+		if (ref->target)
+			find_item(image, ref);
 	}
 }
 
-/* An image of fixed address has no relocations for its own pointers: an aligned word that is an address inside
- * of one of its sections is taken for one. The diff treats these as candidates, not as facts. */
-static void guess_pointers(struct program *program)
+/* A word that the linker filled in is a pointer if its kept relocation says so. Where it disagrees with the word, nobody knows. */
+static bool is_pointer(const struct image *image, const struct section *section, uint64_t at, uint64_t word, bool *guessed)
+{
+	const struct link_relocation *relocation = image_link_relocation(image, at);
+	bool known = relocation && image->arch->link_relocation(relocation->type) == LINK_ABSOLUTE && relocation->defined &&
+		     relocation->value == word;
+
+	*guessed = !known;
+	if (!relocation && section->relocated)
+		return false;
+	return range_holds(image->span, word) && image_section(image, word) && !image_relocation(image, at);
+}
+
+/*
+ * An image of fixed address has no dynamic relocations for its own pointers. Unless the linker has kept its relocations, an aligned
+ * word that is an address inside of one of its sections is taken for one; the diff treats these as candidates, not as facts.
+ */
+static void find_pointers(struct program *program)
 {
 	const struct image *image = program->image;
 
@@ -41,10 +67,14 @@ static void guess_pointers(struct program *program)
 			continue;
 		for (uint64_t at = (section->span.start + 7) & ~UINT64_C(7); at + 8 <= section->span.end; at += 8) {
 			uint64_t word = load64(section->data + (at - section->span.start));
+			bool guessed;
+			struct data_ref *ref;
 
-			if (range_holds(image->span, word) && image_section(image, word) && !image_relocation(image, at))
-				*array_add(&program->data_refs) = (struct data_ref){
-					.where = at, .target = word, .kind = RELOC_RELATIVE, .guessed = true };
+			if (!is_pointer(image, section, at, word, &guessed))
+				continue;
+			ref = array_add(&program->data_refs);
+			*ref = (struct data_ref){ .where = at, .target = word, .kind = RELOC_RELATIVE, .guessed = guessed };
+			find_item(image, ref);
 		}
 	}
 }
@@ -62,7 +92,7 @@ void data_refs_find(struct program *program)
 
 	add_relocations(program);
 	if (program->image->fixed_address)
-		guess_pointers(program);
+		find_pointers(program);
 	for (size_t i = 1; i < program->data_refs.count && sorted; i++)
 		sorted = program->data_refs.item[i - 1].where <= program->data_refs.item[i].where;
 	if (!sorted)

@@ -21,13 +21,15 @@
 /* A reference encoded in an instruction. */
 struct code_ref {
 	uint64_t where;		/* address of the field */
-	uint64_t target;
+	uint64_t target;	/* what it refers to, or, where a kept relocation says so, an item that it lies outside of: */
+	int32_t offset;		/* the distance from there to the address itself (the end of an array); else 0 */
 	uint64_t insn;		/* address of the instruction */
 	uint8_t size;		/* of the field */
 	uint8_t tail;		/* bytes from the field's start to the instruction's end */
 	uint8_t kind;		/* enum ref_kind */
 	uint8_t access;		/* as insn_ref.access */
 	uint8_t insn_kind;	/* enum insn_kind */
+	bool exact;		/* REF_ABSOLUTE: a kept relocation says that it is an address */
 };
 
 /* A contiguous piece of code, usually one FDE. */
@@ -55,11 +57,12 @@ struct function {
 	ARRAY(uint32_t) parts;	/* indices of program->ranges: the entry part first, the others by address */
 };
 
-/* A pointer in data: from a dynamic relocation, or, in an image of fixed address, an aligned word that is an address of
- * the image (`guessed`). */
+/* A pointer in data: from a dynamic relocation, or, in an image of fixed address, from one that the linker kept, else an aligned
+ * word that is an address of the image (`guessed`). */
 struct data_ref {
 	uint64_t where;
 	uint64_t target;	/* address in this image; 0 for a symbol of another one */
+	int32_t offset;		/* as in struct code_ref */
 	const char *symbol, *version;	/* as in the relocation, or NULL */
 	int64_t addend;		/* to the symbol; of RELOC_TLS_MODULE without a symbol: the offset that stands behind it */
 	uint8_t kind;		/* enum reloc_kind */

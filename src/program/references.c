@@ -23,9 +23,32 @@ static bool may_be_address(const struct program *program, const struct code_rang
 	return image_section(program->image, target) && (!other || other == range || !other->covered || other->span.start == target);
 }
 
-/* Does the field's value depend on where the linker put things? Only such a reference is kept. */
-static bool depends_on_layout(const struct program *program, const struct code_range *range, const struct insn_ref *ref)
+/*
+ * Is the number in the field an address? Where the linker has kept its relocations they know, unless it has changed the code since then; else
+ * it may be one if it could be. *exact: it is known.
+ */
+static bool is_address(const struct program *program, const struct code_range *range, uint64_t where, const struct insn_ref *ref, bool *exact)
 {
+	const struct image *image = program->image;
+	const struct link_relocation *relocation;
+	enum link_kind kind;
+
+	*exact = false;
+	if (!image->fixed_address)
+		return false;
+	relocation = image_link_relocation(image, where);
+	kind = relocation ? image->arch->link_relocation(relocation->type) : LINK_NUMBER;
+	if (kind == LINK_NUMBER && image_section(image, where)->relocated)
+		return false;
+	*exact = kind == LINK_ABSOLUTE && relocation->defined && relocation->value == ref->target && image_section(image, ref->target);
+	return *exact || may_be_address(program, range, ref->target);
+}
+
+/* Does the field's value depend on where the linker put things? Only such a reference is kept. */
+static bool depends_on_layout(const struct program *program, const struct code_range *range, uint64_t where, const struct insn_ref *ref,
+			      bool *exact)
+{
+	*exact = false;
 	switch (ref->kind) {
 	case REF_BRANCH:
 		return !range_holds(range->span, ref->target);
@@ -33,10 +56,22 @@ static bool depends_on_layout(const struct program *program, const struct code_r
 	case REF_ADDRESS:
 		return true;
 	case REF_ABSOLUTE:
-		return program->image->fixed_address && may_be_address(program, range, ref->target);
+		return is_address(program, range, where, ref, exact);
 	default:
 		return false;
 	}
+}
+
+/* See link_relocation_find_item(). */
+static void find_item(const struct image *image, struct code_ref *ref)
+{
+	const struct link_relocation *relocation = ref->kind != REF_BRANCH ? image_link_relocation(image, ref->where) : NULL;
+	enum link_kind kind = relocation ? image->arch->link_relocation(relocation->type) : LINK_OTHER;
+
+	if ((kind == LINK_RELATIVE && relocation->value + ref->tail == ref->target) ||
+	    (kind == LINK_ABSOLUTE && relocation->value == ref->target))
+		if (link_relocation_find_item(relocation, &ref->target, &ref->offset))
+			ref->access = 0;	/* it is not the item's first bytes that are read */
 }
 
 /* Hash the instruction with the fields of its layout-dependent references taken as zero. */
@@ -51,9 +86,11 @@ static uint64_t hash_insn(uint64_t hash, const uint8_t *code, const struct insn 
 	return hash_bytes(hash, bytes, insn->length);
 }
 
-static void keep_ref(struct program *program, uint64_t address, const struct insn *insn, const struct insn_ref *ref)
+static void keep_ref(struct program *program, uint64_t address, const struct insn *insn, const struct insn_ref *ref, bool exact)
 {
-	*array_add(&program->refs) = (struct code_ref){
+	struct code_ref *kept = array_add(&program->refs);
+
+	*kept = (struct code_ref){
 		.where = address + ref->offset,
 		.target = ref->target,
 		.insn = address,
@@ -62,7 +99,10 @@ static void keep_ref(struct program *program, uint64_t address, const struct ins
 		.kind = ref->kind,
 		.access = ref->access,
 		.insn_kind = insn->kind,
+		.exact = exact,
 	};
+	if (program->image->link_relocations.count)
+		find_item(program->image, kept);
 }
 
 /* Does it jump to the head of the range? */
@@ -84,14 +124,14 @@ static void decode_range(struct program *program, struct code_range *range)
 	while (offset < size) {
 		struct insn insn;
 		uint64_t address = range->span.start + offset;
-		bool kept[2];
+		bool kept[2], exact;
 
 		if (!arch->decode(code + offset, size - offset, address, &insn))
 			break;
 		for (int i = 0; i < 2; i++) {
-			kept[i] = depends_on_layout(program, range, &insn.ref[i]);
+			kept[i] = depends_on_layout(program, range, address + insn.ref[i].offset, &insn.ref[i], &exact);
 			if (kept[i])
-				keep_ref(program, address, &insn, &insn.ref[i]);
+				keep_ref(program, address, &insn, &insn.ref[i], exact);
 		}
 		if (insn.kind == INSN_JUMP_INDIRECT)
 			range->indirect_jump = true;

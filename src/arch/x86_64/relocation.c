@@ -1,4 +1,4 @@
-/* relocation.c: dynamic relocations of x86-64 (psABI 4.4, table 4.9). */
+/* relocation.c: relocations of x86-64 (psABI 4.4, table 4.9). */
 #include <elf.h>
 
 #include "arch/x86_64/x86_64.h"
@@ -24,5 +24,28 @@ enum reloc_kind x86_64_relocation(uint32_t type)
 		return RELOC_TLS_OFFSET;
 	default:
 		return RELOC_OTHER;
+	}
+}
+
+enum link_kind x86_64_link_relocation(uint32_t type)
+{
+	switch (type) {
+	case R_X86_64_64:
+	case R_X86_64_32:
+	case R_X86_64_32S:
+		return LINK_ABSOLUTE;
+	case R_X86_64_PC32:
+	case R_X86_64_PLT32:
+	case R_X86_64_PC64:
+		return LINK_RELATIVE;
+	case R_X86_64_TPOFF32:
+	case R_X86_64_TPOFF64:
+	case R_X86_64_DTPOFF32:
+	case R_X86_64_DTPOFF64:
+	case R_X86_64_SIZE32:
+	case R_X86_64_SIZE64:
+		return LINK_NUMBER;
+	default:
+		return LINK_OTHER;
 	}
 }

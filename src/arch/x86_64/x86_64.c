@@ -36,4 +36,5 @@ const struct arch arch_x86_64 = {
 	/* All but rbx, rsp, rbp and r12 to r15. */
 	.call_clobbers = ~(UINT64_C(1) << 3 | UINT64_C(1) << 4 | UINT64_C(1) << 5 | UINT64_C(0xf) << 12),
 	.relocation = x86_64_relocation,
+	.link_relocation = x86_64_link_relocation,
 };

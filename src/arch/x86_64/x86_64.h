@@ -44,6 +44,7 @@ bool x86_64_is_signal_return(const uint8_t *code, size_t size);
 size_t x86_64_thread_end(const uint8_t *code, size_t size);
 bool x86_64_ends_with_call(const uint8_t *end, size_t size);
 enum reloc_kind x86_64_relocation(uint32_t type);
+enum link_kind x86_64_link_relocation(uint32_t type);
 
 /* Write at `field` the 4-byte distance from `next`, where the instruction ends, to `target`; false, and
  * nothing written, when it does not fit. */

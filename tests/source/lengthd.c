@@ -1,6 +1,6 @@
 /*
- * parser.c: a small service in two versions (-DV=1, -DV=2), as a developer has it. It reads lines from stdin, and answers each.
- * Version 1 takes lengths that are not canonical ("007").
+ * lengthd.c: a small service as a developer has it: it reads lines, and answers each with the length that it says. It takes lengths
+ * that are not canonical ("007"), which fix.diff corrects.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,22 +8,11 @@
 
 static unsigned long lines;
 
-#if V == 2
-__attribute__((noinline)) static int canonical(const char *digits)
-{
-	return digits[0] != '0' || !digits[1];
-}
-#endif
-
 __attribute__((noinline)) static long parse_length(const char *digits)
 {
 	char *end;
 	long length = strtol(digits, &end, 10);
 
-#if V == 2
-	if (!canonical(digits))
-		return -1;
-#endif
 	return *digits && !*end && length < 4096 ? length : -1;
 }
 
