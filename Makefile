@@ -118,15 +118,12 @@ $(BUILD)/tests/real/references: tests/real/references.c
 	@mkdir -p $(@D)
 	$(COMPILE) $(LDFLAGS) -o $@ $< -lZydis
 
-# Those that pass; the others need what is still missing of the transition.
-TRANSITION := $(addprefix tests/transition/,contract.sh control.sh selftests.sh stacking.sh thrown.sh torture.sh)
-
 # The recursive calls begin once everything that they need is installed.
 check:
 	@scripts/deps build check
 	+@$(MAKE) --no-print-directory all unit asan live-programs stack-programs chaos-programs real-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@BUILD=$(BUILD) tests/run $(call SCRIPTS,static) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
-		$(SPIES) $(foreach folder,live source chaos invisible stack fuzz,$(call SCRIPTS,$(folder))) $(TRANSITION) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
+		$(SPIES) $(foreach folder,live source chaos invisible stack fuzz transition,$(call SCRIPTS,$(folder))) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
 
 # libFuzzer needs clang. What it finds new goes to the build's folder, not into the corpus.
 FUZZERS := $(patsubst %.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))

@@ -1,9 +1,8 @@
 /*
  * apply.c: put a patch into a running process, and say what that took.
  */
-#include <stdio.h>
-
 #include "cmd/cmd.h"
+#include "cmd/family.h"
 #include "cmd/live_all.h"
 #include "cmd/live_common.h"
 #include "live/live.h"
@@ -11,6 +10,7 @@
 
 static const char usage[] =
 	"Usage: stent apply [-v] [--timeout SECONDS] FILE -p PID\n"
+	"       stent apply [-v] [--timeout SECONDS] FILE -p PID --tree\n"
 	"       stent apply [-v] [--timeout SECONDS] FILE --all\n"
 	"Puts a patch into a running process, or into all that it is for. The process is recognised by the build-id in its memory, and\n"
 	"the code at every place that is to be changed is compared with the old build first. All threads are\n"
@@ -19,6 +19,7 @@ static const char usage[] =
 	"of the others does when it has left.\n"
 	"\n"
 	"  -p, --pid PID          the process\n"
+	"      --tree             the process and all that descend from it and have mapped the old build\n"
 	"  -a, --all              all processes that have mapped the old build, but for process 1 and stent's own; those that\n"
 	"                         are forked meanwhile, too. A line is printed for each\n"
 	"  -t, --timeout SECONDS  how long to wait for all threads to be out of the old functions (30)\n"
@@ -34,46 +35,33 @@ static const char usage[] =
 	"  -v, --verbose          name every thread that was waited for\n"
 	"  -h, --help             print this text\n"
 	"\n"
+	"Children that the process forks meanwhile are brought to the same end: they inherit what is half done.\n"
+	"With --tree each process is settled by itself: one that is refused or gives up is as it was, and keeps no\n"
+	"other from being done. Do it again to take those that were left. Processes that end meanwhile don't count.\n"
+	"\n"
 	"Exit codes:\n"
 	"  0  done\n"
 	"  1  error: the file is damaged, there is no such process, no permission, or the system said no\n"
 	"  2  refused: not safe; nothing was changed, and the reasons were printed\n"
 	"  3  nothing to do: the patch is there already, or the process runs the new build\n"
 	"  4  gave up waiting, and took everything back; the threads that were in the way are named\n"
-	"With --all: 1 if there was an error in one process, else 2 if one refused, else 4 if stent gave up on one, else 0 if\n"
+	"With --tree and --all: 1 if there was an error in one process, else 2 if one refused, else 4 if stent gave up on one, else 0 if\n"
 	"one was patched, else 3 (no process has mapped the old build, or all that have are patched already).\n"
 	"SIGINT (Ctrl-C), SIGTERM and SIGHUP make it give up at once: as 4, and it ends by the signal.\n";
+
+static enum status apply(const struct process *process, const struct live_arguments *arguments, struct live_report *report,
+			 struct error *error)
+{
+	return live_apply(process, arguments->patch, &arguments->options, report, error);
+}
 
 static const struct live_command command = {
 	.name = "apply",
 	.usage = usage,
 	.needed = "one patch file is needed, and one process or --all",
+	.new = true,
+	.run = apply,
 };
-
-static void print_report(const struct live_report *report, const struct process *process, bool verbose)
-{
-	live_print_state(report, process, "active");
-	printf("  image      %s\n", report->image);
-	printf("  functions  %zu redirected, %zu added\n", report->redirected, report->added);
-	if (report->reused)
-		puts("  memory     that of an earlier application is used again");
-	live_print_stop(report, verbose);
-}
-
-static enum status apply_to_one(const struct bundle *bundle, const struct live_arguments *arguments, struct error *error)
-{
-	struct live_report report = { 0 };
-	struct process process;
-	enum status status = process_open(arguments->pid, PROCESS_CHANGE, &process, error);
-
-	if (status == STATUS_OK)
-		status = live_apply(&process, &bundle->item[0], &arguments->options, &report, error);
-	if (status == STATUS_OK)
-		print_report(&report, &process, arguments->verbose);
-	process_close(&process);
-	live_report_free(&report);
-	return status;
-}
 
 static bool concerns(const void *what, const struct survey *survey)
 {
@@ -121,8 +109,9 @@ int cmd_apply(int argc, char **argv)
 	if (status == STATUS_OK && bundle.count > 1)
 		status = refuse(&error, "%s: this stent applies patches of one image only, and it has %zu", arguments.what, bundle.count);
 	if (status == STATUS_OK) {
+		arguments.patch = &bundle.item[0];
 		live_hold_signals();
-		status = arguments.all ? apply_to_all(&bundle, &arguments, &error) : apply_to_one(&bundle, &arguments, &error);
+		status = arguments.all ? apply_to_all(&bundle, &arguments, &error) : family_run(&command, &arguments);
 	}
 	bundle_free(&bundle);
 	return live_finish(status, &error);

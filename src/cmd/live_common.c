@@ -37,7 +37,7 @@ static enum status parse_search(const char *text, uint64_t *bytes, struct error 
 	return STATUS_OK;
 }
 
-enum { OPTION_SCOPE = 256, OPTION_NO_WAIT, OPTION_FORCE, OPTION_REPLACE };
+enum { OPTION_SCOPE = 256, OPTION_NO_WAIT, OPTION_FORCE, OPTION_REPLACE, OPTION_TREE };
 
 static const struct option options[] = {
 	{ "pid", required_argument, NULL, 'p' },
@@ -48,6 +48,7 @@ static const struct option options[] = {
 	{ "no-wait", no_argument, NULL, OPTION_NO_WAIT },
 	{ "force", no_argument, NULL, OPTION_FORCE },
 	{ "replace", no_argument, NULL, OPTION_REPLACE },
+	{ "tree", no_argument, NULL, OPTION_TREE },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -87,6 +88,9 @@ static enum status parse_option(int option, const char *argument, struct live_ar
 	case OPTION_REPLACE:
 		arguments->options.replace = true;
 		return STATUS_OK;
+	case OPTION_TREE:
+		arguments->tree = true;
+		return STATUS_OK;
 	case OPTION_FORCE:
 		arguments->options.force = true;
 		return STATUS_OK;
@@ -101,7 +105,7 @@ static enum status parse_option(int option, const char *argument, struct live_ar
 static sigset_t ending, mask_before;
 static bool held;
 
-static bool cancelled(void)
+bool live_cancelled(void)
 {
 	sigset_t pending, wanted;
 
@@ -131,7 +135,7 @@ void live_hold_signals(void)
 
 struct live_options live_default_options(void)
 {
-	return (struct live_options){ .timeout = TIMEOUT, .search = SEARCH, .cancelled = cancelled };
+	return (struct live_options){ .timeout = TIMEOUT, .search = SEARCH, .cancelled = live_cancelled };
 }
 
 bool live_parse(const struct live_command *command, int argc, char **argv, struct live_arguments *arguments, int *code)
@@ -155,7 +159,7 @@ bool live_parse(const struct live_command *command, int argc, char **argv, struc
 			return false;
 		}
 	}
-	if (optind + 1 != argc || !arguments->pid == !arguments->all) {
+	if (optind + 1 != argc || !arguments->pid == !arguments->all || (arguments->tree && arguments->all)) {
 		*code = cmd_misused(command->name, "%s", command->needed);
 		return false;
 	}
@@ -174,17 +178,6 @@ int live_finish(enum status status, struct error *error)
 	return code;
 }
 
-void live_print_state(const struct live_report *report, const struct process *process, const char *done)
-{
-	enum ledger_state state = (enum ledger_state)report->state;
-	bool half_done = state == LEDGER_INSTALLING || state == LEDGER_REVERTING;
-
-	printf("patch %s is %s in process %d (%s)\n", report->name, half_done ? ledger_state_name(state) : done, process->pid,
-	       process->comm);
-	if (half_done)
-		puts("  not done   threads are still in the version that is left: apply or revert it again to finish that");
-}
-
 static void print_blocker(const struct live_blocker *blocker)
 {
 	printf("  waited for thread %d (%s): %s", blocker->tid, blocker->comm, blocker->text);
@@ -193,7 +186,7 @@ static void print_blocker(const struct live_blocker *blocker)
 	putchar('\n');
 }
 
-void live_print_stop(const struct live_report *report, bool verbose)
+static void print_stop(const struct live_report *report, bool verbose)
 {
 	size_t shown = verbose ? report->blockers.count : report->blockers.count < 3 ? report->blockers.count : 3;
 
@@ -211,4 +204,21 @@ void live_print_stop(const struct live_report *report, bool verbose)
 		print_blocker(&report->blockers.item[i]);
 	if (shown < report->blockers.count)
 		printf("  and for %zu more (-v names them)\n", report->blockers.count - shown);
+}
+
+void live_print_report(const struct live_report *report, const struct process *process, bool verbose)
+{
+	enum ledger_state state = (enum ledger_state)report->state;
+
+	printf("patch %s is %s in process %d (%s)\n", report->name, ledger_state_name(state), process->pid, process->comm);
+	if (state == LEDGER_INSTALLING || state == LEDGER_REVERTING)
+		puts("  not done   threads are still in the version that is left: apply or revert it again to finish that");
+	printf("  image      %s\n", report->image);
+	if (state == LEDGER_REVERTED || state == LEDGER_REVERTING)
+		printf("  functions  %zu restored\n", report->redirected);
+	else
+		printf("  functions  %zu redirected, %zu added\n", report->redirected, report->added);
+	if (report->reused)
+		puts("  memory     that of an earlier application is used again");
+	print_stop(report, verbose);
 }

@@ -7,18 +7,23 @@
 
 #include "live/live.h"
 
+struct live_arguments {
+	const char *what;	/* the one that is no option: a file, or the name of a patch */
+	const struct patch *patch;	/* that was read from the file; NULL: it is a name */
+	pid_t pid;		/* 0: all */
+	bool all;
+	bool tree;		/* the process and all that descend from it */
+	bool verbose;
+	struct live_options options;
+};
+
 struct live_command {
 	const char *name;
 	const char *usage;
 	const char *needed;	/* behind "stent: ", when there is another number of arguments */
-};
-
-struct live_arguments {
-	const char *what;	/* the one that is no option: a file, or the name of a patch */
-	pid_t pid;		/* 0: all */
-	bool all;
-	bool verbose;
-	struct live_options options;
+	bool new;		/* the version that threads go to */
+	enum status (*run)(const struct process *process, const struct live_arguments *arguments, struct live_report *report,
+			   struct error *error);
 };
 
 /* Read the command line. False: all is said, and *code is the exit code. */
@@ -40,10 +45,10 @@ void live_hold_signals(void);
 /* Print the error as cmd_report() does, and let the signals that came meanwhile have their effect: it may not return. */
 int live_finish(enum status status, struct error *error) must_check;
 
-/* The first line: that the patch is `done`; or in which state a transition that is not at its end (--no-wait) has left it. */
-void live_print_state(const struct live_report *report, const struct process *process, const char *done);
+/* One of the signals above has come. */
+bool live_cancelled(void);
 
-/* How long the process stood still, and what for. */
-void live_print_stop(const struct live_report *report, bool verbose);
+/* What was done to the process, how long it stood still, and what for. */
+void live_print_report(const struct live_report *report, const struct process *process, bool verbose);
 
 #endif

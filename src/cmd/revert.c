@@ -1,16 +1,17 @@
 /*
  * revert.c: take a patch out of a running process.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "cmd/family.h"
 #include "cmd/live_all.h"
 #include "cmd/live_common.h"
 #include "live/live.h"
 
 static const char usage[] =
 	"Usage: stent revert [-v] [--timeout SECONDS] NAME -p PID\n"
+	"       stent revert [-v] [--timeout SECONDS] NAME -p PID --tree\n"
 	"       stent revert [-v] [--timeout SECONDS] NAME --all\n"
 	"Takes a patch out of a running process, or out of all that hold it: as apply, in the other direction. Every function gets its\n"
 	"original bytes back. The memory of the patch stays mapped, because the program may have kept\n"
@@ -18,6 +19,7 @@ static const char usage[] =
 	"lists the names.\n"
 	"\n"
 	"  -p, --pid PID          the process\n"
+	"      --tree             the process and all that descend from it and hold a patch of that name\n"
 	"  -a, --all              all processes that hold a patch of that name, but for process 1. A line is printed for each\n"
 	"  -t, --timeout SECONDS  how long to wait for all threads to be out of the new functions (30)\n"
 	"      --scope thread     each thread moves when it is outside; the next function that it calls is of the\n"
@@ -31,44 +33,32 @@ static const char usage[] =
 	"  -v, --verbose          name every thread that was waited for\n"
 	"  -h, --help             print this text\n"
 	"\n"
+	"Children that the process forks meanwhile are brought to the same end: they inherit what is half done.\n"
+	"With --tree each process is settled by itself: one that is refused or gives up is as it was, and keeps no\n"
+	"other from being done. Do it again to take those that were left. Processes that end meanwhile don't count.\n"
+	"\n"
 	"Exit codes:\n"
 	"  0  done\n"
 	"  1  error: there is no such process, no permission, or the system said no\n"
 	"  2  refused: the process holds no patch of that name, or it is not safe; nothing was changed\n"
 	"  3  nothing to do: the patch is reverted already\n"
 	"  4  gave up waiting: the patch is still active; the threads that were in the way are named\n"
-	"With --all: 1 if there was an error in one process, else 2 if one refused, else 4 if stent gave up on one, else 0 if\n"
+	"With --tree and --all: 1 if there was an error in one process, else 2 if one refused, else 4 if stent gave up on one, else 0 if\n"
 	"it was taken out of one, else 3.\n"
 	"SIGINT (Ctrl-C), SIGTERM and SIGHUP make it give up at once: as 4, and it ends by the signal.\n";
+
+static enum status revert(const struct process *process, const struct live_arguments *arguments, struct live_report *report,
+			  struct error *error)
+{
+	return live_revert(process, arguments->what, &arguments->options, report, error);
+}
 
 static const struct live_command command = {
 	.name = "revert",
 	.usage = usage,
 	.needed = "the name of one patch is needed, and one process or --all",
+	.run = revert,
 };
-
-static void print_report(const struct live_report *report, const struct process *process, bool verbose)
-{
-	live_print_state(report, process, "reverted");
-	printf("  image      %s\n", report->image);
-	printf("  functions  %zu restored\n", report->redirected);
-	live_print_stop(report, verbose);
-}
-
-static enum status revert_one(const struct live_arguments *arguments, struct error *error)
-{
-	struct live_report report = { 0 };
-	struct process process;
-	enum status status = process_open(arguments->pid, PROCESS_CHANGE, &process, error);
-
-	if (status == STATUS_OK)
-		status = live_revert(&process, arguments->what, &arguments->options, &report, error);
-	if (status == STATUS_OK)
-		print_report(&report, &process, arguments->verbose);
-	process_close(&process);
-	live_report_free(&report);
-	return status;
-}
 
 static bool concerns(const void *what, const struct survey *survey)
 {
@@ -107,6 +97,6 @@ int cmd_revert(int argc, char **argv)
 	if (!live_parse(&command, argc, argv, &arguments, &code))
 		return code;
 	live_hold_signals();
-	status = arguments.all ? revert_all(&arguments, &error) : revert_one(&arguments, &error);
+	status = arguments.all ? revert_all(&arguments, &error) : family_run(&command, &arguments);
 	return live_finish(status, &error);
 }

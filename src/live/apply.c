@@ -25,6 +25,15 @@ void live_report_free(struct live_report *report)
 	array_free(&report->blockers);
 }
 
+void live_report_describe(struct live_report *report, const struct ledger *ledger, const char *image)
+{
+	report->name = text_copy(ledger->name);
+	report->image = utf8_make_printable(text_copy(image));
+	report->redirected = ledger_redirected(ledger);
+	report->added = ledger->functions.count - report->redirected;
+	report->region = (struct live_region){ ledger_address(ledger), ledger->nonce };
+}
+
 /* A displaced call returns by a jump, which a thread whose returns are checked would not survive. */
 static enum status check_shadow_stacks(const struct process *process, struct error *error)
 {
@@ -40,29 +49,6 @@ static enum status check_shadow_stacks(const struct process *process, struct err
 					tids.item[i]);
 	array_free(&tids);
 	return status;
-}
-
-/* Bring to an end what a killed stent, or one that did not wait, has begun. */
-static enum status go_on_with(struct survey *survey, const struct ledger *found, enum version to, const struct live_options *options,
-			      const struct patience *patience, struct live_report *report, struct error *error)
-{
-	struct ledger ledger;
-	enum status status;
-
-	ledger_copy(found, &ledger);
-	survey_unwind(survey);
-	status = transition_run(survey, &ledger, to, options, patience, report, error);
-	report->state = ledger.state;
-	ledger_free(&ledger);
-	return status;
-}
-
-static void describe_report(struct live_report *report, const struct ledger *ledger, const char *image)
-{
-	report->name = text_copy(ledger->name);
-	report->image = utf8_make_printable(text_copy(image));
-	report->redirected = ledger_redirected(ledger);
-	report->added = ledger->functions.count - report->redirected;
 }
 
 /* One application, and what it is told. */
@@ -88,9 +74,9 @@ static enum status finish_ledger(struct application *application, struct survey 
 		return refuse(error, "process %d (%s): patch %s is between the versions: apply it to finish that, or revert it",
 			      survey->process->pid, survey->process->comm, ledger->name);
 	application->done = true;
-	describe_report(application->report, ledger, application->image->name);
-	return go_on_with(survey, ledger, VERSION_NEW, application->options, application->patience, application->report,
-			  error);
+	live_report_describe(application->report, ledger, application->image->name);
+	return transition_of(survey, ledger, VERSION_NEW, application->options, application->patience, application->report,
+			     error);
 }
 
 /* What an earlier stent has left for this image. STATUS_OK with *again false: the patch can go in. */
@@ -111,9 +97,12 @@ static enum status settle_ledgers(struct application *application, struct survey
 			continue;
 		if (ledger->lost)	/* what it was in has gone; its memory stays */
 			continue;
-		if (ledger->state == LEDGER_ACTIVE && ledger->digest == digest)
+		if (ledger->state == LEDGER_ACTIVE && ledger->digest == digest) {
+			application->report->region = (struct live_region){ ledger_address(ledger), ledger->nonce };
+			transition_tidy(survey, ledger);
 			return error_add(error, STATUS_NOTHING, "process %d (%s): patch %s is applied already",
 					 process->pid, process->comm, ledger->name);
+		}
 		if (ledger->state == LEDGER_PREPARED || ledger_half_done(ledger))
 			return finish_ledger(application, survey, ledger, again, error);
 		if (ledger->digest == digest && ledger->state == LEDGER_REVERTED)
@@ -213,7 +202,7 @@ static enum status apply_to(struct application *application, struct survey *surv
 				 application->patience, &link, &report->reused, error);
 	}
 	if (status == STATUS_OK) {
-		describe_report(report, &link.ledger, application->image->name);
+		live_report_describe(report, &link.ledger, application->image->name);
 		status = transition_run(survey, &link.ledger, VERSION_NEW, application->options, application->patience, report,
 					error);
 		report->state = link.ledger.state;

@@ -200,6 +200,16 @@ static uint64_t flags_of(const struct ledger *ledger)
 	       (ledger->traps_ignored ? FLAG_TRAPS_IGNORED : 0u);
 }
 
+/* The words that change. */
+static void load_header(const uint8_t *bytes, struct ledger *ledger)
+{
+	ledger->state = (enum ledger_state)load64(bytes + STATE_AT);
+	ledger->applied = load64(bytes + APPLIED_AT);
+	ledger->forced = load64(bytes + FLAGS_AT) & FLAG_FORCED;
+	ledger->detached = load64(bytes + FLAGS_AT) & FLAG_DETACHED;
+	ledger->traps_ignored = load64(bytes + FLAGS_AT) & FLAG_TRAPS_IGNORED;
+}
+
 uint8_t *ledger_encode(const struct ledger *ledger, size_t *size)
 {
 	struct stream stream = { 0 };
@@ -243,11 +253,7 @@ bool ledger_decode(const uint8_t *bytes, size_t size, struct ledger *ledger, con
 		*why = "its state is none";
 		return false;
 	}
-	ledger->state = (enum ledger_state)state;	/* also known of a damaged one */
-	ledger->applied = load64(bytes + APPLIED_AT);
-	ledger->forced = load64(bytes + FLAGS_AT) & FLAG_FORCED;
-	ledger->detached = load64(bytes + FLAGS_AT) & FLAG_DETACHED;
-	ledger->traps_ignored = load64(bytes + FLAGS_AT) & FLAG_TRAPS_IGNORED;
+	load_header(bytes, ledger);	/* also known of a damaged one */
 	stream.from = bytes + HEADER_SIZE;
 	stream.size = load32(bytes + SIZE_AT);
 	if (load64(bytes + CHECKSUM_AT) != digest_bytes(DIGEST_START, stream.from, stream.size)) {
@@ -332,13 +338,23 @@ uint64_t ledger_address(const struct ledger *ledger)
 	return ledger->region.start + PAGE;
 }
 
-bool ledger_is_there(const struct process *process, const struct ledger *ledger)
+bool ledger_peek(const struct process *process, uint64_t address, uint64_t nonce, struct ledger *header)
 {
 	uint8_t bytes[HEADER_SIZE + 8];
 
-	return process_read(process, ledger_address(ledger), bytes, sizeof(bytes)) &&
-	       !memcmp(bytes, magic, sizeof(magic)) && load64(bytes + STATE_AT) == ledger->state &&
-	       load64(bytes + HEADER_SIZE) == ledger->nonce;
+	*header = (struct ledger){ .nonce = nonce };
+	if (!process_read(process, address, bytes, sizeof(bytes)) || memcmp(bytes, magic, sizeof(magic)) != 0 ||
+	    load64(bytes + HEADER_SIZE) != nonce)
+		return false;
+	load_header(bytes, header);
+	return header->state >= LEDGER_PREPARED && header->state <= LEDGER_REVERTED;
+}
+
+bool ledger_is_there(const struct process *process, const struct ledger *ledger)
+{
+	struct ledger header;
+
+	return ledger_peek(process, ledger_address(ledger), ledger->nonce, &header) && header.state == ledger->state;
 }
 
 /* One of the words of the header that change. */

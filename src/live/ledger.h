@@ -156,6 +156,10 @@ struct ledger_site {
 #define LEDGERS_MAX 256
 #define LEDGERS_SIZE_MAX (32u << 20)	/* bytes of all of them */
 
+/* What the header says of a ledger that is, or may be, at that address: state, detached, traps_ignored and forced. False: there is none
+ * with that nonce. */
+bool ledger_peek(const struct process *process, uint64_t address, uint64_t nonce, struct ledger *header) must_check;
+
 struct ledgers {
 	struct ledger *item;
 	size_t count, room;

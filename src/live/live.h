@@ -14,12 +14,21 @@
 #include "patch/patch.h"
 #include "process/process.h"
 
+/* The memory of a patch in a process; and, under the same name, in every process that was forked from that since. */
+struct live_region {
+	uint64_t ledger;	/* address of its ledger; 0: none */
+	uint64_t nonce;		/* of the ledger */
+};
+
 struct live_options {
 	bool together;			/* all threads move at one instant, or none does */
 	bool replace;			/* apply: take out all other patches of the image in the same transition */
 	bool no_wait;			/* end when the transition has begun, whoever has arrived */
 	bool force;			/* when the time is over, as if all threads were outside */
 	void (*waiting)(const struct process *process, pid_t tid, const char *text);	/* told what is waited for. NULL: nobody */
+	/* Told when threads of both versions begin to run side by side: whoever is forked from now on is between the versions, too.
+	 * No thread is stopped meanwhile. May be called again. NULL: nobody is told. */
+	void (*between)(const struct process *process, struct live_region region);
 	unsigned int timeout;		/* milliseconds to wait for all threads to be out of the code that is left */
 	uint64_t search;		/* bytes of memory that may be searched for suspended contexts (coroutines) */
 	bool (*cancelled)(void);	/* asked now and then; true: give up at once. NULL: never */
@@ -37,7 +46,8 @@ struct live_report {
 	char *image;			/* that was patched; owned */
 	char *name;			/* of the patch; owned */
 	size_t redirected, added;	/* functions */
-	int state;			/* enum ledger_state that the patch was left in */
+	int state;			/* enum ledger_state that the patch was left in; 0: not known */
+	struct live_region region;
 	size_t threads;			/* at the last try */
 	unsigned int tries;		/* how often all threads were stopped */
 	uint64_t paused;		/* ns, over all tries */
@@ -65,5 +75,36 @@ enum status live_apply(const struct process *process, const struct patch *patch,
  * as live_apply(). */
 enum status live_revert(const struct process *process, const char *name, const struct live_options *options,
 			struct live_report *report, struct error *error) must_check;
+
+/* What a process has of a region, as one that was forked from its owner. */
+enum live_copy {
+	LIVE_COPY_NONE,		/* nothing: it is no such process, has executed another program, or is gone */
+	LIVE_COPY_PREPARED,	/* nothing leads there: forked before the transition began */
+	LIVE_COPY_INSTALLING,
+	LIVE_COPY_REVERTING,
+	LIVE_COPY_ACTIVE,
+	LIVE_COPY_REVERTED,
+};
+
+/* *unfinished: something is left to do whatever the version: PREPARED, between the versions, or SIGTRAP is still ignored for stent. */
+enum live_copy live_look_at_copy(pid_t pid, struct live_region region, bool *unfinished) must_check;
+
+/*
+ * Bring to an end what a process has inherited with a region: all threads go to the new or to the old version; a region that nothing leads to is
+ * unmapped. Needs no patch. STATUS_OK: so it is; report->state says what. STATUS_NOTHING: it was so. STATUS_REFUSED: it has no such
+ * region, or was reverted and is to be new. Others as live_apply().
+ */
+enum status live_finish_copy(const struct process *process, struct live_region region, bool new, const struct live_options *options,
+			     struct live_report *report, struct error *error) must_check;
+
+/* Does a command concern a process? */
+enum live_concern {
+	LIVE_UNCONCERNED,	/* it has not the image, or not the patch; or is gone, or can't be looked at */
+	LIVE_SETTLED,		/* it is as it should be */
+	LIVE_OPEN,
+};
+
+/* Of apply, with the patch; or of revert, with patch NULL and the name. */
+enum live_concern live_look(pid_t pid, const struct patch *patch, const char *name) must_check;
 
 #endif

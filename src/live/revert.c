@@ -38,31 +38,25 @@ static enum status revert_ledger(struct survey *survey, const struct ledger *fou
 				 const struct patience *patience, struct live_report *report, struct error *error)
 {
 	const struct process *process = survey->process;
-	const struct ledger *above;
-	const char *function;
-	struct ledger ledger;
 	enum status status;
 
-	if (found->state == LEDGER_REVERTED)
+	if (found->state == LEDGER_REVERTED) {
+		transition_tidy(survey, found);
 		return error_add(error, STATUS_NOTHING, "process %d (%s): patch %s is reverted already", process->pid,
 				 process->comm, found->name);
+	}
 	if (found->lost)
 		return error_add(error, STATUS_NOTHING, "process %d (%s): patch %s is gone, together with the mapping of %s "
 				 "that it was in", process->pid, process->comm, found->name, found->image);
-	above = stacking_above(survey, found, &function);
-	if (above)
-		return refuse(error, "process %d (%s): patch %s lies on top of %s, in %s: revert that first", process->pid,
-			      process->comm, above->name, found->name, function);
+	status = stacking_check_above(survey, found, error);
+	if (status != STATUS_OK)
+		return status;
 	/* Nothing ever led to a region that was only prepared. */
-	if (found->state == LEDGER_PREPARED)
+	if (found->state == LEDGER_PREPARED) {
+		report->state = LEDGER_REVERTED;
 		return install_remove(survey, found, patience, error);
-
-	ledger_copy(found, &ledger);	/* the survey may be renewed */
-	survey_unwind(survey);
-	status = transition_run(survey, &ledger, VERSION_OLD, options, patience, report, error);
-	report->state = ledger.state;
-	ledger_free(&ledger);
-	return status;
+	}
+	return transition_of(survey, found, VERSION_OLD, options, patience, report, error);
 }
 
 enum status live_revert(const struct process *process, const char *name, const struct live_options *options,
@@ -78,10 +72,7 @@ enum status live_revert(const struct process *process, const char *name, const s
 	if (status == STATUS_OK) {
 		ledger = find_ledger(&survey, name);
 		if (ledger) {
-			report->name = text_copy(ledger->name);
-			report->image = text_copy(ledger->image);
-			report->redirected = ledger_redirected(ledger);
-			report->added = ledger->functions.count - report->redirected;
+			live_report_describe(report, ledger, ledger->image);
 			status = revert_ledger(&survey, ledger, options, &patience, report, error);
 		} else {
 			status = not_there(&survey, name, error);

@@ -163,8 +163,10 @@ static bool replaces(const struct ledger *ledger, const struct ledger *other)
 	return false;
 }
 
-const struct ledger *stacking_above(const struct survey *survey, const struct ledger *ledger, const char **function)
+enum status stacking_check_above(const struct survey *survey, const struct ledger *ledger, struct error *error)
 {
+	const struct process *process = survey->process;
+
 	for (size_t i = 0; i < ledger->functions.count; i++) {
 		const struct ledger_function *below = &ledger->functions.item[i];
 		const struct ledger_site *there;
@@ -177,11 +179,11 @@ const struct ledger *stacking_above(const struct survey *survey, const struct le
 			if (there[j].ledger == ledger || !may_lead(there[j].ledger) || replaces(ledger, there[j].ledger) ||
 			    memcmp(ledger_below(there[j].ledger, there[j].function), below->settled, below->size) != 0)
 				continue;
-			*function = below->name;
-			return there[j].ledger;
+			return refuse(error, "process %d (%s): patch %s lies on top of %s, in %s: revert that first", process->pid,
+				      process->comm, there[j].ledger->name, ledger->name, below->name);
 		}
 	}
-	return NULL;
+	return STATUS_OK;
 }
 
 /* Its memory is used again when it is applied again: it must say what a reverted one says. */

@@ -43,7 +43,7 @@ enum status stacking_finish(struct survey *survey, struct ledger *ledger, bool n
 /* Of a detached patch: make the image the version that a revert goes to. While all run the new one, nobody reads that table. */
 enum status stacking_put_base(const struct process *process, const struct ledger *ledger, struct error *error) must_check;
 
-/* The patch that lies on top of this one in some function, or NULL; *function is its name. */
-const struct ledger *stacking_above(const struct survey *survey, const struct ledger *ledger, const char **function);
+/* STATUS_REFUSED: another patch lies on top of this one in some function, and has to be reverted first. */
+enum status stacking_check_above(const struct survey *survey, const struct ledger *ledger, struct error *error) must_check;
 
 #endif

@@ -277,6 +277,14 @@ static void wait_for_change(struct transition *transition, unsigned int wait, un
 	}
 }
 
+static void tell_between(const struct transition *transition)
+{
+	const struct ledger *ledger = transition->ledger;
+
+	if (transition->options->between)
+		transition->options->between(transition->survey->process, (struct live_region){ ledger_address(ledger), ledger->nonce });
+}
+
 /* STATUS_OK: all have arrived. STATUS_NOTHING: the patience was over. */
 static enum status drive(struct transition *transition, const struct patience *patience, struct error *error)
 {
@@ -287,6 +295,8 @@ static enum status drive(struct transition *transition, const struct patience *p
 
 		if (status != STATUS_NOTHING || patience_cancelled(patience))
 			return status;
+		if (transition_is_on(transition))
+			tell_between(transition);
 		if (transition_is_on(transition) && transition->options->no_wait)
 			return STATUS_NOTHING;
 		/* Where nobody is to be watched it was something else that was in the way. */
@@ -401,4 +411,29 @@ enum status transition_run(struct survey *survey, struct ledger *ledger, enum ve
 	stack_check_free(&transition.leaving);
 	stack_check_free(&transition.entries);
 	return status;
+}
+
+enum status transition_of(struct survey *survey, const struct ledger *found, enum version to, const struct live_options *options,
+			  const struct patience *patience, struct live_report *report, struct error *error)
+{
+	struct ledger ledger;
+	enum status status;
+
+	ledger_copy(found, &ledger);	/* the survey may be renewed */
+	survey_unwind(survey);
+	status = transition_run(survey, &ledger, to, options, patience, report, error);
+	report->state = ledger.state;
+	ledger_free(&ledger);
+	return status;
+}
+
+void transition_tidy(struct survey *survey, const struct ledger *found)
+{
+	struct transition transition = { .survey = survey, .traps.changed = found->traps_ignored };
+	struct ledger ledger;
+
+	ledger_copy(found, &ledger);
+	transition.ledger = &ledger;
+	watch_end(&transition);
+	ledger_free(&ledger);
 }

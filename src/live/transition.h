@@ -23,4 +23,15 @@
 enum status transition_run(struct survey *survey, struct ledger *ledger, enum version to, const struct live_options *options,
 			   const struct patience *patience, struct live_report *report, struct error *error) must_check;
 
+/* The same for a patch that the process holds: transition_run() with a copy of this ledger, which belongs to the survey; unwind
+ * data is read first. report->state is the state that it was left in. */
+enum status transition_of(struct survey *survey, const struct ledger *found, enum version to, const struct live_options *options,
+			  const struct patience *patience, struct live_report *report, struct error *error) must_check;
+
+/* Put SIGTRAP back, if a transition that has come to its end left it ignored: stent was killed, or the process was forked meanwhile. */
+void transition_tidy(struct survey *survey, const struct ledger *found);
+
+/* Fill in what a ledger tells: name, functions, region; and the image's name, which is made printable. Once per report. */
+void live_report_describe(struct live_report *report, const struct ledger *ledger, const char *image);
+
 #endif

@@ -14,17 +14,14 @@
 #define KCMP_VM 1	/* linux/kcmp.h */
 #define STAT_MAX 65536	/* bytes of /proc/stat up to what is wanted: some hundred for each processor and interrupt */
 
-/* The last look that found nobody, and what tasks_made() had been before it. */
+/* The last look that found nobody, and what sharing_tasks_made() had been before it. */
 static struct {
 	pid_t pid;
 	uint64_t made;
 } alone;
 
-/*
- * How many tasks the kernel has made since it began, threads included, in whatever namespace: "processes" in /proc/stat (fs/proc/stat.c).
- * 0: not known. A file that something else has put in its place (as containers do) says nothing.
- */
-static uint64_t tasks_made(void)
+/* "processes" in /proc/stat (fs/proc/stat.c). A file that something else has put in its place (as containers do) says nothing. */
+uint64_t sharing_tasks_made(void)
 {
 	static const char name[] = "\nprocesses ";
 	static char text[STAT_MAX];
@@ -53,6 +50,11 @@ static uint64_t tasks_made(void)
 	return found && strchr(found + 1, '\n') ? strtoull(found + strlen(name), NULL, 10) : 0;
 }
 
+bool sharing_two(pid_t one, pid_t other)
+{
+	return syscall(SYS_kcmp, one, other, KCMP_VM, 0, 0) == 0;
+}
+
 static pid_t look(const struct process *process)
 {
 	DIR *directory = opendir("/proc");
@@ -62,8 +64,8 @@ static pid_t look(const struct process *process)
 	for (errno = 0; !found && (entry = readdir(directory)); errno = 0) {
 		pid_t other = isdigit((unsigned char)entry->d_name[0]) ? (pid_t)strtol(entry->d_name, NULL, 10) : 0;
 
-		/* Threads of one process are listed under its number only. Result 0: the same memory. */
-		if (other && other != process->pid && syscall(SYS_kcmp, living, other, KCMP_VM, 0, 0) == 0)
+		/* Threads of one process are listed under its number only. */
+		if (other && other != process->pid && sharing_two(living, other))
 			found = other;
 	}
 	if (!found && errno)
@@ -85,7 +87,7 @@ static pid_t look(const struct process *process)
  */
 pid_t sharing_process(const struct process *process)
 {
-	uint64_t made = tasks_made();
+	uint64_t made = sharing_tasks_made();
 	pid_t found;
 
 	if (made && alone.made == made && alone.pid == process->pid)

@@ -8,4 +8,10 @@
  * (processes can't be listed). A kernel without kcmp(2) can't tell; then 0. */
 pid_t sharing_process(const struct process *process);
 
+/* Do these two use one memory? Not known: false. */
+bool sharing_two(pid_t one, pid_t other) must_check;
+
+/* How many tasks the kernel has made since it began, threads included, in whatever namespace. 0: not known. */
+uint64_t sharing_tasks_made(void);
+
 #endif
