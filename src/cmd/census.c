@@ -87,16 +87,40 @@ static void view_refs(struct program *view, const struct near_refs *near, uint64
 	view->data_refs.count = array_search(&near->data, target, entry + PROGRAM_HEAD) - data;
 }
 
-/* Functions of one part without the code that has nothing to do with their entries: a plan decodes all that it is shown. */
+/* Does another part of the function jump back to its head? By function; free() it. */
+static bool *find_jumps_back(const struct program *program)
+{
+	bool *jumps_back = memory_zeroed(program->functions.count, sizeof(*jumps_back));
+
+	for (size_t i = 0; i < program->refs.count; i++) {
+		const struct code_ref *ref = &program->refs.item[i];
+		uint32_t function;
+
+		if (ref->kind != REF_BRANCH || ref->insn_kind == INSN_CALL)
+			continue;
+		function = program_function(program, ref->insn);
+		if (function != NO_FUNCTION && ref->target - program->functions.item[function].entry < PROGRAM_HEAD)
+			jumps_back[function] = true;
+	}
+	return jumps_back;
+}
+
+/* Functions without the code that has nothing to do with their entries: a plan decodes all that it is shown. */
 static void view_heads(struct program *view, const struct program *program)
 {
+	bool *jumps_back = find_jumps_back(program);
+
 	view->ranges.item = memory_copy(program->ranges.item, program->ranges.count * sizeof(*program->ranges.item));
 	for (size_t i = 0; i < view->ranges.count; i++) {
 		struct code_range *range = &view->ranges.item[i];
+		const struct function *function = &program->functions.item[range->function];
 
-		if (range->head && program->functions.item[range->function].parts.count == 1)
+		if (range->span.start != function->entry && !jumps_back[range->function])
+			range->span.end = range->span.start;
+		else if (range->head && !jumps_back[range->function])
 			range->span.end = range->span.start + range->head;
 	}
+	free(jumps_back);
 }
 
 static void sort_refusals(struct refusals *refusals)

@@ -53,7 +53,7 @@ static bool states_differ(const struct frame_state *one, const struct frame_stat
 	struct frame_state merged;
 
 	frame_state_copy(&merged, one);
-	return frame_state_merge(&merged, other) || one->slots != other->slots;
+	return frame_state_merge(&merged, other, false) || one->slots != other->slots;
 }
 
 /* What is known so far, and why it is no better. */

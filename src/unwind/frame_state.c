@@ -418,9 +418,21 @@ static struct value common_value(struct value one, struct value other)
 	return is_on_stack(one) && is_on_stack(other) ? derived : unknown;
 }
 
-bool frame_state_merge(struct frame_state *state, const struct frame_state *other)
+static bool has_same_values(const struct frame_state *one, const struct frame_state *other)
 {
-	bool less = (other->lossy && !state->lossy) || (state->doubtful && !other->doubtful);
+	return one->slots == other->slots && !memcmp(one->reg, other->reg, sizeof(one->reg)) &&
+	       !memcmp(one->slot, other->slot, one->slots * sizeof(one->slot[0]));
+}
+
+bool frame_state_repeats(const struct frame_state *state, const struct frame_state *other, bool doubtful)
+{
+	return state->lossy == other->lossy && state->aligned_at == other->aligned_at && (doubtful || !state->doubtful) &&
+	       has_same_values(state, other);
+}
+
+bool frame_state_merge(struct frame_state *state, const struct frame_state *other, bool doubtful)
+{
+	bool less = (other->lossy && !state->lossy) || (state->doubtful && !doubtful);
 
 	if (other->aligned_at > state->aligned_at) {
 		state->aligned_at = other->aligned_at;
@@ -428,10 +440,9 @@ bool frame_state_merge(struct frame_state *state, const struct frame_state *othe
 	}
 	state->lossy = state->lossy || other->lossy;
 	/* What both know is so on the certain path, too. */
-	state->doubtful = state->doubtful && other->doubtful;
+	state->doubtful = state->doubtful && doubtful;
 	/* Mostly they are the same. */
-	if (state->slots == other->slots && !memcmp(state->reg, other->reg, sizeof(state->reg)) &&
-	    !memcmp(state->slot, other->slot, state->slots * sizeof(state->slot[0])))
+	if (has_same_values(state, other))
 		return less;
 	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
 		if (!value_equal(state->reg[i], other->reg[i])) {

@@ -60,10 +60,12 @@ struct frame_state {
 
 #define FRAME_SLOTS_WRITTEN (UINT32_C(1) << 31)
 
-/* All that has a value; mostly few of the slots. */
+/* All that has a value; mostly few of the slots. (One memcpy() of a size that is not known takes longer than these.) */
 static inline void frame_state_copy(struct frame_state *to, const struct frame_state *from)
 {
-	memcpy(to, from, offsetof(struct frame_state, slot) + from->slots * sizeof(from->slot[0]));
+	memcpy(to, from, offsetof(struct frame_state, slot));
+	for (unsigned int i = 0; i < from->slots; i++)
+		to->slot[i] = from->slot[i];
 }
 
 /* A function's entry, behind the call. */
@@ -114,8 +116,11 @@ static inline bool frame_state_is_broken(struct value value)
 /* The push of a return address, seen from the code that goes on behind it. */
 void frame_state_push(struct frame_state *state);
 
-/* Keep what both know. True when that is less than `state` knew. */
-bool frame_state_merge(struct frame_state *state, const struct frame_state *other);
+/* Would a merge with the other one change nothing, because it is the same? False also when that is not seen at once. */
+bool frame_state_repeats(const struct frame_state *state, const struct frame_state *other, bool doubtful);
+
+/* Keep what both know. True when that is less than `state` knew. `doubtful`: of the other one, whatever it says itself. */
+bool frame_state_merge(struct frame_state *state, const struct frame_state *other, bool doubtful);
 
 /* The word at base + offset; VALUE_UNKNOWN when nothing is known of it. */
 static inline struct value frame_state_load(const struct frame_state *state, uint32_t base, int32_t offset)

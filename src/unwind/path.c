@@ -70,13 +70,52 @@ static bool check(struct validating *all, uint32_t insn, uint64_t from, const st
 }
 
 /* Keep what all paths to a place have in common. True if that is news. */
-static bool merge_state(struct group *group, uint32_t *index, const struct frame_state *state)
+static bool merge_state(struct group *group, uint32_t *index, const struct frame_state *state, bool doubtful)
 {
+	struct frame_state *first;
+
 	if (*index != NOTHING)
-		return frame_state_merge(&group->states.item[*index], state);
+		return frame_state_merge(&group->states.item[*index], state, doubtful);
 	*index = (uint32_t)group->states.count;
-	frame_state_copy(array_add(&group->states), state);
+	first = array_add(&group->states);
+	frame_state_copy(first, state);
+	first->doubtful = doubtful;
 	return true;
+}
+
+/* The lower in the text the earlier: mostly all ways to a place come from before it, and are known when its turn comes, so that it
+ * is looked at once. The work is a binary heap. */
+static uint64_t work_key(const struct group *group, struct work work)
+{
+	return group->insns.item[work.insn].address * 2 + work.tainted;
+}
+
+static void add_work(struct group *group, struct work work)
+{
+	uint64_t key = work_key(group, work);
+	size_t at = group->work.count;
+
+	array_add(&group->work);
+	for (; at && work_key(group, group->work.item[(at - 1) / 2]) > key; at = (at - 1) / 2)
+		group->work.item[at] = group->work.item[(at - 1) / 2];
+	group->work.item[at] = work;
+}
+
+static struct work take_work(struct group *group)
+{
+	struct work first = group->work.item[0], last = group->work.item[--group->work.count];
+	size_t at = 0, below;
+
+	while ((below = 2 * at + 1) < group->work.count) {
+		below += below + 1 < group->work.count &&
+			 work_key(group, group->work.item[below + 1]) < work_key(group, group->work.item[below]);
+		if (work_key(group, last) <= work_key(group, group->work.item[below]))
+			break;
+		group->work.item[at] = group->work.item[below];
+		at = below;
+	}
+	group->work.item[at] = last;
+	return first;
 }
 
 static void arrive_at(struct validating *all, uint32_t insn, uint64_t from, const struct frame_state *state,
@@ -84,21 +123,22 @@ static void arrive_at(struct validating *all, uint32_t insn, uint64_t from, cons
 {
 	struct group *group = &all->group;
 	struct code_insn *at = &group->insns.item[insn];
-	struct frame_state arriving;
+	bool doubtful = state->doubtful || casts_doubt(edge);
 	enum row_reason reason;
 
+	/* Another path was here with the same state, which has been compared. */
+	if (at->state[tainted] != NOTHING && frame_state_repeats(&group->states.item[at->state[tainted]], state, doubtful))
+		return;
 	if (!check(all, insn, from, state, edge, &tainted, &reason))
 		return;
 	if (!at->leader) {
 		at->leader = true;
 		group->again = group->again || at->reached;
 	}
-	frame_state_copy(&arriving, state);
-	arriving.doubtful = state->doubtful || casts_doubt(edge);
-	if (!merge_state(group, &at->state[tainted], &arriving) || at->queued[tainted])
+	if (!merge_state(group, &at->state[tainted], state, doubtful) || at->queued[tainted])
 		return;
 	at->queued[tainted] = true;
-	*array_add(&group->work) = (struct work){ insn, tainted };
+	add_work(group, (struct work){ insn, tainted });
 }
 
 /* A jump to the entry of a function outside of the group that finds the frame of a call: a tail call. */
@@ -267,13 +307,25 @@ static bool has_left_frame(const struct frame_state *state)
 	return sp.kind == VALUE_STACK && sp.number == BASE_CFA && sp.offset > -8;
 }
 
+#define RECENT 64
+
+/* Most entries of large tables lead to one place, for all values that are not told apart. Who is not found is only looked at again. */
+static bool is_recent(uint64_t recent[RECENT], uint64_t address)
+{
+	uint64_t *place = &recent[address / 4 % RECENT];
+	bool found = *place == address;
+
+	*place = address;
+	return found;
+}
+
 static void follow_indirect_jump(struct validating *all, uint32_t insn, const struct frame_state *state, bool tainted)
 {
 	const struct insn_effect *effect = &all->group.insns.item[insn].effect;
 	struct value table = jump_find_table(all, insn, state);
 	const struct value labels = { .kind = VALUE_UNKNOWN };
 	struct jump_targets targets = { 0 };
-	uint64_t address = group_address(all, insn);
+	uint64_t address = group_address(all, insn), recent[RECENT] = { 0 };
 	struct junction *junction;
 
 	/* Through one fixed word: the global offset table, out of the function. */
@@ -285,14 +337,14 @@ static void follow_indirect_jump(struct validating *all, uint32_t insn, const st
 	junction = find_junction(&all->group, table);
 	if (junction->leads_nowhere)
 		junction = find_junction(&all->group, labels);
-	if (!merge_state(&all->group, &junction->state[tainted], state))
+	if (!merge_state(&all->group, &junction->state[tainted], state, state->doubtful))
 		return;
 
 	jump_find_targets(all, insn, junction->table, &targets);
 	if (!targets.count && junction->table.number) {
 		junction->leads_nowhere = true;
 		junction = find_junction(&all->group, labels);
-		if (merge_state(&all->group, &junction->state[tainted], state))
+		if (merge_state(&all->group, &junction->state[tainted], state, state->doubtful))
 			jump_find_targets(all, insn, labels, &targets);
 		else
 			return;
@@ -303,7 +355,8 @@ static void follow_indirect_jump(struct validating *all, uint32_t insn, const st
 			note_breaks(all, insn, state);
 	}
 	for (size_t i = 0; i < targets.count; i++)
-		paths_arrive(all, targets.item[i], address, state, i < targets.likely ? EDGE_POSSIBLE : EDGE_UNLIKELY, tainted);
+		if (!is_recent(recent, targets.item[i]))
+			paths_arrive(all, targets.item[i], address, state, i < targets.likely ? EDGE_POSSIBLE : EDGE_UNLIKELY, tainted);
 	array_free(&targets);
 }
 
@@ -439,7 +492,7 @@ void paths_follow(struct validating *all)
 	struct group *group = &all->group;
 
 	while (group->work.count && group->spoiled != REASON_TOO_LARGE) {
-		struct work work = group->work.item[--group->work.count];
+		struct work work = take_work(group);
 
 		group->insns.item[work.insn].queued[work.tainted] = false;
 		walk(all, work.insn, work.tainted);

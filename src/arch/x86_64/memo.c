@@ -1,10 +1,12 @@
 /* memo.c: decode an instruction, by way of Zydis or from memory. */
 #include "arch/x86_64/memo.h"
 
+#include <sys/mman.h>
+
 #include "base/bytes.h"
 #include "base/memory.h"
 
-#define SLOT_BITS 15
+#define SLOT_BITS 16
 #define SHAPE_BITS 16
 #define SLOTS (1u << SLOT_BITS)
 
@@ -14,10 +16,11 @@ struct memo_key {
 	uint16_t shape;		/* 0: none */
 };
 
-/* In one cache line. */
+/* The first two are in one cache line, and the third is in the next one, which processors fetch along. */
 struct memo_slot {
-	_Alignas(64) struct memo_key key;
+	_Alignas(128) struct memo_key key;
 	struct insn_effect effect;
+	struct insn insn;
 };
 
 /* The slot behind the others is for an instruction that can't be kept. */
@@ -25,7 +28,6 @@ struct memo {
 	uint8_t telling[1u << 16];	/* by the first two bytes: so many bytes tell the shape, as far as is known; 0: not known */
 	uint16_t shape[1u << SHAPE_BITS];	/* by those bytes: of the last instruction met, or 0 */
 	struct memo_slot slot[SLOTS + 1];
-	struct insn insn[SLOTS + 1];	/* what else is known of the one in the slot */
 };
 
 #define NO_SLOT UINT32_MAX
@@ -34,11 +36,15 @@ struct memo {
  * and mostly only little of it is used, or nothing. */
 static _Thread_local struct memo *memo;
 
+/* It is read all over, and a page for each of its parts is more than the processor keeps at hand: in one that is huge, if there is one. */
+#define HUGE (2ul << 20)
+
 static void open_memo(void)
 {
-	uintptr_t room = (uintptr_t)memory_zeroed(1, sizeof(*memo) + _Alignof(struct memo));
+	uintptr_t room = (uintptr_t)memory_zeroed(1, sizeof(*memo) + HUGE);
 
-	memo = (struct memo *)((room + _Alignof(struct memo) - 1) / _Alignof(struct memo) * _Alignof(struct memo));
+	memo = (struct memo *)((room + HUGE - 1) / HUGE * HUGE);
+	(void)madvise(memo, sizeof(*memo), MADV_HUGEPAGE);
 }
 
 #define KEY_BYTES 16
@@ -185,7 +191,7 @@ static __attribute__((noinline)) uint32_t learn(const uint8_t *code, const uint8
 	    !ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&x86_64_decoder, &context, &insn, operand, insn.operand_count)))
 		return NO_SLOT;
 	slot = choose_slot(readable, &insn, operand);
-	x86_64_describe(&insn, operand, address, &memo->insn[slot]);
+	x86_64_describe(&insn, operand, address, &memo->slot[slot].insn);
 	x86_64_describe_effect(&insn, operand, address, &memo->slot[slot].effect);
 	return slot;
 }
@@ -237,7 +243,7 @@ bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct in
 
 	if (slot == NO_SLOT)
 		return false;
-	*out = memo->insn[slot];
+	*out = memo->slot[slot].insn;
 	if (!shape)
 		return true;
 	out->length = (uint8_t)shape_length(shape);
