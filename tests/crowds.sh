@@ -35,3 +35,10 @@ crowd_runs() {	# COUNT OF EACH VERSION
 replace() {	# NEW FILE
 	cp "$1" "$2.new" && mv "$2.new" "$2"
 }
+
+# By the table of the last stent_ends.
+row() {	# COUNT PATTERN: so many lines
+	local count
+	count=$(grep -c -- "$2" "$scratch/output")
+	[ "$count" = "$1" ] || { echo "$count lines instead of $1"; cat "$scratch/output"; return 1; }
+}

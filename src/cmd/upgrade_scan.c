@@ -13,6 +13,7 @@
 #include "cmd/everywhere.h"
 #include "cmd/outcomes.h"
 #include "cmd/upgrade.h"
+#include "live/origin.h"
 #include "live/successor.h"
 
 #define LIMIT 30000u	/* milliseconds for one process, whose replaced files are read as a whole */
@@ -20,6 +21,7 @@
 struct scan {
 	const struct upgrade *upgrade;
 	struct known_files known;	/* each child has its own */
+	struct origins origins;
 };
 
 void upgrade_decide(json_t *image, enum status status, json_t *why)
@@ -187,9 +189,9 @@ static json_t *describe_new(struct scan *scan, const struct survey *survey, cons
 	return image;
 }
 
-/* What there is to say of an image, or NULL. */
+/* What there is to say of an image, with the path of its new file; or NULL. */
 static json_t *look_at_image(struct scan *scan, const struct survey *survey, const struct process_root *root,
-			     const struct mapped_image *mapped)
+			     const struct mapped_image *mapped, char **path)
 {
 	struct successor successor;
 	struct error error = { 0 };
@@ -213,6 +215,10 @@ static json_t *look_at_image(struct scan *scan, const struct survey *survey, con
 	case SUCCESSOR_NONE:
 		break;	/* of no package any more, or made at run time: a new start would not find it either */
 	}
+	if (image) {
+		*path = successor.path;
+		successor.path = NULL;
+	}
 	error_clear(&error);
 	successor_close(&successor);
 	return image;
@@ -230,6 +236,37 @@ static void set_service(const struct process *process, json_t *answer)
 			json_object_set_new(answer, "service", json_string(utf8_make_printable(slash + 1)));
 	}
 	free(text);
+}
+
+/* Which of several images may belong together. */
+static void set_sources(struct scan *scan, const struct process_root *root, char *const *paths, json_t *images)
+{
+	json_t *image;
+
+	for (size_t i = 0; json_array_size(images) > 1 && (image = json_array_get(images, i)); i++)
+		json_object_set_new(image, "source", json_string(origin_find(&scan->origins, root, paths[i])));
+}
+
+/* All images of a process that there is something to say of. */
+static json_t *look_at_images(struct scan *scan, const struct survey *survey, const struct process_root *root)
+{
+	ARRAY(char *) paths = { 0 };	/* of the new files, as the kernel names them */
+	json_t *images = json_array();
+
+	for (size_t i = 0; i < survey->images.count; i++) {
+		char *path = NULL;
+		json_t *image = look_at_image(scan, survey, root, &survey->images.item[i], &path);
+
+		if (image) {
+			json_array_append_new(images, image);
+			*array_add(&paths) = path;
+		}
+	}
+	set_sources(scan, root, paths.item, images);
+	for (size_t i = 0; i < paths.count; i++)
+		free(paths.item[i]);
+	array_free(&paths);
+	return images;
 }
 
 /* In a child. */
@@ -251,13 +288,7 @@ static void look_at(void *context, const struct process *process, struct survey 
 		process_root_close(&root);
 		return;
 	}
-	images = json_array();
-	for (size_t i = 0; i < survey->images.count; i++) {
-		json_t *image = look_at_image(scan, survey, &root, &survey->images.item[i]);
-
-		if (image)
-			json_array_append_new(images, image);
-	}
+	images = look_at_images(scan, survey, &root);
 	process_root_close(&root);
 	if (json_array_size(images)) {
 		json_object_set(answer, "images", images);

@@ -74,22 +74,21 @@ static int open_inside(int directory, const char *name)
 	return (int)syscall(SYS_openat2, directory, name, &how, sizeof(how));
 }
 
-static int open_outside(const struct process_root *root, const char *name, struct error *error)
+/* In our own root directory. -1 with errno EXDEV: the process has other files there. */
+static int open_outside(const struct process_root *root, const char *name)
 {
-	int own, found;
+	int own, found, reason;
 
-	if (!root->same_namespace) {
-		(void)fail(error, "%s lies outside of its root directory %s, in another mount namespace", name, root->prefix);
+	errno = EXDEV;
+	if (!root->same_namespace)
 		return -1;
-	}
 	own = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	found = own < 0 ? -1 : open_inside(own, name);
-	if (own >= 0) {
-		int reason = errno;
-
-		close(own);
-		errno = reason;
-	}
+	if (own < 0)
+		return -1;
+	found = open_inside(own, name);
+	reason = errno;
+	close(own);
+	errno = reason;
 	return found;
 }
 
@@ -115,17 +114,38 @@ static int open_again(int place, const char *name, struct error *error)
 int process_root_file(const struct process_root *root, const char *name, struct error *error)
 {
 	const char *below = name_below(root, name);
-	struct error why = { 0 };
-	int place = below ? open_inside(root->directory, below) : open_outside(root, name, &why), file = -1;
+	int place = below ? open_inside(root->directory, below) : open_outside(root, name), file = -1;
 
 	if (place >= 0) {
-		file = open_again(place, name, &why);
+		file = open_again(place, name, error);
 		close(place);
-	} else if (!why.text && errno != ENOENT && errno != ENOTDIR) {
-		(void)fail(&why, "%s: %s", name, strerror(errno));
+	} else if (errno == EXDEV) {
+		(void)fail(error, "%s lies outside of the root directory %s, in another mount namespace", name, root->prefix);
+	} else if (errno != ENOENT && errno != ENOTDIR) {
+		(void)fail(error, "%s: %s", name, strerror(errno));
 	}
-	if (why.text)
-		(void)fail(error, "%s", why.text);
-	error_clear(&why);
 	return file;
+}
+
+int process_root_beside(const struct process_root *root, const char *name, const char *other, int flags)
+{
+	int place = name_below(root, name) ? open_inside(root->directory, other) : open_outside(root, other), opened = -1;
+	struct stat found;
+
+	if (place >= 0 && fstat(place, &found) == 0 && (flags == O_DIRECTORY ? S_ISDIR(found.st_mode) : S_ISREG(found.st_mode))) {
+		char *path = text_format("/proc/self/fd/%d", place);
+
+		opened = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
+		free(path);
+	}
+	if (place >= 0)
+		close(place);
+	return opened;
+}
+
+const char *process_root_name(const struct process_root *root, const char *name)
+{
+	const char *below = name_below(root, name);
+
+	return below ? below : name;
 }

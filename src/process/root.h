@@ -26,4 +26,13 @@ void process_root_close(struct process_root *root);
  */
 int process_root_file(const struct process_root *root, const char *name, struct error *error) must_check;
 
+/*
+ * The same for what belongs to the file of that name: `other` is a name in the root directory that `name` is looked up in, its own or ours. `flags`:
+ * O_DIRECTORY or 0. -1: there is none such.
+ */
+int process_root_beside(const struct process_root *root, const char *name, const char *other, int flags) must_check;
+
+/* The name as it is in that root directory; part of `name`. */
+const char *process_root_name(const struct process_root *root, const char *name) must_check;
+
 #endif

@@ -9,7 +9,7 @@
 # shellcheck source=tests/crowds.sh
 . "$top/tests/crowds.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 36
+plan 46
 
 build_crowd crowd "1 2 3" || exit 1
 mkdir "$scratch/bin" "$scratch/lib"
@@ -118,6 +118,40 @@ umount "$root/proc" 2>/dev/null
 ln -sf /bin/other "$root/bin/new" && mv "$root/bin/new" "$root/bin/crowd" && cp "$scratch/crowd.3" "$root/bin/other"
 check "one that stays inside is followed" stent_ends 0 upgrade
 check "the crowd runs that build" crowd_runs 0 0 2
+victim_stop
+
+# A program and a library that are replaced at once: by updates of two packages, or by one of both, or of nobody knows what.
+database=$root/var/lib/dpkg
+mkdir -p "$database/info" "$root/lib"
+"${CC:-gcc}" -shared -fPIC -o "$scratch/libcrowd.none" -x c - </dev/null -Wl,-soname,libcrowd.so.1
+for version in 1 2; do
+	build_crowd both $version -Wl,--no-as-needed "$scratch/libcrowd.none" -Wl,-rpath,/lib || exit 1
+done
+both_start() {
+	replace "$scratch/both.1" "$root/bin/both"
+	replace "$scratch/libcrowd.1" "$root/lib/libcrowd.so.1"
+	victim_start chroot "$root" /bin/both 2 || return 1
+	replace "$scratch/both.2" "$root/bin/both"
+	replace "$scratch/libcrowd.2" "$root/lib/libcrowd.so.1"
+}
+both_start
+verdict $? "a program and a library, both replaced"
+check "of no known package: exit status 2" stent_ends 2 upgrade
+check "says that they belong together" says "were replaced together, and would have to be patched in one transition"
+check "none is patched" crowd_runs 2 0 0
+printf '/.\n/bin\n/bin/both\n' >"$database/info/both-bin.list"
+printf '/.\n/lib\n/lib/libcrowd.so.1\n' >"$database/info/libcrowd1:amd64.list"
+package() {	# NAME SOURCE
+	printf 'Package: %s\nStatus: install ok installed\nArchitecture: amd64\n%sVersion: 1\n\n' "$1" "${2:+Source: $2 (1.0-1)$'\n'}"
+}
+{ package other; package both-bin both; package libcrowd1 both; } >"$database/status"
+check "of two packages from one source: exit status 2" stent_ends 2 upgrade
+check "none is patched, either" crowd_runs 2 0 0
+{ package other; package both-bin; package libcrowd1 crowd; } >"$database/status"
+check "of two sources" stent_ends 0 upgrade
+check "both are patched" row 6 "patched, paused"
+check "the new program runs" crowd_runs 0 2 0
+check "the second time there is nothing to do" stent_ends 3 upgrade
 victim_stop
 
 # A daemon that goes into an empty folder once it runs: its program lies outside.

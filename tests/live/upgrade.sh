@@ -20,13 +20,6 @@ crowd_start() {	# BUILD COUNT
 	cp "$1" "$program.start" && mv "$program.start" "$program" && victim_start "$program" "$2"
 }
 
-# By the table of the last stent_ends.
-row() {	# COUNT PATTERN: so many lines
-	local count
-	count=$(grep -c -- "$2" "$scratch/output")
-	[ "$count" = "$1" ] || { echo "$count lines instead of $1"; cat "$scratch/output"; return 1; }
-}
-
 # Nothing to do.
 crowd_start "$scratch/crowd.1" 20
 verdict $? "twenty and one processes start"
