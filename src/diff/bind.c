@@ -150,8 +150,9 @@ static void bind_code(struct slicing *slicing, const struct code_ref *ref, uint3
 		/* A function of the new build itself, called by way of its interface. */
 		bind_own(slicing, ref, slot->value);
 	} else if (slot && slot->symbol) {
-		slicing->status = refuse(slicing->error, "%s: the new code calls %s, which the running image does not import",
-					 new->image->name, slot->symbol);
+		import_stub(slicing, ref->target);
+		if (ref->kind == REF_ABSOLUTE)
+			bind_field(slicing, ref, ANCHOR_SLICE, ref->target);
 	} else {
 		cannot_bind(slicing, ref->insn, ref->target, "code that belongs to no function");
 	}
@@ -198,8 +199,8 @@ static void bind_slot(struct slicing *slicing, const struct code_ref *ref)
 		if (ref->kind == REF_ABSOLUTE)
 			bind_field(slicing, ref, ANCHOR_SLICE, ref->target);
 	} else if (wanted && wanted->symbol) {
-		slicing->status = refuse(slicing->error, "%s: the new code needs the symbol %s, which the running image does not import",
-					 slicing->comparison->new.image->name, wanted->symbol);
+		if (import_slot(slicing, wanted) && ref->kind == REF_ABSOLUTE)
+			bind_field(slicing, ref, ANCHOR_SLICE, ref->target);
 	} else {
 		cannot_bind(slicing, ref->insn, ref->target, "a slot of the global offset table that the running image does not have");
 	}

@@ -36,6 +36,8 @@ static void mark_all(const struct slicing *slicing, struct pages *pages)
 			mark(pages, new->ranges.item[i].span, SEGMENT_READ | SEGMENT_EXECUTE);
 	for (size_t i = 0; i < slicing->forwarders.count; i++)
 		mark(pages, program_range(new, slicing->forwarders.item[i].where)->span, SEGMENT_READ | SEGMENT_EXECUTE);
+	for (size_t i = 0; i < slicing->own_stubs.count; i++)
+		mark(pages, slicing->own_stubs.item[i], SEGMENT_READ | SEGMENT_EXECUTE);
 	for (size_t i = 0; i < new->image->sections.count; i++)
 		if (slicing->copied[i])
 			mark(pages, new->image->sections.item[i].span, SEGMENT_READ);
@@ -60,6 +62,11 @@ static void fill(const struct slicing *slicing, struct pages *pages)
 
 		if (slicing->included[range->function])
 			memcpy(page_bytes(pages, range->span.start), program_code(new, range), range->span.end - range->span.start);
+	}
+	for (size_t i = 0; i < slicing->own_stubs.count; i++) {
+		struct range stub = slicing->own_stubs.item[i];
+
+		memcpy(page_bytes(pages, stub.start), image_bytes(new->image, stub.start, stub.end - stub.start), stub.end - stub.start);
 	}
 }
 

@@ -306,6 +306,7 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 	array_free(&slicing.items);
 	array_free(&slicing.forwarders);
 	array_free(&slicing.stubs);
+	array_free(&slicing.own_stubs);
 	free(slicing.included);
 	free(slicing.reached_from);
 	free(slicing.copied);

@@ -23,6 +23,7 @@ struct slicing {
 	ARRAY(uint64_t) items;		/* constants that the slice has its own copy of, with their pointers bound */
 	ARRAY(struct forwarder) forwarders;
 	ARRAY(uint64_t) stubs;		/* addresses of the old image's stubs */
+	ARRAY(struct range) own_stubs;	/* of the new image, for imports that the old one does not have: the slice's own */
 };
 
 /* Put a new function into the slice, and into the work. */
@@ -32,6 +33,12 @@ void slicing_include(struct slicing *slicing, uint32_t new_function);
 void bind_prepare(struct slicing *slicing);
 /* bind.c: bind every reference of an included function. */
 void bind_function(struct slicing *slicing, uint32_t new_function);
+
+/* imports.c: bind a slot of the slice's own to a symbol that the process has to be searched for. False, with the reason reported, when
+ * that can't be. */
+bool import_slot(struct slicing *slicing, const struct data_ref *slot);
+/* imports.c: a stub of the slice's own at the address, and its slot. */
+void import_stub(struct slicing *slicing, uint64_t address);
 
 /* segments.c: lay out pages, copy code and constants, write the forwarders, and sort all. */
 enum status segments_build(struct slicing *slicing) must_check;

@@ -11,6 +11,7 @@
 
 #include "base/search.h"
 #include "image/debug.h"
+#include "image/symbol_versions.h"
 
 #define PAGE 4096
 #define FILE_MAX (1u << 30)	/* bytes of a file that are read; the largest browsers have 300 MB */
@@ -160,7 +161,7 @@ static enum status read_segments(const char *path, struct image *image, struct r
 }
 
 static enum status read_symbols(const char *path, struct image *image, Elf_Scn *scn, const GElf_Shdr *header,
-				struct error *error)
+				const struct symbol_versions *versions, struct error *error)
 {
 	Elf_Data *data = elf_getdata(scn, NULL);
 	size_t count = data && header->sh_entsize ? data->d_size / header->sh_entsize : 0;
@@ -173,6 +174,7 @@ static enum status read_symbols(const char *path, struct image *image, Elf_Scn *
 			return fail(error, "%s: its symbol table is damaged", path);
 		*array_add(&image->symbols) = (struct symbol){
 			.name = name,
+			.version = header->sh_type == SHT_DYNSYM ? symbol_versions_name(versions, i) : NULL,
 			.value = symbol.st_value,
 			.size = symbol.st_size,
 			.type = GELF_ST_TYPE(symbol.st_info),
@@ -184,47 +186,8 @@ static enum status read_symbols(const char *path, struct image *image, Elf_Scn *
 	return STATUS_OK;
 }
 
-/* Version of dynamic symbol `index` (gABI symbol versioning as in LSB Core 5.0, 10.7); NULL when it has none. */
-static const char *symbol_version(struct image *image, size_t index)
-{
-	Elf_Scn *scn = NULL, *needs = NULL;
-	Elf_Data *versions = NULL;
-	GElf_Shdr header, needs_header = { 0 };
-	GElf_Versym version;
-
-	while ((scn = elf_nextscn(image->elf, scn))) {
-		if (!gelf_getshdr(scn, &header))
-			continue;
-		if (header.sh_type == SHT_GNU_versym)
-			versions = elf_getdata(scn, NULL);
-		if (header.sh_type == SHT_GNU_verneed) {
-			needs = scn;
-			needs_header = header;
-		}
-	}
-	if (!versions || !needs || !gelf_getversym(versions, (int)index, &version))
-		return NULL;
-
-	Elf_Data *data = elf_getdata(needs, NULL);
-	GElf_Verneed need;
-	GElf_Vernaux aux;
-	int offset = 0;
-
-	for (size_t guard = 0; data && guard < 4096 && gelf_getverneed(data, offset, &need); guard++) {
-		int at = offset + (int)need.vn_aux;
-
-		for (unsigned i = 0; i < need.vn_cnt && gelf_getvernaux(data, at, &aux); i++, at += (int)aux.vna_next)
-			if (aux.vna_other == (version & 0x7fff))
-				return elf_strptr(image->elf, needs_header.sh_link, aux.vna_name);
-		if (!need.vn_next)
-			break;
-		offset += (int)need.vn_next;
-	}
-	return NULL;
-}
-
 static enum status read_rela(const char *path, struct image *image, Elf_Scn *scn, const GElf_Shdr *header,
-			     struct error *error)
+			     const struct symbol_versions *versions, struct error *error)
 {
 	Elf_Data *data = elf_getdata(scn, NULL);
 	Elf_Scn *table = elf_getscn(image->elf, header->sh_link);
@@ -248,7 +211,8 @@ static enum status read_rela(const char *path, struct image *image, Elf_Scn *scn
 			.where = rela.r_offset,
 			.type = (uint32_t)GELF_R_TYPE(rela.r_info),
 			.symbol = index ? elf_strptr(image->elf, table_header.sh_link, symbol.st_name) : NULL,
-			.version = index ? symbol_version(image, index) : NULL,
+			.version = index ? symbol_versions_name(versions, index) : NULL,
+			.weak = index && GELF_ST_BIND(symbol.st_info) == STB_WEAK,
 			.value = symbol.st_shndx != SHN_UNDEF ? symbol.st_value : 0,
 			.addend = rela.r_addend,
 		};
@@ -304,16 +268,21 @@ static void add_section(struct image *image, const GElf_Shdr *header, const char
 		image->eh_frame = (struct eh_frame){ image->file + header->sh_offset, header->sh_size, header->sh_addr };
 }
 
-static void read_soname(struct image *image, Elf_Scn *scn, const GElf_Shdr *header)
+static void read_dynamic(struct image *image, Elf_Scn *scn, const GElf_Shdr *header)
 {
 	Elf_Data *data = elf_getdata(scn, NULL);
 	GElf_Dyn dynamic;
 
 	for (int i = 0; data && gelf_getdyn(data, i, &dynamic) && dynamic.d_tag != DT_NULL; i++) {
-		const char *name = dynamic.d_tag == DT_SONAME ? elf_strptr(image->elf, header->sh_link, dynamic.d_un.d_val) : NULL;
+		bool named = dynamic.d_tag == DT_SONAME || dynamic.d_tag == DT_NEEDED;
+		const char *name = named ? elf_strptr(image->elf, header->sh_link, dynamic.d_un.d_val) : NULL;
 
-		if (name && *name && !image->name)
-			image->name = text_copy(name);
+		if (!name || !*name)
+			continue;
+		if (dynamic.d_tag == DT_NEEDED)
+			*array_add(&image->needed) = name;
+		else if (!image->soname)
+			image->soname = name;
 	}
 }
 
@@ -321,27 +290,32 @@ static enum status read_sections(const char *path, struct image *image, const st
 {
 	size_t names;
 	Elf_Scn *scn = NULL;
+	struct symbol_versions versions;
 	enum status status = STATUS_OK;
 
 	if (elf_getshdrstrndx(image->elf, &names) < 0)
 		return fail(error, "%s: has no section headers", path);
+	symbol_versions_read(image, &versions);
 	while (!status && (scn = elf_nextscn(image->elf, scn))) {
 		GElf_Shdr header;
 		const char *name;
 
-		if (!gelf_getshdr(scn, &header) || !(name = elf_strptr(image->elf, names, header.sh_name)))
-			return fail(error, "%s: its section headers are damaged", path);
+		if (!gelf_getshdr(scn, &header) || !(name = elf_strptr(image->elf, names, header.sh_name))) {
+			status = fail(error, "%s: its section headers are damaged", path);
+			break;
+		}
 		if (header.sh_flags & SHF_ALLOC)
 			add_section(image, &header, name, relro);
 		if (header.sh_type == SHT_SYMTAB || header.sh_type == SHT_DYNSYM)
-			status = read_symbols(path, image, scn, &header, error);
+			status = read_symbols(path, image, scn, &header, &versions, error);
 		else if (header.sh_type == SHT_RELA && (header.sh_flags & SHF_ALLOC))
-			status = read_rela(path, image, scn, &header, error);
+			status = read_rela(path, image, scn, &header, &versions, error);
 		else if (header.sh_type == SHT_RELR)
 			read_relr(image, scn);
 		else if (header.sh_type == SHT_DYNAMIC)
-			read_soname(image, scn, &header);
+			read_dynamic(image, scn, &header);
 	}
+	symbol_versions_free(&versions);
 	return status;
 }
 
@@ -364,10 +338,7 @@ static void set_name(struct image *image, const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
-	if (image->name && image->library)
-		return;
-	free(image->name);
-	image->name = text_copy(slash ? slash + 1 : path);
+	image->name = text_copy(image->soname && image->library ? image->soname : slash ? slash + 1 : path);
 }
 
 static enum status parse(const char *path, struct image *image, struct error *error)
@@ -451,6 +422,7 @@ void image_close(struct image *image)
 	array_free(&image->symbols);
 	array_free(&image->relocations);
 	array_free(&image->link_relocations);
+	array_free(&image->needed);
 	free(image->name);
 	*image = (struct image){ 0 };
 }
@@ -460,6 +432,13 @@ const struct section *image_section(const struct image *image, uint64_t address)
 	size_t index = array_search(&image->sections, span.end, address + 1);
 
 	return index < image->sections.count && range_holds(image->sections.item[index].span, address) ? &image->sections.item[index] : NULL;
+}
+
+bool image_section_ends(const struct image *image, uint64_t address)
+{
+	size_t index = array_search(&image->sections, span.end, address);
+
+	return index < image->sections.count && image->sections.item[index].span.end == address;
 }
 
 const struct section *image_section_named(const struct image *image, const char *name)

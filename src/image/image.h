@@ -39,6 +39,7 @@ struct segment {
 
 struct symbol {
 	const char *name;	/* without version */
+	const char *version;	/* of a dynamic symbol, NULL when there is none */
 	uint64_t value, size;
 	uint8_t type, binding;	/* STT_*, STB_* */
 	bool dynamic;		/* from .dynsym: its name is part of the image's interface */
@@ -51,6 +52,7 @@ struct relocation {
 	uint32_t type;		/* R_X86_64_* */
 	const char *symbol;	/* NULL when there is none */
 	const char *version;	/* of the symbol, NULL when there is none */
+	bool weak;		/* the symbol may be missing */
 	uint64_t value;		/* address of the symbol when it is defined in this image, else 0 */
 	int64_t addend;
 };
@@ -66,6 +68,8 @@ struct link_relocation {
 
 struct image {
 	char *name;		/* soname, else the file's name without its folder; owned */
+	const char *soname;	/* DT_SONAME, or NULL */
+	ARRAY(const char *) needed;	/* DT_NEEDED */
 	const struct arch *arch;
 	struct build_id id;
 	bool fixed_address;	/* ET_EXEC */
@@ -119,6 +123,9 @@ void image_assemble(const char *name, const struct arch *arch, struct range span
 
 /* Section that holds the address; NULL when there is none. */
 const struct section *image_section(const struct image *image, uint64_t address);
+
+/* Is the address the end of a section, the first one behind it? */
+bool image_section_ends(const struct image *image, uint64_t address);
 
 /* First section of that name; NULL when there is none. */
 const struct section *image_section_named(const struct image *image, const char *name);

@@ -37,6 +37,12 @@ uint64_t patch_digest(const struct patch *patch)
 		digest = digest_number(digest_number(digest, binding->anchor), binding->target);
 		digest = digest_number(digest, (uint64_t)binding->addend);
 	}
+	for (size_t i = 0; i < patch->imports.count; i++) {
+		const struct patch_import *import = &patch->imports.item[i];
+
+		digest = digest_bytes(digest, import->name, strlen(import->name) + 1);
+		digest = digest_bytes(digest_number(digest, import->weak), import->version, strlen(import->version) + 1);
+	}
 	return digest;
 }
 

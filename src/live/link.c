@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "live/finders.h"
+#include "live/imports.h"
 #include "live/place.h"
 #include "live/site.h"
 #include "live/stacking.h"
@@ -231,6 +232,18 @@ static size_t stacking_room(const struct survey *survey)
 	return room;
 }
 
+static enum status bind_imported(struct link *link, const struct survey *survey, const struct patch *patch, const struct mapped_image *image,
+				 struct error *error)
+{
+	uint64_t *imports;
+	enum status status = imports_find(survey, patch, image, &imports, error);
+
+	if (status == STATUS_OK)
+		status = bind_slice(link, survey, patch, imports, error);
+	free(imports);
+	return status;
+}
+
 enum status link_patch(const struct survey *survey, const struct patch *patch, const struct mapped_image *image, bool replace,
 		       uint64_t base, struct link *link, struct error *error)
 {
@@ -274,7 +287,7 @@ enum status link_patch(const struct survey *survey, const struct patch *patch, c
 	move_functions(&link->ledger, own);
 	status = site_link(link, survey, patch, arch, error);
 	if (status == STATUS_OK)
-		status = bind_slice(link, survey, patch, error);
+		status = bind_imported(link, survey, patch, image, error);
 	if (status == STATUS_OK)
 		status = finders_link(link, survey, arch, error);
 	if (status != STATUS_OK)

@@ -219,15 +219,28 @@ static const char *bind_field(uint8_t *field, const struct patch_binding *bindin
 	return "does not reach its target";
 }
 
-enum status bind_slice(struct link *link, const struct survey *survey, const struct patch *patch, struct error *error)
+/* Run-time address of what the binding refers to. */
+static uint64_t binding_target(const struct ledger *ledger, const struct patch_binding *binding, const uint64_t *imports)
+{
+	switch (binding->anchor) {
+	case ANCHOR_IMPORT:
+		return imports[binding->target];
+	case ANCHOR_SLICE:
+		return binding->target + ledger->slice_bias;
+	default:
+		return binding->target + ledger->bias;
+	}
+}
+
+enum status bind_slice(struct link *link, const struct survey *survey, const struct patch *patch, const uint64_t *imports,
+		       struct error *error)
 {
 	const struct ledger *ledger = &link->ledger;
 
 	for (size_t i = 0; i < patch->bindings.count; i++) {
 		const struct patch_binding *binding = &patch->bindings.item[i];
 		uint64_t where = binding->where + ledger->slice_bias;
-		uint64_t bias = binding->anchor == ANCHOR_SLICE ? ledger->slice_bias : ledger->bias;
-		uint64_t value = binding->target + bias + (uint64_t)binding->addend;
+		uint64_t value = binding_target(ledger, binding, imports) + (uint64_t)binding->addend;
 		uint8_t *field = at_address(link, where);
 		uint8_t *last = at_address(link, where + field_size(binding->type) - 1);
 		const char *why;

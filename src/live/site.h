@@ -8,8 +8,8 @@
 enum status site_link(struct link *link, const struct survey *survey, const struct patch *patch, const struct arch *arch,
 		      struct error *error) must_check;
 
-/* Write the addresses that the slice refers to into it. */
-enum status bind_slice(struct link *link, const struct survey *survey, const struct patch *patch,
+/* Write the addresses that the slice refers to into it. `imports`: the address of each of the patch's imports. */
+enum status bind_slice(struct link *link, const struct survey *survey, const struct patch *patch, const uint64_t *imports,
 		       struct error *error) must_check;
 
 /* Bytes of code for so many redirected functions. */

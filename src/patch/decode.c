@@ -17,7 +17,7 @@ struct decoder {
 	const uint8_t *bytes;
 	size_t size;
 	struct format_info info;
-	uint64_t segments, functions, ranges, bindings, notes, strings;	/* file offsets of the tables */
+	uint64_t segments, functions, ranges, bindings, imports, notes, strings;	/* file offsets of the tables */
 	uint32_t next_range, next_string;
 	struct error *error;
 };
@@ -59,6 +59,7 @@ static enum status place_tables(struct decoder *decoder)
 	decoder->functions = place(&end, info->functions, sizeof(struct format_function));
 	decoder->ranges = place(&end, info->ranges, sizeof(struct format_range));
 	decoder->bindings = place(&end, info->bindings, sizeof(struct format_binding));
+	decoder->imports = place(&end, info->imports, sizeof(struct format_import));
 	decoder->notes = place(&end, info->notes, sizeof(uint32_t));
 	decoder->strings = place(&end, info->strings, 1);
 	if (end > decoder->size)
@@ -213,6 +214,23 @@ static void read_bindings(const struct decoder *decoder, struct patch *patch)
 	}
 }
 
+static enum status read_imports(struct decoder *decoder, struct patch *patch)
+{
+	enum status status = STATUS_OK;
+
+	for (uint32_t i = 0; i < decoder->info.imports && !status; i++) {
+		struct patch_import *import = array_add(&patch->imports);
+		struct format_import record;
+
+		memcpy(&record, decoder->bytes + decoder->imports + i * sizeof(record), sizeof(record));
+		*import = (struct patch_import){ .weak = record.flags & FORMAT_WEAK };
+		status = read_string(decoder, record.name, &import->name);
+		if (!status)
+			status = read_string(decoder, record.version, &import->version);
+	}
+	return status;
+}
+
 static enum status read_notes(struct decoder *decoder, struct patch *patch)
 {
 	enum status status = STATUS_OK;
@@ -258,7 +276,9 @@ enum status patch_parse(const uint8_t *bytes, size_t size, struct patch *patch, 
 	if (status)
 		return status;
 	read_bindings(&decoder, patch);
-	status = read_notes(&decoder, patch);
+	status = read_imports(&decoder, patch);
+	if (!status)
+		status = read_notes(&decoder, patch);
 	if (!status)
 		status = patch_verify(patch, error);
 	if (!status)

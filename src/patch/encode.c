@@ -176,6 +176,7 @@ static void write_info(struct encoder *encoder)
 		.functions = (uint32_t)patch->functions.count,
 		.bindings = (uint32_t)patch->bindings.count,
 		.notes = (uint32_t)patch->notes.count,
+		.imports = (uint32_t)patch->imports.count,
 	};
 	memcpy(info->old_id, patch->old_id.bytes, patch->old_id.size);
 	memcpy(info->new_id, patch->new_id.bytes, patch->new_id.size);
@@ -270,6 +271,22 @@ static void write_bindings(struct encoder *encoder)
 	}
 	write_section(encoder, ".stent.bindings", SHT_PROGBITS, &bindings);
 	array_free(&bindings);
+}
+
+static void write_imports(struct encoder *encoder)
+{
+	struct buffer imports = { 0 };
+
+	for (size_t i = 0; i < encoder->patch->imports.count; i++) {
+		const struct patch_import *import = &encoder->patch->imports.item[i];
+		struct format_import record = { .name = add_string(encoder, import->name) };
+
+		record.version = add_string(encoder, import->version);
+		record.flags = import->weak ? FORMAT_WEAK : 0;
+		buffer_append(&imports, &record, sizeof(record));
+	}
+	write_section(encoder, ".stent.imports", SHT_PROGBITS, &imports);
+	array_free(&imports);
 }
 
 /* The last strings are the notes', so the strings follow. */
@@ -381,6 +398,7 @@ uint8_t *patch_encode(const struct patch *patch, size_t *size)
 	write_segment_headers(&encoder);
 	write_functions(&encoder);
 	write_bindings(&encoder);
+	write_imports(&encoder);
 	write_notes(&encoder);
 	write_symbols(&encoder);
 	write_tail(&encoder);

@@ -21,6 +21,7 @@
 #define FORMAT_VERSION 1
 #define FORMAT_MAGIC "STENT\r\n\x1a"	/* 8 bytes; the line ends show a transfer that changed them */
 #define FORMAT_FIXED_ADDRESS 1u		/* format_info.flags */
+#define FORMAT_WEAK 1u			/* format_import.flags */
 
 /* Section headers are counted in 16 bits (gABI: SHN_LORESERVE is 0xff00), and there are a few more
  * of them than segments. */
@@ -41,7 +42,7 @@ struct format_info {
 	uint32_t name, description, tool, image, old_version, new_version;	/* offsets in .stent.strings */
 	uint32_t functions, ranges, bindings, notes;	/* items in the section of that name */
 	uint32_t strings;		/* bytes in .stent.strings */
-	uint32_t reserved;		/* 0 */
+	uint32_t imports;		/* items */
 };
 
 struct format_function {
@@ -66,10 +67,17 @@ struct format_binding {
 	int64_t addend;
 };
 
+struct format_import {
+	uint32_t name, version;		/* offsets in .stent.strings */
+	uint32_t flags;
+	uint32_t reserved;		/* 0 */
+};
+
 _Static_assert(sizeof(struct format_info) == 264, "no padding");
 _Static_assert(sizeof(struct format_function) == 80, "no padding");
 _Static_assert(sizeof(struct format_range) == 16, "no padding");
 _Static_assert(sizeof(struct format_binding) == 32, "no padding");
+_Static_assert(sizeof(struct format_import) == 16, "no padding");
 
 /* Number of bytes that the function's site takes: what is compared and displaced. */
 static inline size_t patch_site_size(const struct entry_plan *plan)

@@ -14,11 +14,16 @@ void patch_free(struct patch *patch)
 	}
 	for (size_t i = 0; i < patch->segments.count; i++)
 		free(patch->segments.item[i].data);
+	for (size_t i = 0; i < patch->imports.count; i++) {
+		free(patch->imports.item[i].name);
+		free(patch->imports.item[i].version);
+	}
 	for (size_t i = 0; i < patch->notes.count; i++)
 		free(patch->notes.item[i]);
 	array_free(&patch->functions);
 	array_free(&patch->segments);
 	array_free(&patch->bindings);
+	array_free(&patch->imports);
 	array_free(&patch->notes);
 	free(patch->name);
 	free(patch->description);

@@ -67,6 +67,7 @@ struct patch_segment {
 enum anchor {
 	ANCHOR_OLD,		/* target is an address of the running old image */
 	ANCHOR_SLICE,		/* target is an address of the slice */
+	ANCHOR_IMPORT,		/* target is the index of one of the patch's imports; only for BINDING_ABSOLUTE64 */
 };
 
 /* Numbers are those of ELF (psABI table 4.9): R_X86_64_64, _PC32, _32, _32S. */
@@ -79,6 +80,13 @@ struct patch_binding {
 	uint32_t anchor;	/* enum anchor */
 	uint64_t target;
 	int64_t addend;
+};
+
+/* A symbol of another image that the new build refers to and the old one does not: found in the process. */
+struct patch_import {
+	char *name;
+	char *version;		/* "" when it has none */
+	bool weak;		/* null where no image has it */
 };
 
 struct patch {
@@ -95,6 +103,7 @@ struct patch {
 	ARRAY(struct patch_function) functions;	/* sorted by new_entry; ACTION_STARTUP and NOISE included */
 	ARRAY(struct patch_segment) segments;
 	ARRAY(struct patch_binding) bindings;	/* sorted by where, fields not overlapping */
+	ARRAY(struct patch_import) imports;
 	ARRAY(char *) notes;	/* lines that `stent show` prints: what was left out, and why */
 };
 

@@ -77,6 +77,17 @@ static enum status verify_text(const struct patch *patch, struct error *error)
 	return STATUS_OK;
 }
 
+static enum status verify_imports(const struct patch *patch, struct error *error)
+{
+	for (size_t i = 0; i < patch->imports.count; i++) {
+		const struct patch_import *import = &patch->imports.item[i];
+
+		if (!import->name || !*import->name || !import->version || !patch_text_valid(import->name) || !patch_text_valid(import->version))
+			return fail(error, "the name of import %zu is not one line of printable UTF-8", i);
+	}
+	return STATUS_OK;
+}
+
 static bool span_valid(struct range span)
 {
 	return span.start < span.end && span.start % PATCH_PAGE == 0 && span.end % PATCH_PAGE == 0;
@@ -173,6 +184,8 @@ static bool binding_target_valid(const struct patch *patch, const struct patch_b
 		return target.start >= patch->old_span.start && target.start <= patch->old_span.end;
 	case ANCHOR_SLICE:
 		return patch_find_segment(patch, target);
+	case ANCHOR_IMPORT:
+		return binding->target < patch->imports.count && binding->type == BINDING_ABSOLUTE64;
 	default:
 		return false;
 	}
@@ -212,6 +225,8 @@ enum status patch_verify(const struct patch *patch, struct error *error)
 
 	if (!status)
 		status = verify_text(patch, error);
+	if (!status)
+		status = verify_imports(patch, error);
 	if (!status)
 		status = verify_segments(patch, error);
 	if (!status)

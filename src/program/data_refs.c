@@ -36,6 +36,7 @@ static void add_relocations(struct program *program)
 		ref->version = relocation->version;
 		if (ref->target)
 			find_item(image, ref);
+		ref->weak = relocation->weak;
 	}
 }
 

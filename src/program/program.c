@@ -113,30 +113,52 @@ const uint8_t *program_code(const struct program *program, const struct code_ran
 /* Slot of a weak symbol that a static link left undefined: nobody writes it, and no valid address is in it. */
 static const struct relocation absent_symbol;
 
-/* A stub is at most endbr64 and one indirect jump through a slot (psABI 5.2; ld's .plt, .plt.sec and .plt.got). */
-const struct relocation *program_stub(const struct program *program, uint64_t address)
+/* A stub is at most endbr64 and one indirect jump through a slot (psABI 5.2; ld's .plt, .plt.sec and .plt.got): that jump, and the
+ * stub's end. False when there is none at the address. */
+static bool decode_stub(const struct program *program, uint64_t address, struct insn *jump, uint64_t *end)
 {
 	const struct image *image = program->image;
 	const struct section *section = image_section(image, address);
 
 	if (!section || !section->execute || !section->data)
-		return NULL;
+		return false;
 	for (int i = 0; i < 2 && address < section->span.end; i++) {
-		struct insn insn;
-
-		if (!image->arch->decode(section->data + (address - section->span.start), section->span.end - address, address, &insn))
-			return NULL;
-		if (insn.kind == INSN_JUMP_INDIRECT && insn.ref[0].kind == REF_LOAD) {
-			const struct relocation *slot = image_relocation(image, insn.ref[0].target);
-			const uint8_t *word = image_bytes(image, insn.ref[0].target, 8);
-
-			if (!slot && word && (!image->fixed_address || !load64(word)))
-				return &absent_symbol;
-			return slot;
-		}
-		if (insn.kind != INSN_OTHER || insn.length != 4)
-			return NULL;
-		address += insn.length;
+		if (!image->arch->decode(section->data + (address - section->span.start), section->span.end - address, address, jump))
+			return false;
+		address += jump->length;
+		*end = address;
+		if (jump->kind == INSN_JUMP_INDIRECT && jump->ref[0].kind == REF_LOAD)
+			return true;
+		if (jump->kind != INSN_OTHER || jump->length != 4)
+			return false;
 	}
-	return NULL;
+	return false;
+}
+
+const struct relocation *program_stub(const struct program *program, uint64_t address)
+{
+	const struct image *image = program->image;
+	const struct relocation *slot;
+	const uint8_t *word;
+	struct insn jump;
+	uint64_t end;
+
+	if (!decode_stub(program, address, &jump, &end))
+		return NULL;
+	slot = image_relocation(image, jump.ref[0].target);
+	word = image_bytes(image, jump.ref[0].target, 8);
+	if (!slot && word && (!image->fixed_address || !load64(word)))
+		return &absent_symbol;
+	return slot;
+}
+
+struct range program_stub_span(const struct program *program, uint64_t address)
+{
+	struct range span = { address, address };
+	struct insn jump;
+	uint64_t end;
+
+	if (decode_stub(program, address, &jump, &end))
+		span.end = end;
+	return span;
 }

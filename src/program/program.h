@@ -64,6 +64,7 @@ struct data_ref {
 	uint64_t target;	/* address in this image; 0 for a symbol of another one */
 	int32_t offset;		/* as in struct code_ref */
 	const char *symbol, *version;	/* as in the relocation, or NULL */
+	bool weak;		/* the symbol may be missing */
 	int64_t addend;		/* to the symbol; of RELOC_TLS_MODULE without a symbol: the offset that stands behind it */
 	uint8_t kind;		/* enum reloc_kind */
 	bool guessed;
@@ -111,6 +112,9 @@ char *program_function_name(const struct program *program, uint32_t function) mu
 /* If the address is a stub that jumps through a slot which the dynamic linker fills (.plt and its kin): that slot's
  * relocation, else NULL. */
 const struct relocation *program_stub(const struct program *program, uint64_t address);
+
+/* All of the stub at the address, up to the end of its jump: empty when it is none. */
+struct range program_stub_span(const struct program *program, uint64_t address);
 
 /* Bytes of a range of code. Never NULL for a range of the program. */
 const uint8_t *program_code(const struct program *program, const struct code_range *range);

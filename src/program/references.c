@@ -15,12 +15,13 @@ static uint64_t hash_bytes(uint64_t hash, const uint8_t *bytes, size_t size)
 	return hash;
 }
 
-/* A number into the middle of another piece of code is none: nobody takes such an address. */
+/* A number into the middle of another piece of code is none: nobody takes such an address. The end of a section is one: start-up code asks
+ * for it. */
 static bool may_be_address(const struct program *program, const struct code_range *range, uint64_t target)
 {
 	const struct code_range *other = program_range(program, target);
 
-	return image_section(program->image, target) && (!other || other == range || !other->covered || other->span.start == target);
+	return (image_section(program->image, target) || image_section_ends(program->image, target)) && (!other || other == range || !other->covered || other->span.start == target);
 }
 
 /*

@@ -14,7 +14,7 @@ import sys
 from patchfile import PatchFile
 from program import ADDRESS, BRANCH, EXECUTE, MEMORY, NUMBER, THREAD_LOCAL, WRITE, Program
 
-OLD, SLICE = 0, 1
+OLD, SLICE, IMPORT = 0, 1, 2
 PC32 = 2
 
 
@@ -195,10 +195,10 @@ class Checker:
 
     def seed_names(self):
         exported = {}
-        for name, version, value, _, kind, defined in self.old.symbols:
+        for name, version, value, _, kind, defined, _ in self.old.symbols:
             if defined and kind in (1, 2, 10):
                 exported[name, version] = value
-        for name, version, value, _, kind, defined in self.new.symbols:
+        for name, version, value, _, kind, defined, _ in self.new.symbols:
             if defined and kind in (1, 2, 10) and (name, version) in exported:
                 yield exported[name, version], value, name
 
@@ -281,6 +281,8 @@ class Checker:
             if not self.is_included(target) and not self.is_jump(target) and not self.is_stub(target):
                 self.problem(f"{why} leads to {target:#x}, which the slice does not have")
             return
+        if part and part.name in (".got", ".got.plt") and target in self.bound and self.patch.read(target, 8) is not None:
+            return		# a slot of the slice's own: check_pointer() looks at what is in it
         if part and part.flags & WRITE and not self.new.is_constant(part):
             self.problem(f"{why} leads to the variable {target:#x}, and not to the process's")
             return
@@ -315,7 +317,8 @@ class Checker:
         return True
 
     def is_stub(self, address):
-        return self.new.unit(address) is None and self.new.stub_slot(address) is not None and self.patch.read(address, 6) == self.new.read(address, 6)
+        slot = self.new.stub_target(address) if self.new.unit(address) is None else None
+        return slot in self.bound and self.patch.read(address, 6) == self.new.read(address, 6)
 
     def check_pointer(self, binding):
         """A binding that is none of the new code's references: of a pointer in a constant, or of a jump."""
@@ -325,8 +328,13 @@ class Checker:
         if pointer is None:
             self.problem(f"the binding at {binding.where:#x} is of no reference of the new build")
             return
-        if binding.anchor > SLICE:
-            return		# an import: check_imports()
+        if binding.anchor == IMPORT:
+            name, version, weak = self.patch.imports[binding.target]
+            if (name, version, binding.addend) != (pointer.symbol, pointer.version or "", pointer.addend) or weak != pointer.weak:
+                self.problem(f"the slot at {binding.where:#x} is bound to {name}@{version}, not {pointer.symbol}@{pointer.version}")
+            if pointer.value:
+                self.problem(f"the slot at {binding.where:#x} is bound to another image's {name}, which the new build defines itself")
+            return
         target = pointer.target()
         if target is None:
             self.problem(f"the binding at {binding.where:#x} is of a pointer to {pointer.symbol}")

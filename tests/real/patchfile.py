@@ -3,6 +3,10 @@ import struct
 
 
 
+def text_at(strings, offset):
+    return strings[offset:strings.index(b"\0", offset)].decode()
+
+
 class PatchFile:
     """The parts of a .stent file that tests look at."""
 
@@ -31,16 +35,19 @@ class PatchFile:
         at = (at + 16 * counts[1] + 7) & ~7
         self.bindings = [Binding(*struct.unpack_from("<QIIQq", data, at + 32 * i)) for i in range(counts[2])]
         at = (at + 32 * counts[2] + 7) & ~7
+        imports = [struct.unpack_from("<III", data, at + 16 * i) for i in range(struct.unpack_from("<I", info, 260)[0])]
+        at = (at + 16 * len(imports) + 7) & ~7
         notes = struct.unpack_from(f"<{counts[3]}I", data, at)
         at = (at + 4 * counts[3] + 7) & ~7
         strings = data[at:at + counts[4]]
-        self.notes = [strings[note:strings.index(b"\0", note)].decode() for note in notes]
+        self.notes = [text_at(strings, note) for note in notes]
+        self.imports = [(text_at(strings, name), text_at(strings, version), bool(weak & 1)) for name, version, weak in imports]
         self.functions = []
         for i in range(counts[0]):
             record = data[functions + 80 * i:functions + 80 * (i + 1)]
             old, new, name, _, first, olds, news, change, action, offset, jump, span = struct.unpack_from("<QQIIIIIBBBBB", record)
             self.functions.append(Function(
-                old, new, strings[name:strings.index(b"\0", name)].decode(), ranges[first:first + olds],
+                old, new, text_at(strings, name), ranges[first:first + olds],
                 ranges[first + olds:first + olds + news], self.CHANGES[change], self.ACTIONS[action], offset))
 
     def read(self, address, size):

@@ -32,10 +32,10 @@ class Reference:
 
 
 class Relocation:
-    __slots__ = ("kind", "symbol", "version", "value", "addend")
+    __slots__ = ("kind", "symbol", "version", "value", "addend", "weak")
 
-    def __init__(self, kind, symbol, version, value, addend):
-        self.kind, self.symbol, self.version, self.value, self.addend = kind, symbol, version, value, addend
+    def __init__(self, kind, symbol, version, value, addend, weak=False):
+        self.kind, self.symbol, self.version, self.value, self.addend, self.weak = kind, symbol, version, value, addend, weak
 
     def target(self):
         """Address in the same image, or None."""
@@ -101,13 +101,13 @@ class Program(Elf):
         return names
 
     def read_symbols(self):
-        self.symbols = []	# (name, version, value, size, type, defined)
+        self.symbols = []	# (name, version, value, size, type, defined, weak)
         section, versions = self.section(".dynsym"), self.section(".gnu.version")
         names = self.versions()
         for i in range(section.size // 24 if section else 0):
             name, info, _, index, value, size = struct.unpack_from("<IBBHQQ", self.data, section.offset + 24 * i)
             number = struct.unpack_from("<H", self.data, versions.offset + 2 * i)[0] & 0x7fff if versions else 1
-            self.symbols.append((self.text(section.link, name), names.get(number) if number > 1 else None, value, size, info & 15, index != 0))
+            self.symbols.append((self.text(section.link, name), names.get(number) if number > 1 else None, value, size, info & 15, index != 0, info >> 4 == 2))
 
     def read_relocations(self):
         self.relocations = {}
@@ -116,8 +116,8 @@ class Program(Elf):
                 continue
             for offset in range(section.offset, section.offset + section.size, 24):
                 where, info, addend = struct.unpack_from("<QQq", self.data, offset)
-                symbol = self.symbols[info >> 32] if info >> 32 and self.symbols else ("", None, 0, 0, 0, False)
-                self.relocations[where] = Relocation(info & 0xffffffff, symbol[0] or None, symbol[1], symbol[2] if symbol[5] else 0, addend)
+                symbol = self.symbols[info >> 32] if info >> 32 and self.symbols else ("", None, 0, 0, 0, False, False)
+                self.relocations[where] = Relocation(info & 0xffffffff, symbol[0] or None, symbol[1], symbol[2] if symbol[5] else 0, addend, symbol[6])
         if self.fixed:
             self.guess_pointers()
         self.pointers = sorted(self.relocations)
@@ -133,6 +133,10 @@ class Program(Elf):
 
     def stub_slot(self, address):
         """The relocation of the slot that a stub jumps through, or None."""
+        return self.relocations.get(self.stub_target(address))
+
+    def stub_target(self, address):
+        """The address of that slot, or None."""
         code = self.read(address, 16)
         if code is None:
             return None
@@ -141,7 +145,7 @@ class Program(Elf):
             at += 1
         if code[at:at + 2] != b"\xff\x25":
             return None
-        return self.relocations.get(address + at + 6 + struct.unpack_from("<i", code, at + 2)[0])
+        return address + at + 6 + struct.unpack_from("<i", code, at + 2)[0]
 
     # --- code ---
 

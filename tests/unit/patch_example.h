@@ -74,7 +74,7 @@ static inline struct patch example_patch(void)
 		{ 0x402014, BINDING_PC32, ANCHOR_OLD, 0x401300, -4 },
 		{ 0x402018, BINDING_PC32, ANCHOR_SLICE, 0x402100, -4 },
 		{ 0x402805, BINDING_PC32, ANCHOR_OLD, 0x408000, -8 },
-		{ 0x405000, BINDING_ABSOLUTE64, ANCHOR_OLD, 0x401100, 0 },
+		{ 0x405000, BINDING_ABSOLUTE64, ANCHOR_IMPORT, 1, 0 },
 		{ 0x405ff8, BINDING_ABSOLUTE64, ANCHOR_SLICE, 0x406000, 0 },
 	};
 
@@ -85,6 +85,8 @@ static inline struct patch example_patch(void)
 	example_add_functions(&patch);
 	for (size_t i = 0; i < sizeof(bindings) / sizeof(bindings[0]); i++)
 		*array_add(&patch.bindings) = bindings[i];
+	*array_add(&patch.imports) = (struct patch_import){ text_copy("strtoul"), text_copy("GLIBC_2.2.5"), false };
+	*array_add(&patch.imports) = (struct patch_import){ text_copy("server_hook"), text_copy(""), true };
 	*array_add(&patch.notes) = text_copy("main runs at start-up only: left alone");
 	*array_add(&patch.notes) = text_copy("1 function differs in line numbers only");
 	return patch;

@@ -93,6 +93,12 @@ static void assert_content_equal(const struct patch *a, const struct patch *b)
 	assert_int_equal(a->bindings.count, b->bindings.count);
 	for (size_t i = 0; i < a->bindings.count; i++)
 		assert_binding_equal(&a->bindings.item[i], &b->bindings.item[i]);
+	assert_int_equal(a->imports.count, b->imports.count);
+	for (size_t i = 0; i < a->imports.count; i++) {
+		assert_string_equal(a->imports.item[i].name, b->imports.item[i].name);
+		assert_string_equal(a->imports.item[i].version, b->imports.item[i].version);
+		assert_int_equal(a->imports.item[i].weak, b->imports.item[i].weak);
+	}
 	assert_int_equal(a->notes.count, b->notes.count);
 	for (size_t i = 0; i < a->notes.count; i++)
 		assert_string_equal(a->notes.item[i], b->notes.item[i]);
@@ -187,7 +193,7 @@ static void test_smallest(void **state)
 
 	(void)state;
 	memset(&patch.eh_frame, 0, sizeof(patch.eh_frame));
-	patch.functions.count = patch.segments.count = patch.bindings.count = patch.notes.count = 0;
+	patch.functions.count = patch.segments.count = patch.bindings.count = patch.imports.count = patch.notes.count = 0;
 	assert_survives(&patch);
 	patch_free(&full);
 }
@@ -289,7 +295,7 @@ static void test_other_tools(void **state)
 {
 	static const char *const readelf[] = {
 		"DYN (Shared object file)", "X86-64", ".slice.0", ".slice.1.end", ".eh_frame", ".slice.2", ".stent.info",
-		".stent.functions", ".stent.ranges", ".stent.bindings", ".stent.notes", ".stent.strings",
+		".stent.functions", ".stent.ranges", ".stent.bindings", ".stent.imports", ".stent.notes", ".stent.strings",
 		"FUNC    LOCAL  DEFAULT    1 check_length", "FUNC    LOCAL  DEFAULT    1 check_length.cold", NULL,
 	};
 	static const char *const objdump[] = {

@@ -107,7 +107,11 @@ CASE(tables_across, "unwind tables at 0x404100", patch->eh_frame.end = 0x405008)
 CASE(tables_empty, "unwind tables at 0x404100", patch->eh_frame.end = patch->eh_frame.start)
 
 CASE(binding_type, "binding 0 at 0x402014 has the unknown type 3", patch->bindings.item[0].type = 3)
-CASE(binding_anchor, "binding 0 at 0x402014 has target", patch->bindings.item[0].anchor = 2)
+CASE(binding_anchor, "binding 0 at 0x402014 has target", patch->bindings.item[0].anchor = 3)
+CASE(import_not_there, "binding 3 at 0x405000 has target", patch->bindings.item[3].target = 2)
+CASE(import_relative, "binding 0 at 0x402014 has target", patch->bindings.item[0].anchor = ANCHOR_IMPORT; patch->bindings.item[0].target = 0)
+CASE(import_nameless, "the name of import 0", set_text(&patch->imports.item[0].name, ""))
+CASE(import_bad_version, "the name of import 1", set_text(&patch->imports.item[1].version, "a\nb"))
 CASE(binding_overlaps, "binding 1 at 0x402017 is not behind", patch->bindings.item[1].where = 0x402017)
 CASE(binding_outside, "binding 2 at 0x403000 is not inside", patch->bindings.item[2].where = 0x403000)
 CASE(binding_edge, "binding 4 at 0x405ff9 is not inside", patch->bindings.item[4].where++)
@@ -182,7 +186,8 @@ static const struct {
 	ENTRY(segment_unaligned), ENTRY(segment_size), ENTRY(segment_empty), ENTRY(segment_below),
 	ENTRY(segment_above), ENTRY(segment_wraps), ENTRY(segment_overlaps), ENTRY(segment_unreadable),
 	ENTRY(segment_both), ENTRY(segment_unknown), ENTRY(segments_most), ENTRY(segments_too_many), ENTRY(tables_outside), ENTRY(tables_turned),
-	ENTRY(tables_across), ENTRY(tables_empty), ENTRY(binding_type), ENTRY(binding_anchor),
+	ENTRY(tables_across), ENTRY(tables_empty), ENTRY(binding_type), ENTRY(binding_anchor), ENTRY(import_not_there), ENTRY(import_relative),
+	ENTRY(import_nameless), ENTRY(import_bad_version),
 	ENTRY(binding_overlaps), ENTRY(binding_outside), ENTRY(binding_edge), ENTRY(binding_wraps),
 	ENTRY(binding_across), ENTRY(target_below), ENTRY(target_above), ENTRY(target_not_in_slice),
 	ENTRY(target_ends_segment), ENTRY(absolute32), ENTRY(function_unnamed), ENTRY(function_name_bad),
