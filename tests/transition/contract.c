@@ -11,7 +11,8 @@
  *	run N KIND	worker N begins; KIND: pair, recursive, jumper, signalled, lingering, outside (which waits, but not in fa),
  *			polling (which waits in epoll_wait with a time-out, again and again), blocking (SIGTRAP)
  *	send N BYTES	worker N, which waits in fa, does what each says: g goes on, l longjmp, e pthread_exit, E exit of the thread
- *			alone, T raise(SIGTRAP), t a thread that calls fb (log N + 4), f fork (the child is worker N + 8), v vfork, x exec, q no more
+ *			alone, T raise(SIGTRAP), t a thread that calls fb (log N + 4), f fork (the child is worker N + 8), v vfork, x exec,
+ *			X exec of sleep, o outlive the parent (of a child), q no more
  *	log N		what it has written; "." at the end: it is done
  *	create N	the answering thread makes a thread that calls fb, with log N
  *	cancel N	pthread_cancel
@@ -290,6 +291,12 @@ static KEPT void wait_inside(void)
 		case 'x':
 			execl("/proc/self/exe", "contract", "again", NULL);
 			break;
+		case 'X':
+			execl("/bin/sleep", "sleep", "30", NULL);
+			break;
+		case 'o':
+			prctl(PR_SET_PDEATHSIG, 0);
+			break;
 		default:
 			expect(0);
 		}
@@ -375,7 +382,7 @@ static void run(const char *kind)
 		linger();
 	} else {
 		pair(!strcmp(kind, "recursive"));
-		if (!strcmp(kind, "lingering") || (self >= 8 && self < 16))	/* in a child */
+		if (!strcmp(kind, "lingering") || (self >= 8 && self < 24))	/* in a child */
 			linger();
 	}
 }

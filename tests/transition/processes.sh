@@ -7,7 +7,7 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 14
+plan 23
 
 build_contract two:-DFAMILY=2 >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
@@ -59,6 +59,90 @@ fork_and_die() {
 		limit 30 "$stent" apply "$scratch/two.stent" -p "$child" --timeout 8 && child_is active && within 5 says 'fh1b1b2' "log 8" &&
 		in_state two installing && says a1 "log 0" && revert_ends 0 two && text_is_old &&
 		says ok "send 0 g" && within 5 says 'a1h1b1\.' "log 0" && runs_family 1 && child_is active && sound
+}
+
+# SIGTRAP, which stent has its targets ignore as long as breakpoints are armed.
+ignores_traps() {	# PID
+	local ignored
+	ignored=$(sed -n 's/^SigIgn:[[:space:]]*//p' "/proc/$1/status") && ((16#$ignored & 0x10))
+}
+
+fork_ignoring() {
+	begin_transition pair && forks 0 f && { ignores_traps "$child" || fails "nothing to put back"; } && says ok "send 0 g" &&
+		within 5 says 'a1h1b2\.' "log 0" && says ok "send 8 g" && job_ends 0 && child_is active &&
+		! ignores_traps "$victim" && ! ignores_traps "$child" && sound
+}
+
+# A child of the child, which leaves first; all three are in old code until then.
+fork_twice() {
+	local grandchild
+	begin_transition pair && forks 0 f && forks 8 f && grandchild=$child && says ok "send 16 g" &&
+		within 8 says 'fh1(b1)?b2' "log 16" && says f "log 8" && says ok "send 8 g" && within 8 says 'fh1(b1)?b2' "log 8" &&
+		says a1 "log 0" && job_runs && says ok "send 0 g" && job_ends 0 && child_is active && [ "$grandchild" != "$(ask "child 0")" ] &&
+		child=$(ask "child 0") && child_is active && sound
+}
+
+# The child of a child that has ended: its parent is another one by now.
+fork_orphan() {
+	begin_transition pair && forks 0 f && forks 8 f && orphan=$child && says ok "send 16 o" && sleep 0.2 &&
+		says ok "send 8 E" && within 5 is_orphan && says ok "send 16 g" && within 8 says 'fh1(b1)?b2' "log 16" &&
+		says ok "send 0 g" && job_ends 0 && child_is active && sound
+}
+
+is_orphan() {
+	! grep -qx "PPid:[[:space:]]*$(ask "child 0")" "/proc/$orphan/status"
+}
+
+with_orphan() {
+	local status orphan=''
+	fork_orphan
+	status=$?
+	[ -z "$orphan" ] || kill -KILL "$orphan"
+	return $status
+}
+
+# The parent never leaves: the child, which has arrived, goes back with it.
+gives_up_with_child() {
+	contract_start pair && begin_apply two --timeout 4 && waits_for two installing 0 old fa && forks 0 f &&
+		says ok "send 8 g" && within 3 child_is active && job_ends 4 12 && child_is reverted && in_state two reverted &&
+		text_is_old && runs_family 1 && within 2 child_runs_old && says ok "send 0 g" && within 5 says 'a1h1b1\.' "log 0" && sound
+}
+
+# Only changes are in the log of a child, and there are no more.
+child_runs_old() {
+	says 'fh1(b1)?b2b1' "log 8"
+}
+
+# Neither leaves.
+both_give_up() {
+	contract_start pair && begin_apply two --timeout 3 && waits_for two installing 0 old fa && forks 0 f && job_ends 4 15 &&
+		child_is reverted && in_state two reverted && says ok "send 8 g" && within 5 says 'fh1b1' "log 8" &&
+		says ok "send 0 g" && within 5 says 'a1h1b1\.' "log 0" && sound
+}
+
+# The child never leaves, and its parent is not taken back for that.
+child_gives_up() {
+	contract_start pair && begin_apply two --timeout 4 && waits_for two installing 0 old fa && forks 0 f &&
+		says ok "send 0 g" && within 5 says 'a1h1b2\.' "log 0" && job_ends 4 15 && grep -q "process $child " "$scratch/job" &&
+		in_state two active && child_is reverted && says ok "send 8 g" && within 5 says 'fh1b1' "log 8" && runs_family 2 && sound
+}
+
+# What the child has executed needs nothing.
+child_executes() {
+	begin_transition pair && forks 0 f && says ok "send 8 X" && within 5 grep -q sleep "/proc/$child/comm" &&
+		says ok "send 0 g" && within 5 says 'a1h1b2\.' "log 0" && job_ends 0 && in_state two active && sound
+}
+
+child_ends() {
+	begin_transition pair && forks 0 f && kill -KILL "$child" && says ok "send 0 g" && within 5 says 'a1h1b2\.' "log 0" &&
+		job_ends 0 && in_state two active && sound
+}
+
+# A stent was killed, its target ended well by another one, and the child left: the next one finds it.
+found_later() {
+	begin_transition pair && forks 0 f && kill_job && says ok "send 0 g" && says ok "send 8 g" &&
+		within 5 says 'fh1b1' "log 8" && apply_ends 0 two --timeout 8 && child_is active && in_state two active &&
+		within 5 says 'fh1b1b2' "log 8" && apply_ends 3 two && sound
 }
 
 tree() {
@@ -122,6 +206,15 @@ scenario "the same in the other direction" fork_inside_reverting
 scenario "the same, and the child leaves before its parent" fork_child_first
 scenario "a child of a thread that is new is new" fork_outside
 scenario "a child whose stent was killed is finished by the next, and its parent turned round" fork_and_die
+scenario "SIGTRAP is in the child what it was" fork_ignoring
+scenario "a child of the child" fork_twice
+scenario "a child of a child that has ended" with_orphan
+scenario "a child that has arrived goes back with its parent" gives_up_with_child
+scenario "neither arrives in time" both_give_up
+scenario "the child does not arrive in time" child_gives_up
+scenario "the child calls exec" child_executes
+scenario "the child is killed" child_ends
+scenario "a child that a killed stent left is found by the next, told to work on its parent" found_later
 scenario "a process and its child with --tree" tree
 scenario "the same in the other direction" tree_reverting
 scenario "a child by vfork lives when the transition begins" vfork_before
