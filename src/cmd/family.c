@@ -183,6 +183,10 @@ enum status family_run(const struct live_command *command, const struct live_arg
 	int outcome = OUTCOME_GONE, others;
 	bool has_child = false;
 
+	if (arguments->tree && kill(arguments->pid, 0) < 0 && errno == ESRCH) {
+		fprintf(stderr, "stent: process %d: there is no such process\n", arguments->pid);
+		return STATUS_ERROR;
+	}
 	/* What begins and is not waited for leaves children as they come; the next stent finds them. */
 	if (arguments->tree || !arguments->options.no_wait)
 		mine.options.between = family_tell;

@@ -7,7 +7,7 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 23
+plan 27
 
 build_contract two:-DFAMILY=2 >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
@@ -159,6 +159,55 @@ tree_reverting() {
 		within 8 says 'fh2(b2)?b1' "log 8" && job_ends 0 && in_state two reverted && child_is reverted && text_is_old && sound
 }
 
+holds_none() {	# PID
+	limit 10 "$stent" status -p "$1" | grep -q "holds no patch"
+}
+
+# One process of the tree is refused: it is named and as it was, and the others are done.
+tree_refused() {
+	local lock
+	contract_start pair && forks 0 f && says ok "send 0 g" && exec {lock}<"/proc/$child/personality" && flock -n "$lock" || return 1
+	ends_with 2 apply two --tree >"$scratch/job" 2>&1 && grep -q "process $child .*another stent" "$scratch/job" &&
+		grep -q "1 done.* 1 refused" "$scratch/job" && in_state two active && holds_none "$child"
+	local status=$?
+	exec {lock}>&-
+	[ $status = 0 ] || return 1
+	says ok "send 8 g" && apply_ends 0 two --tree && child_is active && apply_ends 3 two --tree &&
+		revert_ends 0 two --tree && child_is reverted && text_is_old && revert_ends 3 two --tree && sound
+}
+
+# One does not leave old code in time.
+tree_gives_up() {
+	contract_start pair && forks 0 f && says ok "send 0 g" && apply_ends 4 two --tree --timeout 2 && in_state two active &&
+		child_is reverted && runs_family 2 && says ok "send 8 g" && within 5 says 'fh1b1' "log 8" && sound
+}
+
+# The process that is named has not the image, and neither have other children of its.
+tree_below() {
+	local program
+	victim_start bash -c 'sleep 30 & "$1"; kill %1' bash "$scratch/contract.one" &&
+		within 5 child_named contract.one >/dev/null && program=$(child_named contract.one) && apply_ends 0 two --tree &&
+		limit 10 "$stent" status -p "$program" | grep -q "^two: active" && runs_family 2 && revert_ends 0 two --tree && runs_family 1 &&
+		ends_with 2 revert other --tree && sound
+}
+
+# The child of the victim that runs this.
+child_named() {	# NAME
+	local pid
+	for pid in $(cat "/proc/$victim/task/$victim/children"); do
+		[ "$(cat "/proc/$pid/comm")" != "$1" ] || { echo "$pid"; return 0; }
+	done
+	return 1
+}
+
+no_tree() {
+	local pid
+	sleep 0 &
+	pid=$!
+	wait "$pid"
+	ends_with 1 limit 10 "$stent" revert two -p "$pid" --tree && ends_with 1 limit 10 "$stent" revert two --all --tree
+}
+
 # The child runs in this very memory, and further down this very stack.
 vfork_before() {
 	contract_start pair && says ok "send 0 v" && begin_apply two --timeout 20 && within 8 says 'a1vb1b1V' "log 0" &&
@@ -217,6 +266,10 @@ scenario "the child is killed" child_ends
 scenario "a child that a killed stent left is found by the next, told to work on its parent" found_later
 scenario "a process and its child with --tree" tree
 scenario "the same in the other direction" tree_reverting
+scenario "--tree where one process is refused" tree_refused
+scenario "--tree where one process does not arrive in time" tree_gives_up
+scenario "--tree of a process that has not the image itself" tree_below
+scenario "--tree of a process that is not there, and with --all" no_tree
 scenario "a child by vfork lives when the transition begins" vfork_before
 scenario "the thread that is waited for has a child by vfork" vfork_inside
 scenario "a thread that is new has a child by vfork" vfork_outside
