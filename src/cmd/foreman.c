@@ -22,20 +22,35 @@
 #include <unistd.h>
 
 #include "cmd/family.h"
+#include "process/crew.h"
 #include "process/relatives.h"
 #include "process/sharing.h"
+#include "process/threads.h"
 
 #define WORKERS_MAX 24		/* at a time: each has its own copy of the unwind data */
 #define LOOK_EVERY 30		/* ms between two looks for processes */
+#define LOOK_LIMIT 10000u	/* ms for a look at one */
+#define WORK_LIMIT 60000u	/* and for the work on it, on top of its timeout, there and back */
 
-/* A process that has been looked at. */
+/*
+ * What a look at a process has seen. It holds until the process executes another program or somebody works on it: nothing else gives it
+ * a region, or takes it to another state.
+ */
+struct sight {
+	bool known;
+	enum live_concern concern;	/* of one that descends from the first, with --tree; or else LIVE_UNCONCERNED */
+	enum live_copy copy;		/* of the first region that it has, */
+	bool unfinished;
+	size_t region;			/* which is this */
+};
+
 struct member {
 	struct relative who;
-	enum live_concern concern;	/* with --tree, and `looked_at` */
-	bool looked_at;
+	struct sight sight;
 	bool tried[2];		/* had a worker towards old, new */
 	bool new;		/* where the last one went */
 	pid_t worker;		/* 0: none now */
+	uint64_t deadline;	/* clock_now(): who is at work then waits for something that does not come */
 	int outcome;		/* of the last worker; OUTCOME_GONE before */
 	uint64_t ended;		/* clock ticks since the machine started: when it came */
 };
@@ -55,6 +70,7 @@ struct foreman {
 	uint64_t first_ended_at;
 	bool cancelled;
 	size_t working;
+	ARRAY(pid_t) unknown;		/* members to be looked at */
 };
 
 static uint64_t ticks_now(void)
@@ -132,8 +148,9 @@ static bool goes_to_new(const struct foreman *foreman)
 }
 
 /* What the process has inherited has to be brought to an end. */
-static bool is_to_finish(const struct foreman *foreman, const struct member *member, enum live_copy copy, bool unfinished)
+static bool is_to_finish(const struct foreman *foreman, const struct member *member)
 {
+	enum live_copy copy = member->sight.copy;
 	bool new = goes_to_new(foreman);
 
 	if (copy == LIVE_COPY_NONE || member->tried[new])
@@ -141,33 +158,72 @@ static bool is_to_finish(const struct foreman *foreman, const struct member *mem
 	/* Until then it is not known to where: only those that go the same way can go on. */
 	if (!foreman->first_ended)
 		return copy == (new ? LIVE_COPY_INSTALLING : LIVE_COPY_REVERTING);
-	return unfinished || (member->tried[!new] && copy == (new ? LIVE_COPY_REVERTED : LIVE_COPY_ACTIVE));
+	return member->sight.unfinished || (member->tried[!new] && copy == (new ? LIVE_COPY_REVERTED : LIVE_COPY_ACTIVE));
+}
+
+/* In a child: a look at a process may wait for ever (process/crew.h). */
+static char *look_at(void *context, size_t job)
+{
+	struct foreman *foreman = context;
+	const struct live_arguments *arguments = foreman->arguments;
+	const struct relative *relative = relatives_find(&foreman->relatives, foreman->unknown.item[job]);
+	struct sight sight = { .concern = LIVE_UNCONCERNED, .copy = LIVE_COPY_NONE };
+
+	if (relative && arguments->tree && relatives_descends(&foreman->relatives, relative, arguments->pid))
+		sight.concern = live_look(relative->pid, arguments->patch, arguments->what);
+	for (size_t i = 0; relative && i < foreman->regions.count && sight.copy == LIVE_COPY_NONE; i++) {
+		sight.region = i;
+		sight.copy = live_look_at_copy(relative->pid, foreman->regions.item[i], &sight.unfinished);
+		if (sight.copy != LIVE_COPY_NONE && !belongs(foreman, relative, foreman->regions.item[i]))
+			sight.copy = LIVE_COPY_NONE;
+	}
+	return text_format("%d %d %d %zu", (int)sight.concern, (int)sight.copy, sight.unfinished, sight.region);
+}
+
+static void take_sight(void *context, size_t job, enum crew_end end, const char *answer)
+{
+	struct foreman *foreman = context;
+	struct member *member = find_member(foreman, foreman->unknown.item[job]);
+	int concern = LIVE_UNCONCERNED, copy = LIVE_COPY_NONE, unfinished = 0;
+	size_t region = 0;
+
+	if (!member)
+		return;
+	if (end == CREW_DONE) {
+		(void)!sscanf(answer, "%d %d %d %zu", &concern, &copy, &unfinished, &region);
+	} else if (relatives_descends(&foreman->relatives, &member->who, foreman->arguments->pid) && !is_failure(member->outcome)) {
+		/* One of others has nothing to do with this. */
+		fprintf(stderr, "stent: process %d has been left as it is: it can't be looked at in time\n", member->who.pid);
+		member->outcome = STATUS_ERROR;
+		member->ended = ticks_now();
+	}
+	member->sight = (struct sight){ true, (enum live_concern)concern, (enum live_copy)copy, unfinished, region };
+}
+
+static void look_at_unknown(struct foreman *foreman)
+{
+	const struct crew crew = { .work = look_at, .take = take_sight, .context = foreman, .limit = LOOK_LIMIT };
+
+	if (foreman->unknown.count)
+		crew_run(&crew, foreman->unknown.count);
 }
 
 /* What has to be done to the process now. False: nothing. */
-static bool find_task(struct foreman *foreman, const struct relative *relative, struct member *member, struct family_task *task)
+static bool find_task(const struct foreman *foreman, const struct member *member, struct family_task *task)
 {
-	const struct live_arguments *arguments = foreman->arguments;
-	bool unfinished, new = foreman->command->new;
+	bool new = foreman->command->new;
 
-	*task = (struct family_task){ .command = foreman->command, .arguments = arguments, .pid = relative->pid,
-				    .began = relative->began, .new = new };
-	if (arguments->tree && relatives_descends(&foreman->relatives, relative, arguments->pid)) {
-		if (!member->looked_at)
-			member->concern = live_look(relative->pid, arguments->patch, arguments->what);
-		member->looked_at = true;
-		return member->concern == LIVE_OPEN && !member->tried[new];
-	}
-	for (size_t i = 0; i < foreman->regions.count; i++) {
-		enum live_copy copy = live_look_at_copy(relative->pid, foreman->regions.item[i], &unfinished);
-
-		if (!is_to_finish(foreman, member, copy, unfinished) || !belongs(foreman, relative, foreman->regions.item[i]))
-			continue;
-		task->region = foreman->regions.item[i];
-		task->new = goes_to_new(foreman);
-		return true;
-	}
-	return false;
+	*task = (struct family_task){ .command = foreman->command, .arguments = foreman->arguments, .pid = member->who.pid,
+				      .began = member->who.began, .new = new };
+	if (member->worker || !member->sight.known)
+		return false;
+	if (member->sight.concern != LIVE_UNCONCERNED)
+		return member->sight.concern == LIVE_OPEN && !member->tried[new];
+	if (!is_to_finish(foreman, member))
+		return false;
+	task->region = foreman->regions.item[member->sight.region];
+	task->new = goes_to_new(foreman);
+	return true;
 }
 
 static void start_worker(struct foreman *foreman, struct member *member, const struct family_task *task)
@@ -193,6 +249,7 @@ static void start_worker(struct foreman *foreman, struct member *member, const s
 		return;
 	}
 	member->worker = worker;
+	member->deadline = clock_now() + (2 * (uint64_t)foreman->arguments->options.timeout + WORK_LIMIT) * 1000000u;
 	foreman->working++;
 }
 
@@ -208,23 +265,36 @@ static bool is_candidate(struct foreman *foreman, const struct relative *relativ
 	return !sharing_two(relative->pid, relative->parent) && !is_part_of_failure(foreman, relative);
 }
 
-/* Look at all processes. Returns how many have to be worked on; with `start`, that has been begun for as many as may be. */
-static size_t look(struct foreman *foreman, bool start)
+/* List all processes, and look at those that are not known. */
+static void look(struct foreman *foreman)
 {
-	size_t count = 0;
-
 	foreman->tasks = sharing_tasks_made();
 	foreman->changed = false;
+	foreman->unknown.count = 0;
 	relatives_list(&foreman->relatives);
 	for (size_t i = 0; i < foreman->relatives.count; i++) {
 		const struct relative *relative = &foreman->relatives.item[i];
-		struct family_task task;
-		struct member *member;
+		const struct member *member;
 
 		if (!is_candidate(foreman, relative))
 			continue;
 		member = note_member(foreman, relative);
-		if (member->worker || !find_task(foreman, relative, member, &task))
+		if (!member->sight.known && !member->worker)
+			*array_add(&foreman->unknown) = relative->pid;
+	}
+	look_at_unknown(foreman);
+}
+
+/* How many processes have to be worked on; with `start`, that is begun for as many as may be at a time. */
+static size_t start_workers(struct foreman *foreman, bool start)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < foreman->members.count; i++) {
+		struct member *member = &foreman->members.item[i];
+		struct family_task task;
+
+		if (!find_task(foreman, member, &task))
 			continue;
 		/* Who has asked for an end does not want more to begin; what has begun is taken back all the same. */
 		if (foreman->cancelled && task.new == foreman->command->new)
@@ -244,6 +314,13 @@ static void stop_workers(const struct foreman *foreman, bool new)
 			kill(foreman->members.item[i].worker, SIGTERM);
 }
 
+/* What was seen may be so no more: another region is asked for; or, for the last look, an image may have been mapped since (dlopen). */
+static void look_anew(struct foreman *foreman)
+{
+	for (size_t i = 0; i < foreman->members.count; i++)
+		foreman->members.item[i].sight.known = false;
+}
+
 static void take_message(struct foreman *foreman, const struct family_message *message)
 {
 	foreman->changed = true;
@@ -259,6 +336,7 @@ static void take_message(struct foreman *foreman, const struct family_message *m
 		if (foreman->regions.item[i].nonce == message->region.nonce && foreman->regions.item[i].ledger == message->region.ledger)
 			return;
 	*array_add(&foreman->regions) = message->region;
+	look_anew(foreman);
 }
 
 /* Wait a little for messages, and take those that have come. */
@@ -287,22 +365,20 @@ static void reap(struct foreman *foreman)
 		struct member *member = &foreman->members.item[i];
 		int status;
 
-		if (!member->worker || waitpid(member->worker, &status, WNOHANG) != member->worker)
+		if (!member->worker)
 			continue;
+		if (waitpid(member->worker, &status, WNOHANG) != member->worker) {
+			if (clock_now() >= member->deadline)
+				kill(member->worker, SIGKILL);
+			continue;
+		}
 		member->worker = 0;
 		member->outcome = outcome_of(member, status);
 		member->ended = ticks_now();
-		member->looked_at = false;
+		member->sight.known = false;
 		foreman->working--;
 		foreman->changed = true;
 	}
-}
-
-/* For the last look: what was of no concern may be by now (dlopen). */
-static void look_anew(struct foreman *foreman)
-{
-	for (size_t i = 0; i < foreman->members.count; i++)
-		foreman->members.item[i].looked_at = false;
 }
 
 /* What all came to. With --tree it is said, too. */
@@ -315,7 +391,7 @@ static int sum_up(const struct foreman *foreman)
 		const struct member *member = &foreman->members.item[i];
 		int outcome = member->outcome;
 
-		if (outcome == OUTCOME_GONE && member->looked_at && member->concern == LIVE_SETTLED)
+		if (outcome == OUTCOME_GONE && member->sight.concern == LIVE_SETTLED)
 			outcome = STATUS_NOTHING;
 		counts[outcome]++;
 		worst = outcome_worse(worst, outcome);
@@ -334,6 +410,7 @@ static void free_foreman(struct foreman *foreman)
 	array_free(&foreman->regions);
 	array_free(&foreman->members);
 	array_free(&foreman->relatives);
+	array_free(&foreman->unknown);
 }
 
 static uint64_t began_of(struct foreman *foreman, pid_t pid)
@@ -365,8 +442,9 @@ int foreman_run(const struct live_command *command, const struct live_arguments 
 		last = foreman.first_ended && !foreman.working;
 		if (last)
 			look_anew(&foreman);
-		if ((last || foreman.changed || !foreman.tasks || foreman.tasks != sharing_tasks_made()) &&
-		    !look(&foreman, true) && last)
+		if (last || foreman.changed || !foreman.tasks || foreman.tasks != sharing_tasks_made())
+			look(&foreman);
+		if (!start_workers(&foreman, true) && last)
 			break;
 		take_messages(&foreman, LOOK_EVERY);
 	}
@@ -383,7 +461,8 @@ bool foreman_is_needed(const struct live_command *command, const struct live_arg
 
 	foreman.began = began_of(&foreman, getpid());
 	*array_add(&foreman.regions) = region;
-	needed = look(&foreman, false);
+	look(&foreman);
+	needed = start_workers(&foreman, false);
 	free_foreman(&foreman);
 	return needed;
 }
