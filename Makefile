@@ -4,7 +4,7 @@
 #   make demo       a fix goes into a running redis-server, and out again (installs what is missing)
 #   make check      every test there is (installs what is missing); the last line has the sums
 #   make bench-unwind	what a stack walk costs, beside libdwfl and libunwind
-#   make fuzz SECONDS=60	hostile unwind data, code and packages, for so long each (clang)
+#   make fuzz SECONDS=60 FUZZ="patch ledger"	hostile files, packages and processes, for so long each (clang)
 #   make bench-rows	what unwind data costs, beside elfutils' (installs what is missing)
 #   make bench-call	what a call costs in each state of a patch, beside other redirections
 #   make bench-pause	how long a process is stopped, beside a bare ptrace stop, and as a server's clients see it
@@ -125,19 +125,33 @@ check:
 	@BUILD=$(BUILD) tests/run $(call SCRIPTS,static) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
 		$(SPIES) $(foreach folder,live source chaos invisible stack fuzz transition,$(call SCRIPTS,$(folder))) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
 
-# libFuzzer needs clang. What it finds new goes to the build's folder, not into the corpus.
-FUZZERS := $(patsubst %.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZED  := $(filter src/arch/% src/base/% src/image/% src/unwind/%,$(SOURCES))
+# libFuzzer needs clang. What it finds new goes to the build's folder, not into the corpus. FUZZ: which (fuzz_NAME.c); SECONDS: for each.
+FUZZ    ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZERS := $(FUZZ:%=$(BUILD)/fuzz/fuzz_%)
+HOSTILE := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 SECONDS ?= 60
-$(FUZZERS): $(BUILD)/fuzz/%: %.c $(FUZZED) $(wildcard src/*/*.h)
-	@mkdir -p $(@D)
-	clang -std=c17 $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(FUZZED) -lelf -ldw -larchive -lZydis -lsodium
+fuzzers:
+	+@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang CFLAGS='$(HOSTILE)' $(BUILD)/fuzz/libstent.a
+	+@$(MAKE) --no-print-directory $(FUZZERS) $(BUILD)/fuzz/seeds
+$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/expect.h $(BUILD)/fuzz/libstent.a
+	clang -std=c17 $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(BUILD)/fuzz/libstent.a $(LIBS)
 
-fuzz: $(FUZZERS)
-	@for fuzzer in $(FUZZERS); do \
-		name=$${fuzzer##*/fuzz_}; mkdir -p $(BUILD)/fuzz/found/$$name; \
-		$$fuzzer -max_total_time=$(SECONDS) -timeout=5 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
-			-artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/found/$$name tests/fuzz/corpus/$$name || exit 1; \
+# Beside the corpus in the tree: what the project itself can write, and a small library.
+$(BUILD)/fuzz/seeds: $(BUILD)/tests/fuzz/seeds.o $(BUILD)/libstent.a
+	@mkdir -p $(foreach kind,patch ledger image,$@.of/$(kind))
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$@ patch >$@.of/patch/example
+	$@ bundle >$@.of/patch/bundle
+	$@ ledger >$@.of/ledger/example
+	$(CC) -O2 -fPIC -shared -nostdlib -Wl,--build-id -o $@.of/image/library tests/stack/many_library.c
+
+fuzz: fuzzers
+	@for name in $(FUZZ); do \
+		found=$(BUILD)/fuzz/found/$$name seeds=; mkdir -p $$found; \
+		for folder in $(BUILD)/fuzz/seeds.of/$$name tests/fuzz/corpus/$$name; do [ ! -d $$folder ] || seeds="$$seeds $$folder"; done; \
+		echo "$$name"; \
+		$(BUILD)/fuzz/fuzz_$$name -max_total_time=$(SECONDS) -timeout=5 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
+			-artifact_prefix=$(BUILD)/fuzz/$$name- $$found $$seeds || exit 1; \
 	done
 
 # One program per bench/bench_*.c, which prints its table. FILES: the images to measure with.
@@ -209,6 +223,6 @@ install: $(BUILD)/stent
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos invisible fuzz bench-call bench-converge bench-pause bench-rows bench-unwind torture model demo install clean
+.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos invisible fuzz fuzzers bench-call bench-converge bench-pause bench-rows bench-unwind torture model demo install clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)

@@ -253,7 +253,9 @@ static void add_section(struct image *image, const GElf_Shdr *header, const char
 		return;
 	if (span.end < span.start || span.end > image->span.end || span.start < image->span.start)
 		return;
-	if (bits && !in_file(image, header->sh_offset, header->sh_size))
+	/* The loader goes by the segments: what they do not put there is not in memory. */
+	if (bits && (!in_file(image, header->sh_offset, header->sh_size) ||
+		     image_bytes(image, span.start, header->sh_size) != image->file + header->sh_offset))
 		return;
 	*array_add(&image->sections) = (struct section){
 		.name = name,

@@ -7,41 +7,10 @@
 #include <string.h>
 
 #include "live/digest.h"
-#include "live/ledger.h"
+#include "ledger_example.h"
 
 #undef fail	/* cmocka has one of its own */
 #include <cmocka.h>
-
-static void make(struct ledger *ledger)
-{
-	struct ledger_function *function;
-
-	*ledger = (struct ledger){
-		.state = LEDGER_ACTIVE, .name = text_copy("fix-1"), .description = text_copy("text"),
-		.tool = text_copy("stent"), .image = text_copy("server"), .old_version = text_copy("1"),
-		.new_version = text_copy(""), .digest = 0x1234567890abcdefu, .nonce = 0xfedcba0987654321u, .applied = 1700000000,
-		.old_id = { 3, { 1, 2, 3 } }, .new_id = { 2, { 9, 8 } }, .machine = 62, .bias = 0x555500000000,
-		.slice_bias = 0x555400000000, .region = { 0x10000, 0x20000 }, .code = { 0x12000, 0x13000 },
-		.eh_frame = { 0x15000, 0x15100 }, .dispatch = { 0x13000, 0x13040, 0x13100, 6, 0x12000 }, .old_table = 0x13080,
-		.new_table = 0x130c0, .scratch = 0x14000,
-	};
-	*array_add(&ledger->replaced) = 0x1111222233334444u;
-	*array_add(&ledger->parts) = (struct ledger_part){ { 0x11000, 0x12000 }, 4 };
-	*array_add(&ledger->parts) = (struct ledger_part){ { 0x12000, 0x13000 }, 5 };
-	function = array_add(&ledger->functions);
-	*function = (struct ledger_function){ .name = text_copy("main_loop"), .redirected = true, .site = 0x555500001000,
-					      .size = 5, .span = 7, .original = { 1, 2, 3, 4, 5 }, .jump = { 0xe9, 1 },
-					      .settled = { 0xe9, 2 }, .old_entry = 0x12020, .new_entry = 0x14000, .change = 2 };
-	*array_add(&function->old_ranges) = (struct range){ 0x555500001000, 0x555500001100 };
-	*array_add(&function->new_ranges) = (struct range){ 0x14000, 0x14100 };
-	function = array_add(&ledger->functions);
-	*function = (struct ledger_function){ .name = text_copy("helper"), .new_entry = 0x14100 };
-	*array_add(&function->new_ranges) = (struct range){ 0x14100, 0x14200 };
-	ledger->unwind_index = (struct range){ 0x13800, 0x13900 };
-	*array_add(&ledger->finders) = (struct ledger_finder){ .site = 0x7f0000001000, .size = 5, .span = 7, .original = { 6, 7, 8, 9 },
-							       .jump = { 0xe9, 3 }, .code = { 0x7f0000100000, 0x7f0000101000 },
-							       .copy = 0x7f0000100080, .next = 0x7f0000100200 };
-}
 
 static void test_round_trip(void **state)
 {
@@ -51,7 +20,7 @@ static void test_round_trip(void **state)
 	uint8_t *bytes, *again;
 
 	(void)state;
-	make(&ledger);
+	example_ledger(&ledger);
 	bytes = ledger_encode(&ledger, &size);
 	assert_int_equal(size % 4096, 0);
 	assert_true(ledger_decode(bytes, size, &copy, &why));
@@ -88,7 +57,7 @@ static void test_control_characters(void **state)
 	size_t size;
 
 	(void)state;
-	make(&ledger);
+	example_ledger(&ledger);
 	free(ledger.name);
 	ledger.name = text_copy("a\033[2Jb\n\x7f");
 	bytes = ledger_encode(&ledger, &size);
@@ -107,7 +76,7 @@ static void test_cut_short(void **state)
 	size_t size, used;
 
 	(void)state;
-	make(&ledger);
+	example_ledger(&ledger);
 	bytes = ledger_encode(&ledger, &size);
 	used = 56 + load32(bytes + 20);
 	for (size_t length = 0; length < used; length++) {
@@ -131,7 +100,7 @@ static void test_damaged(void **state)
 	size_t size, used, refused = 0;
 
 	(void)state;
-	make(&ledger);
+	example_ledger(&ledger);
 	bytes = ledger_encode(&ledger, &size);
 	used = 56 + load32(bytes + 20);
 	for (size_t at = 0; at < used; at++)
@@ -166,7 +135,7 @@ static void test_huge_numbers(void **state)
 	size_t size, used;
 
 	(void)state;
-	make(&ledger);
+	example_ledger(&ledger);
 	bytes = ledger_encode(&ledger, &size);
 	used = 56 + load32(bytes + 20);
 	for (size_t at = 48; at + 8 <= used; at++) {
