@@ -23,10 +23,18 @@ struct memo_slot {
 	struct insn insn;
 };
 
+/* The bytes that count of an instruction of some shape. */
+struct memo_mask {
+	uint64_t low, high;
+};
+
+#define SHAPES (5u << 8)	/* see make_shape(): no field is larger than 4 bytes */
+
 /* The slot behind the others is for an instruction that can't be kept. */
 struct memo {
 	uint8_t telling[1u << 16];	/* by the first two bytes: so many bytes tell the shape, as far as is known; 0: not known */
 	uint16_t shape[1u << SHAPE_BITS];	/* by those bytes: of the last instruction met, or 0 */
+	struct memo_mask mask[SHAPES];	/* by shape, of those that were met */
 	struct memo_slot slot[SLOTS + 1];
 };
 
@@ -70,27 +78,21 @@ static unsigned int shape_field_size(uint16_t shape)
 	return shape >> 8;
 }
 
-static struct memo_key key_of_long(const uint8_t *code, uint16_t shape)
+static struct memo_mask make_mask(uint16_t shape)
 {
 	const unsigned __int128 one = 1;
 	unsigned __int128 field = ((one << 8 * shape_field_size(shape)) - 1) << 8 * shape_field(shape);
 	unsigned __int128 mask = ((one << 8 * shape_length(shape)) - 1) & ~field;
 
-	return (struct memo_key){ load64(code) & (uint64_t)mask, load64(code + 8) & (uint64_t)(mask >> 64), shape };
+	return (struct memo_mask){ (uint64_t)mask, (uint64_t)(mask >> 64) };
 }
 
-/* Those that fit in a word, which are most of them, without 128-bit arithmetic. */
+/* Without a branch: which way it went would be anybody's guess. */
 static inline struct memo_key make_key(const uint8_t *code, uint16_t shape)
 {
-	unsigned int length = shape_length(shape);
-	uint64_t mask;
+	struct memo_mask mask = memo->mask[shape];
 
-	if (length > 8)
-		return key_of_long(code, shape);
-	mask = UINT64_MAX >> (64 - 8 * length);
-	if (shape_field_size(shape))
-		mask &= ~((UINT64_MAX >> (64 - 8 * shape_field_size(shape))) << 8 * shape_field(shape));
-	return (struct memo_key){ load64(code) & mask, 0, shape };
+	return (struct memo_key){ load64(code) & mask.low, load64(code + 8) & mask.high, shape };
 }
 
 static uint32_t hash(uint64_t low, uint64_t high, unsigned int bits)
@@ -120,7 +122,7 @@ static inline uint32_t find(const uint8_t *code, size_t size, uint16_t *shape)
 	key = make_key(code, *shape);
 	slot = hash(key.low, key.high, SLOT_BITS);
 	found = &memo->slot[slot].key;
-	return found->low == key.low && found->high == key.high && found->shape == key.shape ? slot : NO_SLOT;
+	return ((found->low ^ key.low) | (found->high ^ key.high) | (found->shape ^ key.shape)) == 0 ? slot : NO_SLOT;
 }
 
 /* 0 when what it refers to depends on its address in another way. */
@@ -173,6 +175,7 @@ static uint32_t choose_slot(const uint8_t *code, const ZydisDecodedInstruction *
 	if (!shape)
 		return SLOTS;
 	memo->shape[shape_index(code, note_telling(code, insn))] = shape;
+	memo->mask[shape] = make_mask(shape);
 	key = make_key(code, shape);
 	slot = hash(key.low, key.high, SLOT_BITS);
 	memo->slot[slot].key = key;
