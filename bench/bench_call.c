@@ -16,6 +16,7 @@
 
 #include "arch/arch.h"
 #include "arch/dispatch.h"
+#include "base/bytes.h"
 
 /* Rounds are short, so that on a busy machine, too, some are not disturbed. */
 #define CALLS 100000u
@@ -64,6 +65,15 @@ static bool redirect(uint8_t *entry, const uint8_t *to)
 	return arch->write_jump(entry, arch->jump_size, address_of(entry), address_of(to));
 }
 
+/* jmp *slot(%rip); the slot is in the same area. */
+static void write_stub(uint8_t *out, const uint64_t *slot)
+{
+	uint8_t stub[6] = { 0xff, 0x25 };
+
+	store32(stub + 2, (uint32_t)(address_of(slot) - address_of(out) - sizeof(stub)));
+	memcpy(out, stub, sizeof(stub));
+}
+
 static bool build(struct area *area)
 {
 	struct dispatch dispatch = { address_of(&area->selector), address_of(&area->fallback), address_of(area->table), TABLE_BITS,
@@ -76,6 +86,9 @@ static bool build(struct area *area)
 	area->selector = area->fallback = address_of(area->versions);
 	area->slot_dispatcher = address_of(area->dispatcher);
 	area->slot_thread_dispatcher = address_of(area->dispatcher_thread);
+	write_stub(area->stub_libpulp, &area->slot_new);
+	write_stub(area->stub_decided, &area->slot_dispatcher);
+	write_stub(area->stub_thread, &area->slot_thread_dispatcher);
 	/* Threads with stacks of 8 MiB and a guard page, one below the other; this is the first. */
 	for (unsigned int i = 0; i < THREADS; i++) {
 		uint64_t key = dispatch_key(own - i * UINT64_C(0x801000));
@@ -85,9 +98,6 @@ static bool build(struct area *area)
 	}
 	if (!redirect(area->settled, area->new_code) || !redirect(area->libpulp, area->stub_libpulp) ||
 	    !redirect(area->decided, area->stub_decided) || !redirect(area->per_thread, area->stub_thread) ||
-	    !arch->write_stub(area->stub_libpulp, address_of(area->stub_libpulp), address_of(&area->slot_new)) ||
-	    !arch->write_stub(area->stub_decided, address_of(area->stub_decided), address_of(&area->slot_dispatcher)) ||
-	    !arch->write_stub(area->stub_thread, address_of(area->stub_thread), address_of(&area->slot_thread_dispatcher)) ||
 	    !arch->write_lookup(area->lookup, &dispatch) ||
 	    !arch->write_dispatcher(area->dispatcher, address_of(area->dispatcher), &dispatch, INDEX))
 		return false;

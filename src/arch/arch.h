@@ -209,21 +209,6 @@ struct arch {
 	 * of reach or when no jump has that size. */
 	bool (*write_jump)(uint8_t *out, size_t size, uint64_t at, uint64_t to);
 
-	/* Stub: jump through the 8-byte slot. Writes exactly `stub_size` bytes. Keeps every register and
-	 * the flags. False when out of reach. */
-	size_t stub_size;
-	bool (*write_stub)(uint8_t *out, uint64_t at, uint64_t slot);
-
-	/*
-	 * Switch: jump to version_table[index] where version_table is the address in the 8-byte word at
-	 * `selector`. Keeps every register and the flags, does not move the stack pointer, and writes
-	 * only below it (nothing there is live at a function's entry, and 128 bytes of it are safe from
-	 * signal frames: psABI 3.2.2). So one aligned store to the selector moves all functions at once.
-	 * Writes exactly `switch_size` bytes. False when out of reach.
-	 */
-	size_t switch_size;
-	bool (*write_switch)(uint8_t *out, uint64_t at, uint64_t selector, uint32_t index);
-
 	/*
 	 * Dispatcher: jump to version_table[index], where version_table is what the selector says, or, when that is 0, the
 	 * entry of the calling thread in the table, or, when it has none, the fallback. One lookup routine does the latter for all

@@ -111,15 +111,18 @@ static void fill_for(struct machine *machine, const struct entry *entry)
 	machine->general[RCX] = random_word() % 4;
 }
 
+/* jmp *slot(%rip), the slot right behind it. */
+static const uint8_t stub_code[] = { 0xff, 0x25, 0, 0, 0, 0 };
+
 /* Redirect the function to its copy at `piece`, by way of a stub and a slot behind the copy. */
 static void redirect(uint8_t *function, uint8_t *piece, const struct entry_plan *plan, const struct entry_copy *copy)
 {
-	uint8_t *slot = piece + ARCH_COPY_MAX, *stub = slot + 8, *entry = function + plan->offset;
+	uint8_t *stub = piece + ARCH_COPY_MAX, *slot = stub + sizeof(stub_code), *entry = function + plan->offset;
 	uint64_t target = address_of(piece);
 
 	memcpy(piece, copy->code, copy->size);
 	memcpy(slot, &target, sizeof(target));
-	assert_true(arch->write_stub(stub, address_of(stub), address_of(slot)));
+	memcpy(stub, stub_code, sizeof(stub_code));
 	memset(entry, arch->trap, overwritten_end(plan) - plan->offset);
 	assert_true(arch->write_jump(entry, plan->jump, address_of(entry), address_of(stub)));
 }

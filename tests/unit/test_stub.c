@@ -1,180 +1,15 @@
-/*
- * test_stub.c: stubs and switches lead where their memory says, and leave no trace in any register, under
- * a storm of signals too; bytes in front of a return address are told to be a call, or not.
- */
+/* test_stub.c: jumps lead to their target, and bytes in front of a return address are told to be a call, or not. */
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "arch/arch.h"
-#include "x86_64_run.h"
 
 #include <cmocka.h>	/* last: it has a fail() of its own */
 
 static const struct arch *const arch = &arch_x86_64;
-
-#define PIECE 0x10000
-#define SPACE_SIZE (UINT64_C(2) << 30)
-#define INDEX 5
-
-/* The stub or switch stands in the middle of the space; selector and versions at its ends. */
-static uint8_t *space, *code;
-static volatile uint64_t *selector, *reached;	/* in the pieces of data and of versions */
-static uint64_t version[2];			/* their addresses */
-
-static uint64_t address_of(const volatile void *place)
-{
-	return (uint64_t)(uintptr_t)place;
-}
-
-/* A version says that it ran and returns; mov and ret change no flag:
- *	movb $1, reached(%rip); ret */
-static uint64_t write_version(uint8_t *out, volatile uint64_t *mark)
-{
-	uint8_t bytes[] = { 0xc6, 0x05, 0, 0, 0, 0, 1, 0xc3 };
-	int32_t distance = (int32_t)(address_of(mark) - address_of(out) - 7);
-
-	memcpy(bytes + 2, &distance, sizeof(distance));
-	memcpy(out, bytes, sizeof(bytes));
-	return address_of(out);
-}
-
-static int make_space(void **state)
-{
-	uint8_t *ends[2];
-
-	(void)state;
-	alarm(60);
-	space = reserve_space(SPACE_SIZE);
-	if (!space)
-		return -1;
-	code = space + SPACE_SIZE / 2;
-	ends[0] = space;
-	ends[1] = space + SPACE_SIZE - PIECE;
-	if (make_executable(code, PIECE) != 0 || make_executable(ends[0], PIECE) != 0 ||
-	    make_executable(ends[1], PIECE) != 0)
-		return -1;
-	selector = (volatile uint64_t *)(uintptr_t)ends[0];
-	reached = selector + 1;
-	version[0] = write_version(ends[0] + 0x100, &reached[0]);
-	version[1] = write_version(ends[0] + 0x200, &reached[1]);
-	return 0;
-}
-
-static int free_space(void **state)
-{
-	(void)state;
-	return munmap(space, SPACE_SIZE);
-}
-
-/* Run the code once: it changes no register that the version itself leaves alone (that is, none), and
- * reaches the version meant and no other. -1: either will do. */
-static void run_once(int expected)
-{
-	struct machine direct, found;
-
-	fill_machine(&direct);
-	found = direct;
-	run_code(&direct, version[0]);
-	reached[0] = reached[1] = 0;
-	run_code(&found, address_of(code));
-	assert_memory_equal(&direct, &found, sizeof(direct));
-	assert_int_equal(reached[0] + reached[1], 1);
-	if (expected >= 0)
-		assert_int_equal(reached[expected], 1);
-}
-
-/* Two tables of versions; only the entry at INDEX leads somewhere. */
-static uint64_t tables[2][INDEX + 2];
-
-static void write_tables(void)
-{
-	for (unsigned i = 0; i < 2; i++) {
-		memset(tables[i], 0, sizeof(tables[i]));
-		tables[i][INDEX] = version[i];
-	}
-	assert_true(arch->write_switch(code, address_of(code), address_of(selector), INDEX));
-}
-
-static void stubs_keep_all_registers(void **state)
-{
-	(void)state;
-	memset(code, arch->trap, PIECE);
-	assert_true(arch->write_stub(code, address_of(code), address_of(selector)));
-	assert_int_equal(code[arch->stub_size], arch->trap);
-	for (int i = 0; i < 1000; i++) {
-		*selector = version[i & 1];
-		run_once(i & 1);
-	}
-}
-
-static void switches_keep_all_registers(void **state)
-{
-	(void)state;
-	memset(code, arch->trap, PIECE);
-	write_tables();
-	assert_int_equal(code[arch->switch_size], arch->trap);
-	for (int i = 0; i < 1000; i++) {
-		*selector = address_of(tables[i & 1]);
-		run_once(i & 1);
-	}
-}
-
-static volatile sig_atomic_t in_code, storms;
-
-/* Move the selector in the middle of whatever runs. The signal frame alone spoils some kilobytes of stack. */
-static void flip_selector(int signal, siginfo_t *info, void *context)
-{
-	uint64_t rip = (uint64_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
-
-	(void)signal;
-	(void)info;
-	*selector = address_of(tables[storms & 1]);
-	storms++;
-	if (rip - address_of(code) < arch->switch_size)
-		in_code++;
-}
-
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-/* A signal comes in the middle of a switch seldom, so the test goes on until it has. */
-static void switches_survive_signals(void **state)
-{
-	struct sigaction action = { .sa_sigaction = flip_selector, .sa_flags = SA_SIGINFO | SA_RESTART };
-	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
-	struct itimerspec every = { { 0, 30000 }, { 0, 30000 } };
-	double start = seconds();
-	unsigned seen[2] = { 0, 0 };
-	timer_t timer;
-
-	(void)state;
-	write_tables();
-	*selector = address_of(tables[0]);
-	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
-	assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
-	assert_int_equal(timer_settime(timer, 0, &every, NULL), 0);
-	while (in_code < 50 || seconds() - start < 0.5) {
-		for (int i = 0; i < 1000; i++) {
-			run_once(-1);
-			seen[reached[1] == 1]++;
-		}
-	}
-	assert_int_equal(timer_delete(timer), 0);
-	assert_true(seen[0] > 0 && seen[1] > 0);
-}
 
 static void jumps_lead_to_their_target(void **state)
 {
@@ -190,30 +25,13 @@ static void jumps_lead_to_their_target(void **state)
 		assert_true(arch->decode(out, 5, place, &insn));
 		assert_int_equal(insn.kind, INSN_JUMP);
 		assert_int_equal(insn.ref[0].target, far);
-		assert_true(arch->write_stub(out, place, far));
-		assert_true(arch->decode(out, arch->stub_size, place, &insn));
-		assert_int_equal(insn.kind, INSN_JUMP_INDIRECT);
-		assert_int_equal(insn.ref[0].target, far);
 		assert_false(arch->write_jump(out, 5, place, beyond));
-		assert_false(arch->write_stub(out, place, beyond));
-		assert_false(arch->write_switch(out, place, beyond, 0));
 	}
 	assert_false(arch->write_jump(out, 4, place, place));
 	assert_false(arch->write_jump(out, 6, place, place));
 	/* The last byte that rel32 reaches, and the next. */
 	assert_true(arch->write_jump(out, 5, place, place + 5 + INT32_MAX));
 	assert_false(arch->write_jump(out, 5, place, place + 5 + INT32_MAX + 1));
-}
-
-static void switches_refuse_an_index_out_of_reach(void **state)
-{
-	uint8_t out[64];
-
-	(void)state;
-	assert_true(sizeof(out) >= arch->switch_size);
-	assert_true(arch->write_switch(out, 0x1000, 0x2000, INT32_MAX / 8));
-	assert_false(arch->write_switch(out, 0x1000, 0x2000, INT32_MAX / 8 + 1));
-	assert_false(arch->write_switch(out, 0x1000, 0x2000, UINT32_MAX));
 }
 
 struct bytes {
@@ -315,14 +133,10 @@ static void calls_are_what_the_decoder_says(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(stubs_keep_all_registers),
-		cmocka_unit_test(switches_keep_all_registers),
-		cmocka_unit_test(switches_survive_signals),
 		cmocka_unit_test(jumps_lead_to_their_target),
-		cmocka_unit_test(switches_refuse_an_index_out_of_reach),
 		cmocka_unit_test(calls_are_recognised),
 		cmocka_unit_test(calls_are_what_the_decoder_says),
 	};
 
-	return cmocka_run_group_tests(tests, make_space, free_space);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

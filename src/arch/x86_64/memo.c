@@ -38,8 +38,6 @@ struct memo {
 	struct memo_slot slot[SLOTS + 1];
 };
 
-#define NO_SLOT UINT32_MAX
-
 /* One per thread, for as long as the program runs. Not thread-local itself: the loader would write to all of it at every start,
  * and mostly only little of it is used, or nothing. */
 static _Thread_local struct memo *memo;
@@ -105,24 +103,22 @@ static uint32_t shape_index(const uint8_t *code, unsigned int telling)
 	return hash(load64(code) & UINT64_MAX >> (64 - 8 * telling), 0, SHAPE_BITS);
 }
 
-/* Slot of the instruction that the bytes begin with (KEY_BYTES can be read, `size` are its own) and its shape, or NO_SLOT when
+/* Slot of the instruction that the bytes begin with (KEY_BYTES can be read, `size` are its own) and its shape, or NULL when
  * it is not there. */
-static inline uint32_t find(const uint8_t *code, size_t size, uint16_t *shape)
+static inline const struct memo_slot *find(const uint8_t *code, size_t size, uint16_t *shape)
 {
 	unsigned int telling = memo->telling[(unsigned int)code[0] << 8 | code[1]];
-	const struct memo_key *found;
+	const struct memo_slot *slot;
 	struct memo_key key;
-	uint32_t slot;
 
 	if (!telling)
-		return NO_SLOT;
+		return NULL;
 	*shape = memo->shape[shape_index(code, telling)];
 	if (!*shape || shape_length(*shape) > size)
-		return NO_SLOT;
+		return NULL;
 	key = make_key(code, *shape);
-	slot = hash(key.low, key.high, SLOT_BITS);
-	found = &memo->slot[slot].key;
-	return ((found->low ^ key.low) | (found->high ^ key.high) | (found->shape ^ key.shape)) == 0 ? slot : NO_SLOT;
+	slot = &memo->slot[hash(key.low, key.high, SLOT_BITS)];
+	return ((slot->key.low ^ key.low) | (slot->key.high ^ key.high) | (slot->key.shape ^ key.shape)) == 0 ? slot : NULL;
 }
 
 /* 0 when what it refers to depends on its address in another way. */
@@ -166,45 +162,46 @@ static unsigned int note_telling(const uint8_t *code, const ZydisDecodedInstruct
 }
 
 /* The slot that an instruction which was decoded has from now on, in the place of another. */
-static uint32_t choose_slot(const uint8_t *code, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
+static struct memo_slot *choose_slot(const uint8_t *code, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
 {
 	uint16_t shape = find_shape(insn, operand);
+	struct memo_slot *slot;
 	struct memo_key key;
-	uint32_t slot;
 
 	if (!shape)
-		return SLOTS;
+		return &memo->slot[SLOTS];
 	memo->shape[shape_index(code, note_telling(code, insn))] = shape;
 	memo->mask[shape] = make_mask(shape);
 	key = make_key(code, shape);
-	slot = hash(key.low, key.high, SLOT_BITS);
-	memo->slot[slot].key = key;
+	slot = &memo->slot[hash(key.low, key.high, SLOT_BITS)];
+	slot->key = key;
 	return slot;
 }
 
 /* Decode, and keep what is said. */
-static __attribute__((noinline)) uint32_t learn(const uint8_t *code, const uint8_t *readable, size_t size, uint64_t address)
+static __attribute__((noinline)) const struct memo_slot *learn(const uint8_t *code, const uint8_t *readable, size_t size,
+							       uint64_t address)
 {
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisDecoderContext context;
-	uint32_t slot;
+	struct memo_slot *slot;
 
 	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&x86_64_decoder, &context, code, size, &insn)) ||
 	    !ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&x86_64_decoder, &context, &insn, operand, insn.operand_count)))
-		return NO_SLOT;
+		return NULL;
 	slot = choose_slot(readable, &insn, operand);
-	x86_64_describe(&insn, operand, address, &memo->slot[slot].insn);
-	x86_64_describe_effect(&insn, operand, address, &memo->slot[slot].effect);
+	x86_64_describe(&insn, operand, address, &slot->insn);
+	x86_64_describe_effect(&insn, operand, address, &slot->effect);
 	return slot;
 }
 
-/* Slot of the instruction, or NO_SLOT when the bytes are none. */
-static inline uint32_t recall(const uint8_t *code, size_t size, uint64_t address, uint16_t *shape)
+/* Slot of the instruction, or NULL when the bytes are none; and its shape, which is 0 in the slot behind the others. */
+static inline const struct memo_slot *recall(const uint8_t *code, size_t size, uint64_t address, uint16_t *shape)
 {
 	uint8_t copy[KEY_BYTES] = { 0 };
 	const uint8_t *readable = code;
-	uint32_t slot;
+	const struct memo_slot *slot;
 
 	if (!memo)
 		open_memo();
@@ -212,9 +209,9 @@ static inline uint32_t recall(const uint8_t *code, size_t size, uint64_t address
 	if (size < KEY_BYTES)
 		readable = memcpy(copy, code, size);
 	slot = find(readable, size, shape);
-	if (slot == NO_SLOT) {
+	if (!slot) {
 		slot = learn(code, readable, size, address);
-		*shape = slot == NO_SLOT ? 0 : memo->slot[slot].key.shape;
+		*shape = slot ? slot->key.shape : 0;
 	}
 	return slot;
 }
@@ -242,11 +239,11 @@ static inline uint64_t find_target(uint16_t shape, const uint8_t *code, uint64_t
 bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct insn *out)
 {
 	uint16_t shape;
-	uint32_t slot = recall(code, size, address, &shape);
+	const struct memo_slot *slot = recall(code, size, address, &shape);
 
-	if (slot == NO_SLOT)
+	if (!slot)
 		return false;
-	*out = memo->slot[slot].insn;
+	*out = slot->insn;
 	if (!shape)
 		return true;
 	out->length = (uint8_t)shape_length(shape);
@@ -259,15 +256,13 @@ bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct in
 bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out)
 {
 	uint16_t shape;
-	uint32_t slot = recall(code, size, address, &shape);
+	const struct memo_slot *slot = recall(code, size, address, &shape);
 
-	if (slot == NO_SLOT)
-		return false;
-	*out = memo->slot[slot].effect;
-	if (!shape)
-		return true;
-	out->length = (uint8_t)shape_length(shape);
-	if (out->refers)
+	if (slot)
+		*out = slot->effect;
+	if (slot && shape)
+		out->length = (uint8_t)shape_length(shape);
+	if (slot && shape && out->refers)
 		out->address = find_target(shape, code, address, out->address);
-	return true;
+	return slot;
 }

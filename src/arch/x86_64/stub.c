@@ -1,6 +1,4 @@
-/*
- * stub.c: the fixed pieces of code that carry a call from an entry to the version that is to run.
- */
+/* stub.c: jumps from an entry to where the version that is to run is chosen, and whether a call stands before an address. */
 #include "arch/x86_64/x86_64.h"
 #include "base/bytes.h"
 
@@ -21,49 +19,6 @@ bool x86_64_write_jump(uint8_t *out, size_t size, uint64_t at, uint64_t to)
 	if (size != sizeof(jump) || !x86_64_put_rel32(jump + 1, at + sizeof(jump), to))
 		return false;
 	memcpy(out, jump, sizeof(jump));
-	return true;
-}
-
-bool x86_64_write_stub(uint8_t *out, uint64_t at, uint64_t slot)
-{
-	uint8_t stub[X86_64_STUB_SIZE] = { 0xff, 0x25 }; /* jmp *slot(%rip) */
-
-	if (!x86_64_put_rel32(stub + 2, at + sizeof(stub), slot))
-		return false;
-	memcpy(out, stub, sizeof(stub));
-	return true;
-}
-
-/*
- * All registers are kept, the scratch ones too: callers of local functions rely on whatever the old
- * callee happened not to touch (-fipa-ra). mov and jmp change no flag. The selector is read once, so
- * a switch in the middle cannot mix two tables.
- *
- * The two words below the stack pointer may be used, and stay what they are until they are read back:
- * - nothing of the program's is there: the red zone belongs to the function that is being entered, which
- *   has not begun, and the caller keeps nothing below the return address;
- * - a signal at any of the instructions builds its frame 128 bytes further down, or on the alternate
- *   stack (get_sigframe() in arch/x86/kernel/signal.c of Linux), and returns here with rax restored;
- * - they lie at most 16 bytes below a word that the caller has just written, so they are stack unless
- *   that was the last word above the guard page, where any function that pushes two words faults too.
- * A thread that is stopped in here is inside the function for whoever examines it: the address is in the
- * switch, and rax and those two words may hold an address of either version.
- */
-bool x86_64_write_switch(uint8_t *out, uint64_t at, uint64_t selector, uint32_t index)
-{
-	uint8_t code[X86_64_SWITCH_SIZE] = {
-		0x48, 0x89, 0x44, 0x24, 0xf0,		/*  0: mov %rax, -16(%rsp) */
-		0x48, 0x8b, 0x05, 0, 0, 0, 0,		/*  5: mov selector(%rip), %rax */
-		0x48, 0x8b, 0x80, 0, 0, 0, 0,		/* 12: mov 8 * index(%rax), %rax */
-		0x48, 0x89, 0x44, 0x24, 0xf8,		/* 19: mov %rax, -8(%rsp) */
-		0x48, 0x8b, 0x44, 0x24, 0xf0,		/* 24: mov -16(%rsp), %rax */
-		0xff, 0x64, 0x24, 0xf8,			/* 29: jmp *-8(%rsp) */
-	};
-
-	if (index > INT32_MAX / 8 || !x86_64_put_rel32(code + 8, at + 12, selector))
-		return false;
-	store32(code + 15, index * 8);
-	memcpy(out, code, sizeof(code));
 	return true;
 }
 
