@@ -69,4 +69,28 @@ static inline uint64_t dwarf_read64(struct dwarf_cursor *cursor)
 uint64_t dwarf_read_uleb(struct dwarf_cursor *cursor);
 int64_t dwarf_read_sleb(struct dwarf_cursor *cursor);
 
+/* DW_EH_PE_*, how addresses are encoded: LSB Core 5.0, 10.5.1 "DWARF Exception Header Encoding". */
+enum {
+	PE_ABSPTR = 0x00,
+	PE_ULEB128 = 0x01,
+	PE_UDATA2 = 0x02,
+	PE_UDATA4 = 0x03,
+	PE_UDATA8 = 0x04,
+	PE_SLEB128 = 0x09,
+	PE_SDATA2 = 0x0a,
+	PE_SDATA4 = 0x0b,
+	PE_SDATA8 = 0x0c,
+	PE_FORMAT = 0x0f,	/* mask */
+	PE_PCREL = 0x10,
+	PE_BASE = 0x70,		/* mask */
+	PE_INDIRECT = 0x80,
+	PE_OMIT = 0xff,
+};
+
+/* The number itself, of the encoding's format, without its base; a format that is none is bad. */
+uint64_t dwarf_read_encoded(struct dwarf_cursor *cursor, uint8_t encoding);
+
+/* Bytes of a number of a fixed size; 0 for other formats. */
+size_t dwarf_encoded_size(uint8_t encoding);
+
 #endif

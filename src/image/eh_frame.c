@@ -2,24 +2,6 @@
 
 #include "image/dwarf_bytes.h"
 
-/* DW_EH_PE_*: LSB Core 5.0, 10.5.1 "DWARF Exception Header Encoding". */
-enum {
-	PE_ABSPTR = 0x00,
-	PE_ULEB128 = 0x01,
-	PE_UDATA2 = 0x02,
-	PE_UDATA4 = 0x03,
-	PE_UDATA8 = 0x04,
-	PE_SLEB128 = 0x09,
-	PE_SDATA2 = 0x0a,
-	PE_SDATA4 = 0x0b,
-	PE_SDATA8 = 0x0c,
-	PE_FORMAT = 0x0f,	/* mask */
-	PE_PCREL = 0x10,
-	PE_BASE = 0x70,		/* mask */
-	PE_INDIRECT = 0x80,
-	PE_OMIT = 0xff,
-};
-
 #define LENGTH_TERMINATOR 0
 #define LENGTH_EXTENDED 0xffffffffu
 
@@ -58,34 +40,12 @@ static bool encoding_known(uint8_t encoding)
 	return !(encoding & PE_INDIRECT) && (base == 0 || base == PE_PCREL) && encoding_format_known(encoding);
 }
 
-static uint64_t read_number(struct dwarf_cursor *cursor, uint8_t encoding)
-{
-	switch (encoding & PE_FORMAT) {
-	case PE_ABSPTR: case PE_UDATA8: case PE_SDATA8:
-		return dwarf_read64(cursor);
-	case PE_UDATA4:
-		return dwarf_read32(cursor);
-	case PE_SDATA4:
-		return (uint64_t)(int64_t)(int32_t)dwarf_read32(cursor);
-	case PE_UDATA2:
-		return dwarf_read16(cursor);
-	case PE_SDATA2:
-		return (uint64_t)(int64_t)(int16_t)dwarf_read16(cursor);
-	case PE_ULEB128:
-		return dwarf_read_uleb(cursor);
-	case PE_SLEB128:
-		return (uint64_t)dwarf_read_sleb(cursor);
-	}
-	cursor->bad = true;
-	return 0;
-}
-
 /* An address in an encoding that encoding_known() accepts. `null` says whether the stored value was 0,
  * which means "none" in every encoding. Sums wrap around: a pc-relative offset is signed. */
 static uint64_t read_address(const struct eh_frame *section, struct dwarf_cursor *cursor, uint8_t encoding, bool *null)
 {
 	uint64_t place = section->address + (uint64_t)(cursor->at - section->data);
-	uint64_t value = read_number(cursor, encoding);
+	uint64_t value = dwarf_read_encoded(cursor, encoding);
 
 	*null = value == 0;
 	return (encoding & PE_BASE) == PE_PCREL ? place + value : value;
@@ -273,7 +233,7 @@ static enum record_kind read_fde(const struct eh_frame *section, struct record *
 		return RECORD_OTHER;
 
 	fde->code.start = read_address(section, &record->body, fde->cie.pointer_encoding, &null);
-	size = read_number(&record->body, fde->cie.pointer_encoding);
+	size = dwarf_read_encoded(&record->body, fde->cie.pointer_encoding);
 	*why = "the address range of an FDE is cut off";
 	if (record->body.bad)
 		return RECORD_BAD;

@@ -1,9 +1,4 @@
-/*
- * landing.h: where exceptions come to land: the call-site table of a language-specific data area.
- *
- * Source of the format: Itanium C++ ABI, exception handling tables, as gcc's libgcc/unwind-pe.h and
- * libstdc++-v3/libsupc++/eh_personality.cc read them. Rust, D, Ada and Go's gccgo use the same.
- */
+/* landing.h: landing pads by the calls that may be left for them (image/lsda.h). */
 #ifndef STENT_UNWIND_LANDING_H
 #define STENT_UNWIND_LANDING_H
 
