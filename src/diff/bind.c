@@ -19,7 +19,7 @@ static void add_binding(struct slicing *slicing, uint64_t where, uint32_t type, 
 		.where = where, .type = type, .anchor = anchor, .target = target, .addend = addend };
 }
 
-static void cannot_bind(struct slicing *slicing, uint64_t from, uint64_t target, const char *why)
+void bind_fail(struct slicing *slicing, uint64_t from, uint64_t target, const char *why)
 {
 	const struct program *new = &slicing->comparison->new;
 	uint32_t function = program_function(new, from);
@@ -28,6 +28,11 @@ static void cannot_bind(struct slicing *slicing, uint64_t from, uint64_t target,
 	slicing->status = refuse(slicing->error, "%s: its new code at 0x%lx refers to 0x%lx of the new build: %s", name,
 				 (unsigned long)from, (unsigned long)target, why);
 	free(name);
+}
+
+void bind_add(struct slicing *slicing, uint64_t where, enum binding_type type, enum anchor anchor, uint64_t target)
+{
+	add_binding(slicing, where, type, anchor, target, 0);
 }
 
 static void bind_field(struct slicing *slicing, const struct code_ref *ref, enum anchor anchor, uint64_t target)
@@ -58,7 +63,7 @@ void bind_prepare(struct slicing *slicing)
 }
 
 /* The old stub that leads where the new one at `address` does, or 0. */
-static uint64_t old_stub(const struct slicing *slicing, uint64_t address)
+uint64_t bind_find_stub(const struct slicing *slicing, uint64_t address)
 {
 	for (size_t i = 0; i < slicing->stubs.count; i++)
 		if (references_compare(slicing->comparison, slicing->stubs.item[i], address, REF_BRANCH, 0) == SAME)
@@ -100,7 +105,7 @@ static void bind_inside(struct slicing *slicing, const struct code_ref *ref, uin
 	const struct function *x, *y = &comparison->new.functions.item[target];
 
 	if (f == NO_FUNCTION || !comparison->alike[f] || comparison->changed[f] || ref->size < 4) {
-		cannot_bind(slicing, ref->insn, ref->target, "the middle of a function that changed");
+		bind_fail(slicing, ref->insn, ref->target, "the middle of a function that changed");
 		return;
 	}
 	x = &comparison->old.functions.item[f];
@@ -119,7 +124,7 @@ static void bind_own(struct slicing *slicing, const struct code_ref *ref, uint64
 	uint32_t target = program_function(&comparison->new, entry), f = comparison->old_of[target];
 
 	if (comparison->new.functions.item[target].entry != entry || ref->size < 4) {
-		cannot_bind(slicing, ref->insn, entry, "the middle of a function");
+		bind_fail(slicing, ref->insn, entry, "the middle of a function");
 	} else if (f != NO_FUNCTION) {
 		bind_field(slicing, ref, ANCHOR_OLD, comparison->old.functions.item[f].entry);
 	} else {
@@ -144,7 +149,7 @@ static void bind_code(struct slicing *slicing, const struct code_ref *ref, uint3
 		bind_entry(slicing, ref, target);
 	} else if (target != NO_FUNCTION) {
 		bind_inside(slicing, ref, target);
-	} else if ((slot = program_stub(new, ref->target)) && (stub = old_stub(slicing, ref->target))) {
+	} else if ((slot = program_stub(new, ref->target)) && (stub = bind_find_stub(slicing, ref->target))) {
 		bind_field(slicing, ref, ANCHOR_OLD, stub);
 	} else if (slot && slot->value && program_function(new, slot->value) != NO_FUNCTION) {
 		/* A function of the new build itself, called by way of its interface. */
@@ -154,7 +159,7 @@ static void bind_code(struct slicing *slicing, const struct code_ref *ref, uint3
 		if (ref->kind == REF_ABSOLUTE)
 			bind_field(slicing, ref, ANCHOR_SLICE, ref->target);
 	} else {
-		cannot_bind(slicing, ref->insn, ref->target, "code that belongs to no function");
+		bind_fail(slicing, ref->insn, ref->target, "code that belongs to no function");
 	}
 }
 
@@ -178,7 +183,7 @@ static uint64_t old_slot(const struct slicing *slicing, const struct data_ref *w
 
 static void bind_pointer(struct slicing *slicing, const struct data_ref *ref);
 
-static void copy_section(struct slicing *slicing, uint64_t address)
+void bind_copy_section(struct slicing *slicing, uint64_t address)
 {
 	const struct image *image = slicing->comparison->new.image;
 
@@ -194,7 +199,7 @@ static void bind_slot(struct slicing *slicing, const struct code_ref *ref)
 		bind_field(slicing, ref, ANCHOR_OLD, slot);
 	} else if (wanted && wanted->target && (wanted->kind == RELOC_RELATIVE || wanted->kind == RELOC_SLOT)) {
 		/* A pointer to something of this image: the slice can have a slot of its own. */
-		copy_section(slicing, ref->target);
+		bind_copy_section(slicing, ref->target);
 		bind_pointer(slicing, wanted);
 		if (ref->kind == REF_ABSOLUTE)
 			bind_field(slicing, ref, ANCHOR_SLICE, ref->target);
@@ -202,7 +207,7 @@ static void bind_slot(struct slicing *slicing, const struct code_ref *ref)
 		if (import_slot(slicing, wanted) && ref->kind == REF_ABSOLUTE)
 			bind_field(slicing, ref, ANCHOR_SLICE, ref->target);
 	} else {
-		cannot_bind(slicing, ref->insn, ref->target, "a slot of the global offset table that the running image does not have");
+		bind_fail(slicing, ref->insn, ref->target, "a slot of the global offset table that the running image does not have");
 	}
 }
 
@@ -249,7 +254,7 @@ static bool ends_pointers(const struct program *program, uint64_t address)
  * used, if its content is unchanged and nothing moved between it and its predecessor (else an address could as well be
  * the end of the one before).
  */
-static bool bind_identity(struct slicing *slicing, uint64_t address, uint64_t *old_address)
+bool bind_find_constant(struct slicing *slicing, uint64_t address, uint64_t *old_address)
 {
 	struct comparison *comparison = slicing->comparison;
 	uint64_t before;
@@ -291,7 +296,7 @@ static void copy_item(struct slicing *slicing, uint64_t address)
 		if (slicing->items.item[i] == address)
 			return;
 	*array_add(&slicing->items) = address;
-	copy_section(slicing, address);
+	bind_copy_section(slicing, address);
 	for (size_t i = program_data_ref_index(new, address); i < new->data_refs.count && new->data_refs.item[i].where < end; i++)
 		bind_pointer(slicing, &new->data_refs.item[i]);
 }
@@ -310,17 +315,17 @@ static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t addres
 	if (section && section_is_constant(section) && bind_text(slicing, address, old_address))
 		return true;
 	if (section && section_is_constant(section) && !section->relro && !holds_pointers(new, address) && !ends_pointers(new, address)) {
-		copy_section(slicing, address);
+		bind_copy_section(slicing, address);
 		return false;
 	}
 	if (section && section_is_constant(section)) {
-		if (bind_identity(slicing, address, old_address))
+		if (bind_find_constant(slicing, address, old_address))
 			return true;
-		cannot_bind(slicing, from, address, "a constant table with pointers that is new, changed or moved");
+		bind_fail(slicing, from, address, "a constant table with pointers that is new, changed or moved");
 		return true;
 	}
 	if (!variable_binding(slicing->comparison, address, old_address))
-		cannot_bind(slicing, from, address, "a variable that is new, or whose place in the running image is not certain");
+		bind_fail(slicing, from, address, "a variable that is new, or whose place in the running image is not certain");
 	return true;
 }
 
@@ -334,7 +339,7 @@ static void bind_data(struct slicing *slicing, const struct code_ref *ref)
 		return;
 	}
 	if (section && section_is_constant(section) && ref->kind == REF_LOAD && ref->access && !holds_pointers(&slicing->comparison->new, ref->target)) {
-		copy_section(slicing, ref->target);
+		bind_copy_section(slicing, ref->target);
 		return;
 	}
 	if (resolve_data(slicing, ref->insn, ref->target, &old_address))
@@ -355,15 +360,15 @@ static void bind_pointer(struct slicing *slicing, const struct data_ref *ref)
 
 		add_binding(slicing, ref->where, BINDING_ABSOLUTE64, live ? ANCHOR_OLD : ANCHOR_SLICE, live ? old_address : ref->target, ref->offset);
 	} else if (slicing->included[target] && ref->target != comparison->new.functions.item[target].entry) {
-		add_binding(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target, 0);
+		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target);
 	} else if (ref->target != comparison->new.functions.item[target].entry) {
-		cannot_bind(slicing, ref->where, ref->target, "the middle of a function");
+		bind_fail(slicing, ref->where, ref->target, "the middle of a function");
 	} else if (comparison->old_of[target] != NO_FUNCTION) {
-		add_binding(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_OLD,
-			    comparison->old.functions.item[comparison->old_of[target]].entry, 0);
+		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_OLD,
+			    comparison->old.functions.item[comparison->old_of[target]].entry);
 	} else {
 		slicing_include(slicing, target);
-		add_binding(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target, 0);
+		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target);
 	}
 }
 
@@ -377,6 +382,14 @@ static bool is_displacement(const struct program *program, const struct code_ref
 	       insn.displacement.size && ref->where == ref->insn + insn.displacement.offset;
 }
 
+/* An item that has a name, or the functions of a class behind the head of its table (Itanium C++ ABI, 2.5.2). */
+static bool is_named(const struct image *image, uint64_t address)
+{
+	const struct symbol *symbol = image_object(image, address);
+
+	return symbol && (symbol->value == address || (symbol->value + 16 == address && strncmp(symbol->name, "_ZTV", 4) == 0));
+}
+
 /*
  * In an image of fixed address, is the number an address? The displacement of a memory operand that lies inside the image
  * is one (no structure is megabytes long). Of an immediate something must say so (a kept relocation, or a known address); nothing is guessed.
@@ -388,7 +401,8 @@ static bool is_address(const struct slicing *slicing, uint32_t self, const struc
 	uint32_t function = program_function(new, target);
 
 	return ref->exact || is_displacement(new, ref) || (function != NO_FUNCTION && (function == self || new->functions.item[function].entry == target)) ||
-	       program_stub(new, target) || votes_reverse(&slicing->comparison->data, target) || text_at(new->image, target);
+	       program_stub(new, target) || votes_reverse(&slicing->comparison->data, target) || text_at(new->image, target) ||
+	       is_named(new->image, target);
 }
 
 static void bind_reference(struct slicing *slicing, const struct code_ref *ref, uint32_t self)
@@ -396,7 +410,7 @@ static void bind_reference(struct slicing *slicing, const struct code_ref *ref, 
 	const struct section *section = image_section(slicing->comparison->new.image, ref->target);
 
 	if (ref->kind == REF_ABSOLUTE && !is_address(slicing, self, ref))
-		cannot_bind(slicing, ref->insn, ref->target, "a number that may or may not be an address");
+		bind_fail(slicing, ref->insn, ref->target, "a number that may or may not be an address");
 	else if (section && section->execute)
 		bind_code(slicing, ref, self);
 	else
@@ -412,8 +426,8 @@ static void bind_jump_tables(struct slicing *slicing, uint32_t function)
 		const struct data_ref *ref = &new->data_refs.item[i];
 
 		if (program_function(new, ref->target) == function && ref->target != new->functions.item[function].entry) {
-			copy_section(slicing, ref->where);
-			add_binding(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target, 0);
+			bind_copy_section(slicing, ref->where);
+			bind_add(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target);
 		}
 	}
 }
@@ -428,6 +442,7 @@ void bind_function(struct slicing *slicing, uint32_t function)
 
 		for (uint32_t i = 0; i < range->ref_count; i++)
 			bind_reference(slicing, &new->refs.item[range->first_ref + i], function);
+		bind_handlers(slicing, range);
 	}
 	if (new->image->fixed_address)
 		bind_jump_tables(slicing, function);

@@ -7,10 +7,18 @@
 
 static enum difference function_difference(struct comparison *comparison, uint32_t old)
 {
+	const struct function *f = &comparison->old.functions.item[old], *g = &comparison->new.functions.item[comparison->new_of[old]];
 	struct ref_pair pair = { 0 };
 
 	while (ref_pair_next(comparison, old, &pair)) {
 		enum difference difference = code_refs_compare(comparison, pair.old, pair.new);
+
+		if (difference)
+			return difference;
+	}
+	for (size_t i = 0; i < f->parts.count; i++) {
+		enum difference difference = handlers_compare(comparison, &comparison->old.ranges.item[f->parts.item[i]],
+							      &comparison->new.ranges.item[g->parts.item[i]]);
 
 		if (difference)
 			return difference;
@@ -87,63 +95,100 @@ static void report(struct data_check *check, const char *what, uint64_t address)
 	free(name);
 }
 
-/* Writable data must lie as it did: everything in it at one distance, and the section of the same size. */
-static bool moved_as_one(const struct comparison *comparison, const struct section *a, const struct section *b, uint64_t *where)
-{
-	uint64_t distance = b->span.start - a->span.start;
+/* A place in a section of variables, in both builds, from which on they are laid out alike. */
+struct mark {
+	uint64_t old, new;
+};
 
+struct marks {
+	struct mark *item;
+	size_t count, room;
+};
+
+/* The ends of the section, and what unchanged code says in between; sorted as the votes are. */
+static void collect_marks(const struct comparison *comparison, const struct section *a, const struct section *b, struct marks *marks)
+{
+	*array_add(marks) = (struct mark){ a->span.start, b->span.start };
 	for (size_t i = 0; i < comparison->data.winners.count; i++) {
 		const struct vote *vote = &comparison->data.winners.item[i];
 
-		if (range_holds(a->span, vote->from) && range_holds(b->span, vote->to) && vote->to - vote->from != distance) {
-			*where = vote->from;
-			return false;
-		}
+		if (range_holds(a->span, vote->from) && range_holds(b->span, vote->to))
+			*array_add(marks) = (struct mark){ vote->from, vote->to };
 	}
-	*where = a->span.end;
-	return a->span.end - a->span.start == b->span.end - b->span.start;
+	*array_add(marks) = (struct mark){ a->span.end, b->span.end };
 }
 
-static void check_values(struct data_check *check, const struct section *a, const struct section *b)
+/*
+ * Writable data must lie as it did: from each mark to the next it is as far as it was, but for pointers that only unwind tables know of, which
+ * may come and go. Where padding has made up for those, a mark is as far from the section's start as it was.
+ */
+static bool laid_out_alike(const struct comparison *comparison, const struct marks *marks, uint64_t *where)
+{
+	for (size_t i = 1; i < marks->count; i++) {
+		const struct mark *from = &marks->item[i - 1], *to = &marks->item[i];
+		uint64_t old = to->old - from->old, new = to->new - from->new;
+		uint64_t old_pointers = handlers_bytes_between(&comparison->old_pointers, from->old, to->old);
+		uint64_t new_pointers = handlers_bytes_between(&comparison->new_pointers, from->new, to->new);
+
+		*where = from->old;
+		if (old - old_pointers != new - new_pointers && to->old - marks->item[0].old != to->new - marks->item[0].new)
+			return false;
+	}
+	return true;
+}
+
+static uint64_t skip_pointers(const struct handler_pointers *pointers, uint64_t address)
+{
+	while (handlers_own(pointers, address))
+		address += sizeof(uint64_t);
+	return address;
+}
+
+/* Of two sections of which the file has the values, between two marks. */
+static void check_values(struct data_check *check, const struct section *a, const struct section *b, struct mark at, struct mark end)
 {
 	struct comparison *comparison = check->comparison;
-	const struct program *old = &comparison->old, *new = &comparison->new;
-	uint64_t size = a->span.end - a->span.start;
 
-	for (uint64_t at = 0; at < size;) {
-		const struct data_ref *x = at % 8 ? NULL : program_data_ref(old, a->span.start + at);
-		const struct data_ref *y = at % 8 ? NULL : program_data_ref(new, b->span.start + at);
+	for (;;) {
+		const struct data_ref *x, *y;
 
+		at.old = skip_pointers(&comparison->old_pointers, at.old);
+		at.new = skip_pointers(&comparison->new_pointers, at.new);
+		if (at.old >= end.old || at.new >= end.new)
+			return;
+		x = at.old % 8 ? NULL : program_data_ref(&comparison->old, at.old);
+		y = at.new % 8 ? NULL : program_data_ref(&comparison->new, at.new);
 		if (x && y) {
 			if (pointers_compare(comparison, x, y))
-				report(check, "a pointer in its initial value differs", a->span.start + at);
-			at += 8;
-		} else if (a->data[at] != b->data[at] || (x && !x->guessed) || (y && !y->guessed)) {
-			report(check, "its initial value differs", a->span.start + at);
-			at = (at | 7) + 1;
-		} else {
-			at++;
+				report(check, "a pointer in its initial value differs", at.old);
+			at = (struct mark){ at.old + 8, at.new + 8 };
+			continue;
 		}
+		if (a->data[at.old - a->span.start] != b->data[at.new - b->span.start] || (x && !x->guessed) || (y && !y->guessed))
+			report(check, "its initial value differs", at.old);
+		at = (struct mark){ at.old + 1, at.new + 1 };
 	}
 }
 
 static void check_section(struct data_check *check, const struct section *section)
 {
 	const struct section *other = image_section_named(check->comparison->new.image, section->name);
-	uint64_t where = section->span.start;
+	struct marks marks = { 0 };
+	uint64_t where;
 
 	if (!other || (!section->thread_local && (other->relro || !other->write))) {
 		check->status = refuse(check->error, "%s: its section of variables %s has no counterpart in the new build",
 				       check->comparison->old.image->name, section->name);
 		return;
 	}
-	if (!moved_as_one(check->comparison, section, other, &where)) {
+	collect_marks(check->comparison, section, other, &marks);
+	if (!laid_out_alike(check->comparison, &marks, &where))
 		check->status = refuse(check->error, "%s: the layout of %s changed at %s+0x%lx: a variable grew, moved or is new, and the process holds the old one",
 				       check->comparison->old.image->name, section->name, check->comparison->old.image->name, (unsigned long)where);
-		return;
-	}
-	if (section->data && other->data)
-		check_values(check, section, other);
+	else if (section->data && other->data)
+		for (size_t i = 1; i < marks.count; i++)
+			check_values(check, section, other, marks.item[i - 1], marks.item[i]);
+	array_free(&marks);
 }
 
 enum status changes_check_data(struct comparison *comparison, struct patch *patch, struct error *error)

@@ -32,9 +32,16 @@ struct inlining {
 	size_t count;
 };
 
+/* Addresses of the pointers among an image's variables that its unwind tables go by (DW.ref.*), sorted. No code knows of them. */
+struct handler_pointers {
+	uint64_t *item;
+	size_t count, room;
+};
+
 struct comparison {
 	const struct diff_options *options;
 	struct program old, new;
+	struct handler_pointers old_pointers, new_pointers;
 	uint32_t *new_of;	/* per old function: its counterpart or NO_FUNCTION */
 	uint32_t *old_of;	/* per new function */
 	bool *alike;		/* per old function: same bytes as its counterpart but for references */
@@ -101,6 +108,9 @@ enum difference constants_compare(struct comparison *comparison, uint64_t old_ad
 /* equal.c: pointers in data that stand at matched places. */
 enum difference pointers_compare(struct comparison *comparison, const struct data_ref *old_ref, const struct data_ref *new_ref);
 
+/* classes.c: of a table's functions: the mangled name of the class, or NULL where none can be told. Not owned. */
+const char *class_of_table(const struct program *program, uint64_t address);
+
 /* Constant while the process runs: not writable, or written by the dynamic linker only. */
 bool section_is_constant(const struct section *section);
 /* Slots of the global offset table: matched by what they hold. */
@@ -112,6 +122,18 @@ const char *text_at(const struct image *image, uint64_t address);
 /* memo.c */
 uint8_t *memo_entry(struct memo *memo, uint64_t key);	/* value for the key, 0 when it is new */
 void memo_free(struct memo *memo);
+
+/* handlers.c: of ranges with the same code: the same but for what their tables refer to? */
+bool handlers_alike(const struct comparison *comparison, const struct code_range *old, const struct code_range *new);
+/* handlers.c: of alike ones: do they refer to matched items? */
+enum difference handlers_compare(struct comparison *comparison, const struct code_range *old, const struct code_range *new);
+/* handlers.c: what alike ones say about where data went. */
+void handlers_vote(const struct comparison *comparison, const struct code_range *old, const struct code_range *new, struct vote_map *data);
+
+/* handlers.c: find them all; is there one at the address; how many bytes from one address to another are theirs? */
+void handlers_find_pointers(const struct program *program, struct handler_pointers *pointers);
+bool handlers_own(const struct handler_pointers *pointers, uint64_t address);
+uint64_t handlers_bytes_between(const struct handler_pointers *pointers, uint64_t from, uint64_t to);
 
 /* changes.c: mark changed functions, to a fixed point. */
 void changes_find(struct comparison *comparison);

@@ -104,6 +104,8 @@ static enum status compare(struct comparison *comparison, struct patch *patch, s
 	comparison->alike = memory_zeroed(comparison->old.functions.count, sizeof(bool));
 	comparison->changed = memory_zeroed(comparison->old.functions.count, sizeof(bool));
 	comparison->called = memory_zeroed(comparison->old.functions.count, sizeof(bool));
+	handlers_find_pointers(&comparison->old, &comparison->old_pointers);
+	handlers_find_pointers(&comparison->new, &comparison->new_pointers);
 	match_functions(comparison);
 	status = check_related(comparison, error);
 	if (status)
@@ -134,6 +136,8 @@ static void comparison_free(struct comparison *comparison)
 	free(comparison->alike);
 	free(comparison->changed);
 	free(comparison->called);
+	array_free(&comparison->old_pointers);
+	array_free(&comparison->new_pointers);
 }
 
 enum status diff_opened(struct image *old, struct image *new, const struct diff_options *options,

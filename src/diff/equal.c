@@ -254,9 +254,12 @@ static enum difference compare_items(struct comparison *comparison, uint64_t old
 	uint64_t old_size = program_item_end(&comparison->old, old_address) - old_address;
 	uint64_t new_size = program_item_end(&comparison->new, new_address) - new_address;
 	uint64_t size = old_size < new_size ? old_size : new_size, done = 0;
+	const char *old_class = class_of_table(&comparison->old, old_address), *new_class = class_of_table(&comparison->new, new_address);
 	bool text = false;
 	const char *old_text = text_at(comparison->old.image, old_address), *new_text = text_at(comparison->new.image, new_address);
 
+	if (old_class ? !new_class || strcmp(old_class, new_class) != 0 : new_class != NULL)
+		return DIFFERENT_CONSTANT;
 	if (access) {
 		size = access;
 		if (access > a->span.end - old_address || access > b->span.end - new_address)

@@ -318,6 +318,8 @@ void change_explain(struct comparison *comparison, uint32_t old_function, struct
 		decode_part(&comparison->old, a, &explanation.old);
 		decode_part(&comparison->new, b, &explanation.new);
 		compare_part(&explanation, a, b);
+		if (!handlers_alike(comparison, a, b) || handlers_compare(comparison, a, b))
+			find_change(&explanation, CHANGE_CODE, text_copy("exceptions are handled in another way"));
 		explanation.old.count = explanation.new.count = 0;
 	}
 	comparison->alike[old_function] = alike;

@@ -21,7 +21,7 @@ static uint64_t import_index(struct patch *patch, const struct data_ref *slot)
 	return patch->imports.count - 1;
 }
 
-bool import_slot(struct slicing *slicing, const struct data_ref *slot)
+static bool bind_import(struct slicing *slicing, const struct data_ref *slot)
 {
 	const struct image *new = slicing->comparison->new.image;
 
@@ -31,7 +31,6 @@ bool import_slot(struct slicing *slicing, const struct data_ref *slot)
 					 new->name, slot->symbol);
 		return false;
 	}
-	slicing->copied[image_section(new, slot->where) - new->sections.item] = true;
 	*array_add(&slicing->patch->bindings) = (struct patch_binding){
 		.where = slot->where,
 		.type = BINDING_ABSOLUTE64,
@@ -39,6 +38,22 @@ bool import_slot(struct slicing *slicing, const struct data_ref *slot)
 		.target = import_index(slicing->patch, slot),
 		.addend = slot->addend,
 	};
+	return true;
+}
+
+bool import_slot(struct slicing *slicing, const struct data_ref *slot)
+{
+	if (!bind_import(slicing, slot))
+		return false;
+	bind_copy_section(slicing, slot->where);
+	return true;
+}
+
+bool import_word(struct slicing *slicing, const struct data_ref *word)
+{
+	if (!bind_import(slicing, word))
+		return false;
+	*array_add(&slicing->words) = word->where;
 	return true;
 }
 

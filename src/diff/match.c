@@ -49,7 +49,7 @@ static bool functions_alike(const struct comparison *comparison, uint32_t old, u
 		const struct code_range *b = &comparison->new.ranges.item[g->parts.item[i]];
 
 		if (a->hash != b->hash || a->span.end - a->span.start != b->span.end - b->span.start ||
-		    a->ref_count != b->ref_count || !same_bytes(comparison, a, b))
+		    a->ref_count != b->ref_count || !same_bytes(comparison, a, b) || !handlers_alike(comparison, a, b))
 			return false;
 	}
 	return true;
@@ -274,10 +274,13 @@ bool ref_pair_next(const struct comparison *comparison, uint32_t old, struct ref
 
 static void vote_by_code(const struct comparison *comparison, uint32_t old, struct vote_map *functions, struct vote_map *data)
 {
+	const struct function *f = &comparison->old.functions.item[old], *g = &comparison->new.functions.item[comparison->new_of[old]];
 	struct ref_pair pair = { 0 };
 
 	while (ref_pair_next(comparison, old, &pair))
 		vote(comparison, pair.old->target, pair.new->target, functions, data);
+	for (size_t i = 0; i < f->parts.count; i++)
+		handlers_vote(comparison, &comparison->old.ranges.item[f->parts.item[i]], &comparison->new.ranges.item[g->parts.item[i]], data);
 }
 
 /* Pointers at matched places of writable and relocated data. */

@@ -41,6 +41,8 @@ static void mark_all(const struct slicing *slicing, struct pages *pages)
 	for (size_t i = 0; i < new->image->sections.count; i++)
 		if (slicing->copied[i])
 			mark(pages, new->image->sections.item[i].span, SEGMENT_READ);
+	for (size_t i = 0; i < slicing->words.count; i++)
+		mark(pages, (struct range){ slicing->words.item[i], slicing->words.item[i] + 8 }, SEGMENT_READ);
 }
 
 /* Traps first, then constants, then code: a page can hold all three where the linker did not part them. */
@@ -97,6 +99,17 @@ static void write_forwarders(struct slicing *slicing, struct pages *pages)
 			.addend = (int64_t)jump.ref[0].offset - jump.length,
 		};
 	}
+}
+
+/* The tables must be in one segment, also where the linker has put them among code. */
+static void mark_unwind_tables(const struct slicing *slicing, struct pages *pages)
+{
+	struct range tables = slicing->patch->eh_frame;
+	uint8_t flags = 0;
+
+	for (uint64_t page = (tables.start - pages->start) / PATCH_PAGE; page * PATCH_PAGE < tables.end - pages->start; page++)
+		flags |= pages->flags[page];
+	mark(pages, tables, flags);
 }
 
 static void cut_segments(struct patch *patch, const struct pages *pages)
@@ -162,6 +175,7 @@ enum status segments_build(struct slicing *slicing)
 	pages.flags = memory_zeroed(pages.count, 1);
 	pages.bytes = memory_zeroed(pages.count, PATCH_PAGE);
 	mark_all(slicing, &pages);
+	mark_unwind_tables(slicing, &pages);
 	fill(slicing, &pages);
 	write_forwarders(slicing, &pages);
 	merge_bindings(slicing);

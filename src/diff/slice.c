@@ -26,16 +26,6 @@ static void copy_ranges(const struct program *program, uint32_t index, struct ra
 	*room = ranges.room;
 }
 
-static bool has_exceptions(const struct program *program, uint32_t index)
-{
-	const struct function *function = &program->functions.item[index];
-
-	for (size_t i = 0; i < function->parts.count; i++)
-		if (program->ranges.item[function->parts.item[i]].exceptions)
-			return true;
-	return false;
-}
-
 static void decide(struct slicing *slicing, uint32_t old, struct patch_function *out)
 {
 	const struct comparison *comparison = slicing->comparison;
@@ -51,8 +41,6 @@ static void decide(struct slicing *slicing, uint32_t old, struct patch_function 
 	}
 	out->action = ACTION_REDIRECT;
 	why = entry_plan_make(&comparison->old, old, out);
-	if (!why && has_exceptions(&comparison->old, old))
-		why = "it catches C++ exceptions or cleans up after them, which is not supported yet";
 	if (why)
 		slicing->status = refuse(slicing->error, "%s (%s+0x%lx) changed and cannot be redirected: %s", out->name,
 					 comparison->old.image->name, (unsigned long)out->old_entry, why);
@@ -112,8 +100,6 @@ static void check_new_code(struct slicing *slicing, uint32_t new)
 	for (size_t i = 0; i < function->parts.count; i++)
 		if (!program->ranges.item[function->parts.item[i]].covered || !program->ranges.item[function->parts.item[i]].decoded)
 			slicing->status = refuse(slicing->error, "%s: its new code has no unwind data, or data among its instructions", name);
-	if (has_exceptions(program, new))
-		slicing->status = refuse(slicing->error, "%s: its new code catches C++ exceptions or cleans up after them, which is not supported yet", name);
 	free(name);
 }
 
@@ -145,18 +131,6 @@ static void check_thread_locals(struct slicing *slicing)
 	if (old->tls.end - old->tls.start != new->tls.end - new->tls.start || old->tls_align != new->tls_align)
 		slicing->status = refuse(slicing->error, "%s: its thread-local storage changed from %lu to %lu bytes, and running threads have the old one",
 					 old->name, (unsigned long)(old->tls.end - old->tls.start), (unsigned long)(new->tls.end - new->tls.start));
-}
-
-/* C++ throws through functions that have no handlers of their own too, and finds its way by unwind tables that it must know. */
-static void check_language(struct slicing *slicing)
-{
-	const struct image *image = slicing->comparison->old.image;
-
-	for (size_t i = 0; i < image->symbols.count; i++)
-		if (strncmp(image->symbols.item[i].name, "__gxx_personality", 17) == 0 || strcmp(image->symbols.item[i].name, "rust_eh_personality") == 0) {
-			slicing->status = refuse(slicing->error, "%s: is C++ or Rust code, through which exceptions are thrown; that is not supported yet", image->name);
-			return;
-		}
 }
 
 static const struct symbol *exported_symbol(const struct image *image, const char *name, uint8_t type)
@@ -293,9 +267,9 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 	for (size_t i = 0; i < patch->functions.count; i++)
 		active += patch->functions.item[i].action == ACTION_REDIRECT;
 	if (active) {
-		check_language(&slicing);
 		check_thread_locals(&slicing);
 		check_labels(&slicing);
+		classes_check(&slicing);
 		reasons_note_inlined(comparison, patch);
 		note_removed(&slicing);
 		note_exported_constants(&slicing);
@@ -307,6 +281,7 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 	array_free(&slicing.forwarders);
 	array_free(&slicing.stubs);
 	array_free(&slicing.own_stubs);
+	array_free(&slicing.words);
 	free(slicing.included);
 	free(slicing.reached_from);
 	free(slicing.copied);

@@ -24,6 +24,7 @@ struct slicing {
 	ARRAY(struct forwarder) forwarders;
 	ARRAY(uint64_t) stubs;		/* addresses of the old image's stubs */
 	ARRAY(struct range) own_stubs;	/* of the new image, for imports that the old one does not have: the slice's own */
+	ARRAY(uint64_t) words;		/* single words among the new image's variables that the slice has */
 };
 
 /* Put a new function into the slice, and into the work. */
@@ -37,8 +38,25 @@ void bind_function(struct slicing *slicing, uint32_t new_function);
 /* imports.c: bind a slot of the slice's own to a symbol that the process has to be searched for. False, with the reason reported, when
  * that can't be. */
 bool import_slot(struct slicing *slicing, const struct data_ref *slot);
+/* imports.c: the same for a single word among the variables. */
+bool import_word(struct slicing *slicing, const struct data_ref *word);
 /* imports.c: a stub of the slice's own at the address, and its slot. */
 void import_stub(struct slicing *slicing, uint64_t address);
+
+/* bind.c, for bind_handlers.c: a field of the slice := target; a refusal that says which code refers to what; put a section into
+ * the slice; the old stub that leads where the new one does, or 0; the place of a constant with pointers in the running image, false
+ * where it isn't the same there. */
+void bind_add(struct slicing *slicing, uint64_t where, enum binding_type type, enum anchor anchor, uint64_t target);
+void bind_fail(struct slicing *slicing, uint64_t from, uint64_t target, const char *why);
+void bind_copy_section(struct slicing *slicing, uint64_t address);
+uint64_t bind_find_stub(const struct slicing *slicing, uint64_t address);
+bool bind_find_constant(struct slicing *slicing, uint64_t address, uint64_t *old_address) must_check;
+
+/* bind_handlers.c: bind what the unwind tables of a range of the slice refer to. */
+void bind_handlers(struct slicing *slicing, const struct code_range *range);
+
+/* classes.c: refuse when a class of both builds has another table of virtual functions. */
+void classes_check(struct slicing *slicing);
 
 /* segments.c: lay out pages, copy code and constants, write the forwarders, and sort all. */
 enum status segments_build(struct slicing *slicing) must_check;

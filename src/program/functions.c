@@ -119,13 +119,23 @@ static void mark_foreign(struct joining *joining, uint64_t address)
 		joining->foreign[range] = true;
 }
 
+/* A word like those of a jump table of absolute addresses: into the middle of code that jumps by one. */
+static bool leads_into_switch(const struct program *program, const struct data_ref *ref)
+{
+	uint32_t range = range_index(program, ref->target);
+
+	return program->image->fixed_address && range != NO_FUNCTION && program->ranges.item[range].indirect_jump &&
+	       program->ranges.item[range].span.start != ref->target;
+}
+
 static void mark_named(struct joining *joining)
 {
 	const struct program *program = joining->program;
 	const struct image *image = program->image;
 
 	for (size_t i = 0; i < program->data_refs.count; i++)
-		mark_foreign(joining, program->data_refs.item[i].target);
+		if (!leads_into_switch(program, &program->data_refs.item[i]))
+			mark_foreign(joining, program->data_refs.item[i].target);
 	for (size_t i = 0; i < image->symbols.count; i++)
 		if (image->symbols.item[i].defined && image->symbols.item[i].type != STT_TLS && image->symbols.item[i].dynamic)
 			mark_foreign(joining, image->symbols.item[i].value);

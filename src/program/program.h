@@ -41,7 +41,8 @@ struct code_range {
 	bool covered;		/* by an FDE */
 	bool decoded;		/* every byte belongs to a decoded instruction */
 	bool cold_start;	/* its FDE starts with a frame already built: no function's entry */
-	bool exceptions;	/* has a language-specific data area */
+	bool handlers;		/* its FDE names a personality routine, or a language-specific data area (program/handlers.h) */
+	size_t fde;		/* offset of its FDE in .eh_frame, if it is covered */
 	bool indirect_jump;	/* has a computed jump: may own jump tables */
 	uint8_t head;		/* bytes of its first instructions, together at least PROGRAM_HEAD, when what follows them in the range
 				 * has no jump to any of those bytes; else 0 */

@@ -69,7 +69,8 @@ static void find_covered(struct program *program)
 			.span = fde.code,
 			.covered = true,
 			.cold_start = starts_with_frame(&fde),
-			.exceptions = fde.lsda != 0,
+			.handlers = fde.lsda || fde.cie.has_personality,
+			.fde = fde.offset,
 		};
 	}
 	sort_ranges(program);

@@ -1,0 +1,151 @@
+/*
+ * classes.c: classes of C++, as far as objects that live in the process depend on them.
+ *
+ * An object points to its class's table of virtual functions, which is the old build's, and code calls by the position in it. So a class that
+ * is in both builds must have the same functions at the same positions. Code refers to some part of a table only and computes where the others are,
+ * so comparing what is referred to is not enough.
+ *
+ * Layout of tables and types: Itanium C++ ABI, 2.5.2 and 2.9.5. Each part of a table begins with a distance, and a pointer to the
+ * type; what follows are the functions. A type begins with a pointer to the table of its own class, which is one of the C++ library's, and a
+ * pointer to its name. Code that was built without types (-fno-rtti) has nothing by which its tables can be told.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff/slicing.h"
+
+struct class_part {
+	const char *name;	/* of the class, mangled */
+	uint64_t where;		/* of the pointer to the type */
+	size_t functions;
+};
+
+struct class_parts {
+	struct class_part *item;
+	size_t count, room;
+};
+
+static bool begins_with(const char *text, const char *start)
+{
+	return text && strncmp(text, start, strlen(start)) == 0;
+}
+
+static bool in_constants(const struct program *program, uint64_t address)
+{
+	const struct section *section = image_section(program->image, address);
+
+	return section && section_is_constant(section);
+}
+
+/* Name of the type at the address, or NULL: it is none. */
+static const char *type_name(const struct program *program, uint64_t address)
+{
+	const struct data_ref *table = program_data_ref(program, address), *name = program_data_ref(program, address + 8);
+
+	if (!table || !name || !name->target || !in_constants(program, address))
+		return NULL;
+	if (table->symbol ? !begins_with(table->symbol, "_ZTVN10__cxxabiv1") : !in_constants(program, table->target))
+		return NULL;
+	return text_at(program->image, name->target);
+}
+
+static bool is_function(const struct program *program, const struct data_ref *ref)
+{
+	if (!ref)
+		return false;
+	if (ref->target)
+		return program_function(program, ref->target) != NO_FUNCTION;
+	return ref->symbol && ref->kind == RELOC_ADDRESS && !begins_with(ref->symbol, "_ZTV") && !begins_with(ref->symbol, "_ZTI");
+}
+
+const char *class_of_table(const struct program *program, uint64_t address)
+{
+	const struct data_ref *ref = is_function(program, program_data_ref(program, address)) ? program_data_ref(program, address - 8) : NULL;
+	const char *name = ref && ref->target ? type_name(program, ref->target) : NULL;
+
+	return name || !ref || !begins_with(ref->symbol, "_ZTI") ? name : ref->symbol + strlen("_ZTI");
+}
+
+static void collect_parts(const struct program *program, struct class_parts *parts)
+{
+	for (size_t i = 0; i + 1 < program->data_refs.count; i++) {
+		struct class_part part = { .where = program->data_refs.item[i].where };
+
+		part.name = in_constants(program, part.where) ? class_of_table(program, part.where + 8) : NULL;
+		if (!part.name)
+			continue;
+		while (is_function(program, program_data_ref(program, part.where + 8 + 8 * part.functions)))
+			part.functions++;
+		*array_add(parts) = part;
+	}
+}
+
+static int compare_parts(const void *one, const void *other)
+{
+	const struct class_part *a = one, *b = other;
+	int order = strcmp(a->name, b->name);
+
+	return order ? order : (a->where > b->where) - (a->where < b->where);
+}
+
+/* The parts of one class, from *next on. */
+static size_t take_class(const struct class_parts *parts, size_t next)
+{
+	size_t end = next;
+
+	while (end < parts->count && strcmp(parts->item[end].name, parts->item[next].name) == 0)
+		end++;
+	return end - next;
+}
+
+static uint64_t distance_of(const struct program *program, const struct class_part *part)
+{
+	const uint8_t *bytes = image_bytes(program->image, part->where - 8, 8);
+
+	return bytes ? load64(bytes) : UINT64_MAX;
+}
+
+static bool same_part(struct comparison *comparison, const struct class_part *a, const struct class_part *b)
+{
+	if (a->functions != b->functions || distance_of(&comparison->old, a) != distance_of(&comparison->new, b))
+		return false;
+	for (size_t i = 1; i <= a->functions; i++)
+		if (pointers_compare(comparison, program_data_ref(&comparison->old, a->where + 8 * i),
+				     program_data_ref(&comparison->new, b->where + 8 * i)))
+			return false;
+	return true;
+}
+
+static void check_class(struct slicing *slicing, const struct class_part *old, size_t old_count, const struct class_part *new, size_t new_count)
+{
+	bool same = old_count == new_count;
+
+	for (size_t i = 0; i < old_count && same; i++)
+		same = same_part(slicing->comparison, &old[i], &new[i]);
+	if (!same)
+		slicing->status = refuse(slicing->error, "%s: the table of virtual functions of class %s changed, and objects that live in the process have the old one",
+					 slicing->patch->image, old->name);
+}
+
+void classes_check(struct slicing *slicing)
+{
+	struct class_parts old = { 0 }, new = { 0 };
+
+	collect_parts(&slicing->comparison->old, &old);
+	collect_parts(&slicing->comparison->new, &new);
+	if (old.count)
+		qsort(old.item, old.count, sizeof(*old.item), compare_parts);
+	if (new.count)
+		qsort(new.item, new.count, sizeof(*new.item), compare_parts);
+	for (size_t i = 0, k = 0; i < old.count && k < new.count;) {
+		int order = strcmp(old.item[i].name, new.item[k].name);
+		size_t old_count = order <= 0 ? take_class(&old, i) : 0, new_count = order >= 0 ? take_class(&new, k) : 0;
+
+		if (!order)
+			check_class(slicing, &old.item[i], old_count, &new.item[k], new_count);
+		i += old_count;
+		k += new_count;
+	}
+	array_free(&old);
+	array_free(&new);
+}
