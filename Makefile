@@ -14,7 +14,9 @@
 #   make torture SECONDS=600	calls of two versions that meet, in 16 threads while patches come and go: none, it says
 #   make real PAIRS="..."	security updates of Debian 12, taken by programs at work: a row for each (downloads them)
 #   make model      every state of the model of the transition (installs spin)
-#   make install    PREFIX=/usr/local DESTDIR=
+#   make man        the manual pages, in build/man
+#   make install    PREFIX=/usr/local DESTDIR= (with manual pages: scdoc)
+#   make deb        a Debian package, in build/deb (installs what is missing)
 #   make clean
 
 CC       ?= gcc
@@ -120,7 +122,7 @@ $(BUILD)/tests/real/references: tests/real/references.c
 
 # The recursive calls begin once everything that they need is installed.
 check:
-	@scripts/deps build check
+	@scripts/deps build check man deb
 	+@$(MAKE) --no-print-directory all unit asan live-programs stack-programs chaos-programs real-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@BUILD=$(BUILD) tests/run $(call SCRIPTS,static) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
 		$(SPIES) $(foreach folder,live source chaos invisible cxx stack fuzz transition,$(call SCRIPTS,$(folder))) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
@@ -217,12 +219,30 @@ demo:
 	+@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) demo/demo.sh
 
-install: $(BUILD)/stent
+# Manual pages, by scdoc.
+MANUALS := $(patsubst man/%.scd,$(BUILD)/man/%,$(wildcard man/*.scd))
+man: $(MANUALS)
+$(BUILD)/man/%: man/%.scd
+	@mkdir -p $(@D)
+	scdoc <$< >$@.new && mv $@.new $@
+
+SHARE := $(DESTDIR)$(PREFIX)/share
+install: $(BUILD)/stent $(MANUALS)
 	install -D -m 755 $(BUILD)/stent $(DESTDIR)$(PREFIX)/bin/stent
+	install -d $(SHARE)/man/man1
+	install -m 644 $(MANUALS) $(SHARE)/man/man1/
+	install -D -m 644 completions/stent.bash $(SHARE)/bash-completion/completions/stent
+	install -D -m 644 completions/_stent $(SHARE)/zsh/vendor-completions/_stent
+	install -D -m 644 completions/stent.fish $(SHARE)/fish/vendor_completions.d/stent.fish
+
+# A Debian package, in $(BUILD)/deb: made from a copy, because the Debian tools write into the tree and beside it.
+deb:
+	@scripts/deps build man deb
+	@BUILD=$(BUILD) scripts/deb
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos invisible fuzz fuzzers bench-call bench-converge bench-pause bench-rows bench-unwind torture model demo install clean
+.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos invisible fuzz fuzzers bench-call bench-converge bench-pause bench-rows bench-unwind torture model demo man install deb clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)
