@@ -5,9 +5,9 @@ _stent_options() {
 	diff) echo "--output --name --description --old-version --new-version --lines --allow-data --exclude --allow-layout --help" ;;
 	show) echo "--asm --old --pid --json --help" ;;
 	check) echo "--json --help" ;;
-	apply) echo "--pid --all --timeout --scope --replace --no-wait --force --search --verbose --help" ;;
+	apply) echo "--pid --tree --all --timeout --scope --replace --no-wait --force --search --verbose --help" ;;
 	status) echo "--pid --json --help" ;;
-	revert) echo "--pid --all --timeout --scope --no-wait --force --search --verbose --help" ;;
+	revert) echo "--pid --tree --all --timeout --scope --no-wait --force --search --verbose --help" ;;
 	upgrade) echo "--dry-run --json --timeout --only --exclude --replace --help" ;;
 	stack) echo "--json --help" ;;
 	"") echo "--help --version" ;;

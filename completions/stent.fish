@@ -32,6 +32,7 @@ complete -c stent -n '__fish_seen_subcommand_from check' -l json -d 'print JSON'
 complete -c stent -n '__fish_seen_subcommand_from check' -s h -l help -d 'print a short text'
 
 complete -c stent -n '__fish_seen_subcommand_from apply' -s p -l pid -x -a '(__fish_complete_pids)' -d 'the process'
+complete -c stent -n '__fish_seen_subcommand_from apply' -l tree -d 'all that descend from the process, too'
 complete -c stent -n '__fish_seen_subcommand_from apply' -s a -l all -d 'all processes'
 complete -c stent -n '__fish_seen_subcommand_from apply' -s t -l timeout -x -d 'seconds to wait'
 complete -c stent -n '__fish_seen_subcommand_from apply' -l scope -x -a 'thread process' -d 'how threads move'
@@ -47,6 +48,7 @@ complete -c stent -n '__fish_seen_subcommand_from status' -s j -l json -d 'print
 complete -c stent -n '__fish_seen_subcommand_from status' -s h -l help -d 'print a short text'
 
 complete -c stent -n '__fish_seen_subcommand_from revert' -s p -l pid -x -a '(__fish_complete_pids)' -d 'the process'
+complete -c stent -n '__fish_seen_subcommand_from revert' -l tree -d 'all that descend from the process, too'
 complete -c stent -n '__fish_seen_subcommand_from revert' -s a -l all -d 'all processes'
 complete -c stent -n '__fish_seen_subcommand_from revert' -s t -l timeout -x -d 'seconds to wait'
 complete -c stent -n '__fish_seen_subcommand_from revert' -l scope -x -a 'thread process' -d 'how threads move'

@@ -22,8 +22,8 @@ in_bash() {	# COMMAND
 		sort -u
 }
 
-in_fish() {	# CONDITION
-	grep -F -e "-n $1 " completions/stent.fish | grep -oE -- ' -s [a-zA-Z]| -l [a-z-]+' | sed 's/ -s /-/; s/ -l /--/' | sort -u
+in_fish() {	# COMMAND
+	grep -F -e "-n '__fish_seen_subcommand_from $1' " completions/stent.fish | grep -oE -- ' -s [a-zA-Z]| -l [a-z-]+' | sed 's/ -s /-/; s/ -l /--/' | sort -u
 }
 
 in_zsh() {	# COMMAND
@@ -34,8 +34,8 @@ long() {
 	grep -e '^--'
 }
 
-same() {	# A B
-	diff <(sort -u <<<"$1") <(sort -u <<<"$2") && [ -n "$1" ]
+same() {	# COMMAND COMMAND: both print the same lines, some at least; < marks those of the first only, > those of the second
+	diff <(eval "$1" | sort -u) <(eval "$2" | sort -u) && [ -n "$(eval "$1")" ]
 }
 
 # What getopt_long() knows. The command must not do anything, so an option that does not exist follows: twice, as the first may be taken for
@@ -54,18 +54,30 @@ all_taken() {	# COMMAND
 }
 
 for name in $commands; do
-	check "$name: the manual has the options of --help" same "$(in_help "$name")" "$(in_manual "man/stent-$name.1.scd")"
-	check "$name: bash completes them" same "$(in_help "$name" | long)" "$(in_bash "$name")"
-	check "$name: fish completes them" same "$(in_help "$name")" "$(in_fish "'__fish_seen_subcommand_from $name'")"
-	check "$name: zsh completes them" same "$(in_help "$name")" "$(in_zsh "$name")"
+	check "$name: the manual has the options of --help" same "in_help $name" "in_manual man/stent-$name.1.scd"
+	check "$name: bash completes them" same "in_help $name | long" "in_bash $name"
+	check "$name: fish completes them" same "in_help $name" "in_fish $name"
+	check "$name: zsh completes them" same "in_help $name" "in_zsh $name"
 	check "$name: they exist" all_taken "$name"
 done
 
-check "every command has a manual page" same "$commands" "$(cd man && printf '%s\n' stent-*.1.scd | sed 's/^stent-//; s/\.1\.scd$//')"
-check "stent(1) names every command" same "$commands" "$(sed -n '/^# COMMANDS/,/^# OPTIONS/s/^\*\([a-z]*\)\*$/\1/p' man/stent.1.scd)"
-check "bash completes every command" same "$commands" "$(bash -c '. completions/stent.bash; COMP_WORDS=(stent ""); COMP_CWORD=1; _stent; printf "%s\n" "${COMPREPLY[@]}"')"
-check "fish completes every command" same "$commands" "$(sed -n 's/.*__fish_use_subcommand -f -a \([a-z]*\) .*/\1/p' completions/stent.fish)"
-check "zsh completes every command" same "$commands" "$(sed -n "/^commands=(/,/^)/s/^	'\([a-z]*\):.*/\1/p" completions/_stent)"
+all_commands() {
+	echo "$commands"
+}
+
+with_manual() {
+	(cd man && printf '%s\n' stent-*.1.scd | sed 's/^stent-//; s/\.1\.scd$//')
+}
+
+first_word() {	# what bash makes of it
+	bash -c '. completions/stent.bash; COMP_WORDS=(stent ""); COMP_CWORD=1; _stent; printf "%s\n" "${COMPREPLY[@]}"'
+}
+
+check "every command has a manual page" same all_commands with_manual
+check "stent(1) names every command" same all_commands "sed -n '/^# COMMANDS/,/^# OPTIONS/s/^\*\([a-z]*\)\*\$/\1/p' man/stent.1.scd"
+check "bash completes every command" same all_commands first_word
+check "fish completes every command" same all_commands "sed -n 's/.*__fish_use_subcommand -f -a \([a-z]*\) .*/\1/p' completions/stent.fish"
+check "zsh completes every command" same all_commands "sed -n \"/^commands=(/,/^)/s/^	'\([a-z]*\):.*/\1/p\" completions/_stent"
 
 pages_are_made() {
 	local page
