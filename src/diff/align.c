@@ -30,7 +30,19 @@ static uint64_t hash_masked(const uint8_t *code, const struct insn *insn, uint64
 	return hash;
 }
 
-static void tokenize(const struct program *program, uint32_t function, struct tokens *tokens)
+typedef uint64_t identify(const struct comparison *comparison, uint64_t address);
+
+/* Tell references to different items apart. */
+static uint64_t add_identity(uint64_t hash, const struct comparison *comparison, identify *identity, const struct code_ref *ref, size_t refs)
+{
+	for (size_t i = 0; identity && i < refs; i++)
+		hash = (hash ^ identity(comparison, ref[i].target)) * UINT64_C(0x100000001b3);
+	return hash;
+}
+
+/* `identity`: of the program's addresses, or NULL. */
+static void tokenize(const struct program *program, uint32_t function, const struct comparison *comparison, identify *identity,
+		     struct tokens *tokens)
 {
 	const struct function *f = &program->functions.item[function];
 
@@ -48,8 +60,9 @@ static void tokenize(const struct program *program, uint32_t function, struct to
 			while (next < end && program->refs.item[next].insn == address)
 				next++;
 			*array_add(&tokens->list) = (struct token){ address, next > first ? &program->refs.item[first] : NULL };
-			*array_add(&tokens->hashes) = hash_masked(code + (address - range->span.start), &insn, address,
-								  &program->refs.item[first], next - first);
+			*array_add(&tokens->hashes) = add_identity(hash_masked(code + (address - range->span.start), &insn, address,
+									       &program->refs.item[first], next - first),
+								   comparison, identity, &program->refs.item[first], next - first);
 			address += insn.length;
 		}
 	}
@@ -60,12 +73,8 @@ struct alignment {
 	size_t *paired;		/* per old token: index of the new one plus one, or 0 */
 };
 
-static void align(struct alignment *alignment, const struct program *old, uint32_t old_function, const struct program *new,
-		  uint32_t new_function)
+static void pair_tokens(struct alignment *alignment)
 {
-	*alignment = (struct alignment){ 0 };
-	tokenize(old, old_function, &alignment->old);
-	tokenize(new, new_function, &alignment->new);
 	alignment->paired = memory_zeroed(alignment->old.list.count + 1, sizeof(size_t));
 	pair_sequences(alignment->old.hashes.item, alignment->old.hashes.count, alignment->new.hashes.item,
 		       alignment->new.hashes.count, alignment->paired);
@@ -80,13 +89,14 @@ static void alignment_free(struct alignment *alignment)
 	array_free(&alignment->new.hashes);
 }
 
-void align_references(const struct program *old, uint32_t old_function, const struct program *new, uint32_t new_function,
-		      align_found *found, void *context)
+void align_references(const struct comparison *comparison, uint32_t old_function, uint32_t new_function, align_found *found, void *context)
 {
-	struct alignment alignment;
+	struct alignment alignment = { 0 };
 	const size_t *paired;
 
-	align(&alignment, old, old_function, new, new_function);
+	tokenize(&comparison->old, old_function, comparison, identity_of_old, &alignment.old);
+	tokenize(&comparison->new, new_function, comparison, identity_of_new, &alignment.new);
+	pair_tokens(&alignment);
 	paired = alignment.paired;
 	for (size_t i = 0, count = alignment.old.list.count; i < count; i++) {
 		const struct token *a = &alignment.old.list.item[i], *b = paired[i] ? &alignment.new.list.item[paired[i] - 1] : NULL;
@@ -102,10 +112,12 @@ void align_references(const struct program *old, uint32_t old_function, const st
 void align_singles(const struct program *old, uint32_t old_function, const struct program *new, uint32_t new_function,
 		   align_single *single, void *context)
 {
-	struct alignment alignment;
+	struct alignment alignment = { 0 };
 	bool *taken;
 
-	align(&alignment, old, old_function, new, new_function);
+	tokenize(old, old_function, NULL, NULL, &alignment.old);
+	tokenize(new, new_function, NULL, NULL, &alignment.new);
+	pair_tokens(&alignment);
 	taken = memory_zeroed(alignment.new.list.count + 1, sizeof(*taken));
 	for (size_t i = 0; i < alignment.old.list.count; i++) {
 		const struct token *token = &alignment.old.list.item[i];

@@ -2,17 +2,17 @@
 #ifndef STENT_DIFF_ALIGN_H
 #define STENT_DIFF_ALIGN_H
 
-#include "program/program.h"
+#include "diff/comparison.h"
 
 typedef void align_found(void *context, const struct code_ref *old, const struct code_ref *new);
 
 /*
  * Calls `found` for every pair of references that stand in instructions which a longest common subsequence of the two
- * functions' instructions (compared without layout-dependent fields) pairs, and whose neighbours on one side are paired too.
- * Functions of more than PAIR_MAX instructions after common start and end are cut off are passed over.
+ * functions' instructions pairs, and whose neighbours on one side are paired too. Instructions are compared without layout-dependent fields,
+ * but by what is known of the items that they refer to (identity.c).
+ * Where functions differ in more than PAIR_EDITS_MAX instructions between common start and end, that part is passed over.
  */
-void align_references(const struct program *old, uint32_t old_function, const struct program *new, uint32_t new_function,
-		      align_found *found, void *context);
+void align_references(const struct comparison *comparison, uint32_t old_function, uint32_t new_function, align_found *found, void *context);
 
 typedef void align_single(void *context, const struct program *program, uint64_t insn);
 

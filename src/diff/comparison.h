@@ -92,6 +92,10 @@ bool variable_in_old(const struct comparison *comparison, uint64_t new_address, 
  * the changed functions' own instructions confirm, or that is inside of the same item as a known one. */
 bool variable_binding(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address);
 
+/* identity.c: the same number for two addresses that are known to name the same item, 0 for what is not known. */
+uint64_t identity_of_old(const struct comparison *comparison, uint64_t address);
+uint64_t identity_of_new(const struct comparison *comparison, uint64_t address);
+
 /* Why two references are not the same. */
 enum difference { SAME, DIFFERENT_CALLEE, DIFFERENT_STRING, DIFFERENT_CONSTANT, DIFFERENT_VARIABLE };
 

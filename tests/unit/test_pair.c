@@ -58,17 +58,53 @@ static void test_insertion_is_found(void **state)
 	assert_int_equal(paired[12], 18);
 }
 
-/* Middles that are too long are left, starts and ends are not. */
+/* The length of a longest common subsequence, by the table of all prefixes. */
+static size_t longest(const char *a, const char *b)
+{
+	size_t table[64][64] = { 0 };
+
+	for (size_t i = 1; i <= strlen(a); i++)
+		for (size_t k = 1; k <= strlen(b); k++) {
+			size_t best = table[i - 1][k] > table[i][k - 1] ? table[i - 1][k] : table[i][k - 1];
+
+			table[i][k] = a[i - 1] == b[k - 1] ? table[i - 1][k - 1] + 1 : best;
+		}
+	return table[strlen(a)][strlen(b)];
+}
+
+static void test_random(void **state)
+{
+	size_t paired[64];
+
+	srandom(1);
+	for (size_t round = 0; round < 20000; round++) {
+		char a[41] = "", b[41] = "";
+		long letters = 2 + random() % 4, m = random() % 40, n = random() % 40;
+
+		for (long i = 0; i < m; i++)
+			a[i] = (char)('a' + random() % letters);
+		for (long i = 0; i < n; i++)
+			b[i] = (char)('a' + random() % letters);
+		assert_int_equal(common(a, b, paired), longest(a, b));
+	}
+}
+
+/* Long sequences are lined up if they differ in little; otherwise their middles are left, and starts and ends are not. */
 static void test_bound(void **state)
 {
-	size_t count = PAIR_MAX + 3;
+	size_t count = 4 * PAIR_EDITS_MAX;
 	uint64_t *a = calloc(count, sizeof(*a)), *b = calloc(count, sizeof(*b));
 	size_t *paired = calloc(count, sizeof(*paired));
 
 	for (size_t i = 0; i < count; i++) {
-		a[i] = i;
-		b[i] = i == 0 || i == count - 1 ? i : i + (i & 1);
+		a[i] = i + 1;
+		b[i] = i % 100 == 50 ? count + i : i + 1;
 	}
+	pair_sequences(a, count, b, count, paired);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(paired[i], i % 100 == 50 ? 0 : i + 1);
+	for (size_t i = 1; i < count - 1; i += 2)
+		b[i] = count + i;
 	pair_sequences(a, count, b, count, paired);
 	assert_int_equal(paired[0], 1);
 	assert_int_equal(paired[count - 1], count);
@@ -83,6 +119,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_insertion_is_found),
+		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_bound),
 	};
 
