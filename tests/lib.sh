@@ -3,6 +3,7 @@
 #	plan 3				how many results follow
 #	ok "what holds"			one result; not_ok and skip likewise
 #	check "what holds" command...	ok if the command succeeds, else not_ok with what it printed
+#	verdict $? "what holds"		ok if the status is 0, else not_ok
 #	start command...		run in the background, pid in $started; ended when the script ends
 #	within 5 command...		try the command again until it succeeds, for so many seconds
 #	limit 10 command...		run it, but end it after so many seconds (exit status 124)
@@ -105,6 +106,11 @@ check() {	# WHAT COMMAND...
 		[ -z "$output" ] || diag "$output"
 	fi
 	return "$status"
+}
+
+# A result of something that had to be done in this shell, not in a subshell as check does it.
+verdict() {	# STATUS WHAT
+	if [ "$1" = 0 ]; then ok "$2"; else not_ok "$2"; fi
 }
 
 start() {

@@ -2,11 +2,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # from lib.sh
 
-# A result of something that had to be done in this shell, not in a subshell as check does it.
-verdict() {	# STATUS WHAT
-	if [ "$1" = 0 ]; then ok "$2"; else not_ok "$2"; fi
-}
-
 # Build both versions as NAME.1 and NAME.2 with more flags, and the patch NAME.stent; of another victim if $victim_source says so.
 build_pair() {	# NAME FLAG...
 	local name=$1 version

@@ -3,38 +3,17 @@
 # through them.
 # shellcheck source=demo/servers.sh
 . "$(dirname "$0")/../../demo/servers.sh"
+# shellcheck source=tests/nginx.sh
+. "$top/tests/nginx.sh"
 fetch_packages nginx=1.22.1-9+deb12u9 nginx=1.22.1-9+deb12u10 || skip_all "$reason"
 # shellcheck disable=SC2154 # set by fetch_packages
 old=${folders[0]}/usr/sbin/nginx new=${folders[1]}/usr/sbin/nginx
-plan 16
+plan 15
 
 # The update bounds what a script may write (CVE-2026-42533). The length of "[$1][$answer]" is that of
 # the location's $1; then $answer matches another expression, and what is written has another $1.
-find_port
-mkdir -p "$scratch/html"
-head -c 3000 /dev/zero | tr '\0' x >"$scratch/html/index.html"
-cat >"$scratch/nginx.conf" <<END
-user root;
-worker_processes 2;
-daemon off;
-pid $scratch/pid;
-events { worker_connections 256; }
-http {
-	access_log off;
-	keepalive_requests 1000000000;
-	client_body_temp_path $scratch/body;
-	proxy_temp_path $scratch/proxy;
-	fastcgi_temp_path $scratch/fastcgi;
-	uwsgi_temp_path $scratch/uwsgi;
-	scgi_temp_path $scratch/scgi;
-	map \$http_long \$answer { default ""; "~^(.*)\$" ""; }
-	server {
-		listen 127.0.0.1:$port;
-		root $scratch/html;
-		location ~ ^/capture/(.)\$ { return 200 "[\$1][\$answer]"; }
-	}
-}
-END
+http='map $http_long $answer { default ""; "~^(.*)$" ""; }'
+location='location ~ ^/capture/(.)$ { return 200 "[$1][$answer]"; }'
 
 answers_capture() {	# STATUS HEADER
 	local answer
@@ -70,20 +49,11 @@ each_text_equals() {
 	done
 }
 
-find_workers() {
-	read -ra workers <"/proc/$master/task/$master/children"
-	[ "${#workers[@]}" = 2 ]
-}
-
 name="nginx-u10"
 check "diff" limit 60 "$stent" diff "$old" "$new" -o "$scratch/fix.stent" --name "$name" || exit 1
 check "show" limit 20 "$stent" show "$scratch/fix.stent"
-# shellcheck disable=SC2154 # set by fetch_packages
-start quiet "$scratch/log" env "LD_LIBRARY_PATH=$libraries" "$old" -e "$scratch/error.log" -p "$scratch" -c "$scratch/nginx.conf"
-master=$started
-check "the old version starts" within 10 listens "$port" || exit 1
-within 5 find_workers
-check "with a master and two workers" find_workers
+start_nginx "${folders[0]}" "$http" "$location"
+verdict $? "the old version starts, with a master and two workers"
 check "a capture that grows overruns its buffer" all_answer 200
 # For "/" a worker is inside of the index module, which the update changes, for most of its time: the hard case.
 load_start http "$port" -c 20 -t 100

@@ -8,6 +8,10 @@
 . "$(dirname "$0")/../../demo/servers.sh"
 # shellcheck source=demo/redis.sh
 . "$top/demo/redis.sh"
+# shellcheck source=tests/nginx.sh
+. "$top/tests/nginx.sh"
+# shellcheck source=tests/postgres.sh
+. "$top/tests/postgres.sh"
 rounds=${COMPARE_ROUNDS:-3}
 programs=$build/tests/stack
 plan 11
@@ -165,50 +169,11 @@ with_redis() {
 with_nginx() {
 	local master workers
 	fetch_packages nginx=1.22.1-9+deb12u9 || { skip "nginx" "$reason"; return; }
-	find_port
-	mkdir -p "$scratch/html"
-	head -c 3000 /dev/zero | tr '\0' x >"$scratch/html/index.html"
-	cat >"$scratch/nginx.conf" <<-END
-		user root;
-		worker_processes 2;
-		daemon off;
-		pid $scratch/pid;
-		events { worker_connections 256; }
-		http {
-			access_log off;
-			keepalive_requests 1000000000;
-			client_body_temp_path $scratch/body;
-			proxy_temp_path $scratch/proxy;
-			fastcgi_temp_path $scratch/fastcgi;
-			uwsgi_temp_path $scratch/uwsgi;
-			scgi_temp_path $scratch/scgi;
-			server { listen 127.0.0.1:$port; root $scratch/html; }
-		}
-	END
-	start quiet "$scratch/log" env "LD_LIBRARY_PATH=$libraries" "${folders[0]}/usr/sbin/nginx" -e "$scratch/error.log" \
-		-p "$scratch" -c "$scratch/nginx.conf"
-	master=$started
-	within 10 listens "$port"
+	start_nginx "${folders[0]}"
 	load_start http "$port" -c 20 -t 100
 	sleep 0.3
-	read -ra workers <"/proc/$master/task/$master/children"
 	compare "nginx under load, master and ${#workers[@]} workers" "$master" "${workers[@]}"
 	load_finish
-}
-
-# The server refuses to run as root, and finds its files by where its program is: so it is copied to where another user
-# can read it.
-as_nobody() {
-	if [ "$(id -u)" = 0 ]; then
-		exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
-	else
-		exec "$@"
-	fi
-}
-
-psql() {
-	limit 100 env "LD_LIBRARY_PATH=$libraries" "${folders[1]}/usr/lib/postgresql/15/bin/psql" -X -q -h "$scratch/data" -U tester \
-		-d postgres "$@"
 }
 
 sessions() {
@@ -223,19 +188,7 @@ two_sessions() {
 with_postgres() {
 	local server pids
 	fetch_packages postgresql-15 postgresql-client-15 || { skip "postgres" "$reason"; return; }
-	mkdir -p "$scratch/usr/lib/postgresql/15" "$scratch/usr/share/postgresql" "$scratch/data"
-	cp -r "${folders[0]}/usr/lib/postgresql/15/bin" "$scratch/usr/lib/postgresql/15/"
-	mkdir "$scratch/usr/lib/postgresql/15/lib"
-	cp "${folders[0]}"/usr/lib/postgresql/15/lib/*.so "$scratch/usr/lib/postgresql/15/lib/"
-	cp -r "${folders[0]}/usr/share/postgresql/15" "$scratch/usr/share/postgresql/"
-	chmod 711 "$scratch"
-	chown -R 65534:65534 "$scratch/data"
-	(as_nobody env "LD_LIBRARY_PATH=$libraries" "$scratch/usr/lib/postgresql/15/bin/initdb" -D "$scratch/data" -U tester -A trust \
-		--no-sync --no-locale -E UTF8) >"$scratch/initdb" 2>&1 || { not_ok "initdb"; diag "$(tail -n 5 "$scratch/initdb")"; return; }
-	start as_nobody env "LD_LIBRARY_PATH=$libraries" "$scratch/usr/lib/postgresql/15/bin/postgres" -D "$scratch/data" \
-		-k "$scratch/data" -c listen_addresses= -c jit=off >"$scratch/postgres" 2>&1
-	server=$started
-	within 20 psql -c "select 1" >/dev/null 2>&1
+	start_postgres "${folders[@]}" >"$scratch/output" || { not_ok "postgres starts"; diag "$(cat "$scratch/output")"; return; }
 	start psql -c "do \$\$ begin /* stent */ perform pg_sleep(100); end \$\$" >/dev/null 2>&1
 	start psql -c "select /* stent */ count(*) from generate_series(1, 1000000000) as a where a % 7 = 3" >/dev/null 2>&1
 	within 10 two_sessions

@@ -2,7 +2,11 @@
 # Servers that are a tree of processes, patched as one with --tree while processes come and go: a small one of our own, and nginx.
 # shellcheck source=demo/servers.sh
 . "$(dirname "$0")/../../demo/servers.sh"
-plan 27
+# shellcheck source=tests/nginx.sh
+. "$top/tests/nginx.sh"
+# shellcheck source=tests/trees.sh
+. "$top/tests/trees.sh"
+plan 26
 
 for version in 1 2; do
 	"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -g -Wl,--build-id -pthread -DVERSION=$version -o "$scratch/server.$version" \
@@ -10,40 +14,6 @@ for version in 1 2; do
 done
 limit 60 "$stent" diff "$scratch/server.1" "$scratch/server.2" -o "$scratch/server.stent" --name server >"$scratch/output" 2>&1 ||
 	{ cat "$scratch/output"; exit 1; }
-
-# A process and all that came from it.
-descendants() {	# PID
-	local child
-	echo "$1"
-	for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do
-		descendants "$child"
-	done
-}
-
-# Every process of the tree that is still there has the patch in that state.
-tree_is() {	# PID NAME STATE
-	local pid count=0
-	for pid in $(descendants "$1"); do
-		limit 20 "$stent" status -p "$pid" >"$scratch/status" 2>&1
-		if grep -q "^$2: $3" "$scratch/status"; then
-			count=$((count + 1))
-		elif ! ended "$pid" && grep -q "server\|nginx" "/proc/$pid/comm" 2>/dev/null; then
-			echo "process $pid:"
-			cat "$scratch/status"
-			return 1
-		fi
-	done
-	[ $count -ge 3 ] || { echo "only $count processes have it"; return 1; }
-}
-
-# What stent printed has a line for each process.
-names_each() {	# FILE PID...
-	local file=$1 pid
-	shift
-	for pid; do
-		grep -q "process $pid " "$file" || { echo "process $pid is not named:"; cat "$file"; return 1; }
-	done
-}
 
 exchange() {	# PORT REQUEST
 	echo "$2" | ask "$1" 12
@@ -110,7 +80,7 @@ check "who was inside stayed old" grep -q '^1 1 ' "$scratch/hold.1"
 check "and so did the child that was forked there" grep -q '^1 1 ' "$scratch/fork.1"
 read -r _ _ lingering <"$scratch/fork.1"
 check "which has been finished, too" patch_is "${lingering:-0}" server active
-check "all processes have the patch" tree_is "$master" server active
+check "all processes have the patch" tree_is "$master" server active server
 check "every answer is new" only_version 2
 check "again" answers 2
 limit 60 "$stent" apply "$scratch/server.stent" --tree -p "$master" >"$scratch/output" 2>&1
@@ -128,7 +98,7 @@ check "it names every process" names_each "$scratch/reverted" "$master" "${worke
 wait "$holder" "$forker"
 check "who was inside stayed new" grep -q '^2 2 ' "$scratch/hold.2"
 check "and so did the child that was forked there" grep -q '^2 2 ' "$scratch/fork.2"
-check "no process has the patch" tree_is "$master" server reverted
+check "no process has the patch" tree_is "$master" server reverted server
 check "every answer is old" only_version 1
 exec {load_in}>&- {load_out}<&-
 kill "$master"
@@ -138,47 +108,16 @@ fetch_nginx() {
 	fetch_packages nginx=1.22.1-9+deb12u9 nginx=1.22.1-9+deb12u10
 }
 if ! fetch_nginx; then
-	for _ in {1..11}; do
+	for _ in {1..10}; do
 		skip "nginx" "$reason"
 	done
 	exit "$((failures > 0))"
 fi
 # shellcheck disable=SC2154 # set by fetch_packages
 old=${folders[0]}/usr/sbin/nginx new=${folders[1]}/usr/sbin/nginx
-find_port
-mkdir -p "$scratch/html"
-head -c 3000 /dev/zero | tr '\0' x >"$scratch/html/index.html"
-cat >"$scratch/nginx.conf" <<END
-user root;
-worker_processes 2;
-daemon off;
-pid $scratch/pid;
-events { worker_connections 256; }
-http {
-	access_log off;
-	keepalive_requests 1000000000;
-	client_body_temp_path $scratch/body;
-	proxy_temp_path $scratch/proxy;
-	fastcgi_temp_path $scratch/fastcgi;
-	uwsgi_temp_path $scratch/uwsgi;
-	scgi_temp_path $scratch/scgi;
-	server {
-		listen 127.0.0.1:$port;
-		root $scratch/html;
-	}
-}
-END
-find_workers() {
-	read -ra workers <"/proc/$master/task/$master/children"
-	[ "${#workers[@]}" = 2 ]
-}
 limit 60 "$stent" diff "$old" "$new" -o "$scratch/nginx.stent" --name nginx >"$scratch/output" 2>&1
-# shellcheck disable=SC2154 # set by fetch_packages
-start quiet "$scratch/log" env "LD_LIBRARY_PATH=$libraries" "$old" -e "$scratch/error.log" -p "$scratch" -c "$scratch/nginx.conf"
-master=$started
-check "nginx starts" within 10 listens "$port"
-within 5 find_workers
-check "with a master and two workers" find_workers
+start_nginx "${folders[0]}"
+verdict $? "nginx starts, with a master and two workers"
 load_start http "$port" -c 20 -t 100
 sleep 1
 load_phase apply
@@ -186,10 +125,10 @@ limit 60 "$stent" apply --tree "$scratch/nginx.stent" -p "$master" >"$scratch/ap
 status=$?
 check "apply --tree under load" [ $status = 0 ] || diag "$(cat "$scratch/applied")"
 check "it names every process" names_each "$scratch/applied" "$master" "${workers[@]}"
-check "master and workers have the patch" tree_is "$master" nginx active
+check "master and workers have the patch" tree_is "$master" nginx active nginx
 load_phase revert
 check "revert --tree under load" limit 60 "$stent" revert --tree nginx -p "$master"
-check "master and workers are without it" tree_is "$master" nginx reverted
+check "master and workers are without it" tree_is "$master" nginx reverted nginx
 check_load "every request was answered, no connection was lost"
 check "apply --tree again" limit 60 "$stent" apply --tree "$scratch/nginx.stent" -p "$master"
 kill -KILL "${workers[0]}"
@@ -197,7 +136,7 @@ replaced() {
 	find_workers && [[ " ${workers[*]} " != *" $1 "* ]]
 }
 within 5 replaced "${workers[0]}"
-check "a worker that the master makes now has the patch" tree_is "$master" nginx active
+check "a worker that the master makes now has the patch" tree_is "$master" nginx active nginx
 check "revert --tree takes it out of all" limit 60 "$stent" revert --tree nginx -p "$master"
 
 exit "$((failures > 0))"
