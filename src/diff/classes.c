@@ -58,9 +58,19 @@ static bool is_function(const struct program *program, const struct data_ref *re
 	return ref->symbol && ref->kind == RELOC_ADDRESS && !begins_with(ref->symbol, "_ZTV") && !begins_with(ref->symbol, "_ZTI");
 }
 
+/* The distance to the start of the object, which is never behind the part that the table is of. In a type, where a pointer to a base
+ * type may come before something else's functions, a pointer or a positive number stands there. */
+static bool is_distance(const struct program *program, uint64_t address)
+{
+	const uint8_t *bytes = image_bytes(program->image, address, 8);
+
+	return bytes && (int64_t)load64(bytes) <= 0 && !program_data_ref(program, address);
+}
+
 const char *class_of_table(const struct program *program, uint64_t address)
 {
-	const struct data_ref *ref = is_function(program, program_data_ref(program, address)) ? program_data_ref(program, address - 8) : NULL;
+	bool can_be = is_function(program, program_data_ref(program, address)) && is_distance(program, address - 16);
+	const struct data_ref *ref = can_be ? program_data_ref(program, address - 8) : NULL;
 	const char *name = ref && ref->target ? type_name(program, ref->target) : NULL;
 
 	return name || !ref || !begins_with(ref->symbol, "_ZTI") ? name : ref->symbol + strlen("_ZTI");

@@ -585,6 +585,50 @@ def libcurl():
     return use
 
 
+def pdf(text):
+    """A document of one page with the text, and a note beside it."""
+    stream = b"BT /F1 24 Tf 72 700 Td (%s) Tj ET" % text
+    objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+               b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> /Annots [6 0 R] >>",
+               b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream), b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+               b"<< /Type /Annot /Subtype /FreeText /Rect [72 600 300 640] /Contents (beside) /DA (/Helv 12 Tf 0 g) >>"]
+    out, places = b"%PDF-1.4\n", []
+    for number, content in enumerate(objects, 1):
+        places.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    return out + b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (
+        len(objects) + 1, table, len(objects) + 1, len(out))
+
+
+def poppler():
+    library = load("libpoppler-glib.so.8", poppler_document_new_from_data=c_void_p, poppler_document_get_page=c_void_p,
+                   poppler_page_get_text=c_void_p, poppler_page_get_annot_mapping=c_void_p)
+    glib = load("libglib-2.0.so.0", g_list_length=c_uint)
+    objects = load("libgobject-2.0.so.0")
+    number = 0
+
+    def use():
+        nonlocal number
+        number += 1
+        data = pdf(b"page of round %d" % number)
+        document = c_void_p(library.poppler_document_new_from_data(data, c_int(len(data)), None, None))
+        expect(document.value, "document")
+        page = c_void_p(library.poppler_document_get_page(document, c_int(0)))
+        expect(page.value, "page")
+        text = c_void_p(library.poppler_page_get_text(page))
+        expect(cast(text, c_char_p).value == b"page of round %d" % number, "text of a page")
+        glib.g_free(text)
+        notes = c_void_p(library.poppler_page_get_annot_mapping(page))
+        expect(glib.g_list_length(notes) == 1, "notes of a page")
+        library.poppler_page_free_annot_mapping(notes)
+        objects.g_object_unref(page)
+        objects.g_object_unref(document)
+        broken = c_void_p(library.poppler_document_new_from_data(data[:200], c_int(200), None, None))
+        expect(not broken.value, "a document that is cut short")
+    return use
+
+
 def main():
     use = globals()[sys.argv[1].replace("-", "_")]()
     with open(sys.argv[2], "r+b", buffering=0) as counter:

@@ -124,6 +124,15 @@ class Host(Workload):
             raise RuntimeError(self.last_words())
 
 
+class Poppler(Host):
+    """Used by way of another library of the same version, with a plain interface."""
+
+    def __init__(self, pair, old, folder, libraries):
+        super().__init__(pair, old, folder, libraries)
+        fetched = subprocess.run([os.path.join(HERE, "../../scripts/fetch"), f"libpoppler-glib8={pair.old}"], stdout=subprocess.PIPE, check=True, text=True)
+        self.environment["LD_LIBRARY_PATH"] += f":{fetched.stdout.split()[-1]}/usr/lib/x86_64-linux-gnu"
+
+
 class Redis(Workload):
     def start(self):
         self.port = free_port()
@@ -508,7 +517,7 @@ def children(pid):
 WORKLOADS = {
     "redis-server": Redis, "nginx": Nginx, "haproxy": Haproxy, "openssh": Sshd, "git": Git, "rsyslog": Rsyslog, "proftpd": Proftpd, "wpa": Wpa,
     "iperf3": Iperf, "unbound": Unbound, "named": Named, "mosquitto": Mosquitto, "php": Php, "memcached": Memcached, "apache2": Apache,
-    "perl": Script, "python3.11": Script,
+    "perl": Script, "python3.11": Script, "poppler": Poppler,
 }
 
 # Libraries whose function in host.py has another name than the pair.
