@@ -11,6 +11,7 @@
 #   make bench-converge	how long a patch takes where threads are inside of the old function most of the time
 #   make chaos      stent is killed before and behind each system call that it makes; the process lives, and the next stent mends
 #   make invisible CYCLES=1000	a program that counts what is done to it counts the same with patches going in and out as without
+#   make bench-upgrade	what stent upgrade takes where a thousand processes run what was replaced
 #   make torture SECONDS=600	calls of two versions that meet, in 16 threads while patches come and go: none, it says
 #   make real PAIRS="..."	security updates of Debian 12, taken by programs at work: a row for each (downloads them)
 #   make model      every state of the model of the transition (installs spin)
@@ -188,6 +189,12 @@ bench-converge:
 	@scripts/deps build
 	+@$(MAKE) --no-print-directory all $(addprefix $(BUILD)/bench/bench_converge_target.,1 2)
 	@BUILD=$(BUILD) bench/bench_converge.sh
+
+.PHONY: bench-upgrade
+bench-upgrade:
+	@scripts/deps build
+	+@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) bench/bench_upgrade.sh
 
 torture:
 	@scripts/deps build

@@ -9,7 +9,7 @@
 # shellcheck source=tests/crowds.sh
 . "$top/tests/crowds.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 54
+plan 56
 
 build_crowd crowd "1 2 3" && build_pair victim || exit 1
 mkdir "$scratch/bin"
@@ -39,6 +39,8 @@ check "says what was patched" row 21 "^ *[0-9]*  crowd .* crowd .* -> .* patched
 check "all run the new build" crowd_runs 0 20 0
 check "the second time there is nothing to do: exit status 3" stent_ends 3 upgrade
 check "and it says so" says "^0 patched, 21 had nothing to do"
+check "--json" stent_ends 3 upgrade --json
+check "says why" row 21 '"patch crowd-[0-9a-f]*-to-[0-9a-f]* has brought it already"'
 
 # A later update on top.
 replace "$scratch/crowd.3" "$program"
