@@ -42,13 +42,18 @@ json_t *outcome_make(const struct process *process, enum status status, const st
 	return outcome;
 }
 
+bool outcome_is(const json_t *outcome, enum status status)
+{
+	return !strcmp(everywhere_text(outcome, "result"), outcome_name(status));
+}
+
 size_t outcomes_count(const json_t *outcomes, enum status status)
 {
 	const json_t *outcome;
 	size_t count = 0;
 
 	for (size_t index = 0; (outcome = json_array_get(outcomes, index)); index++)
-		count += !strcmp(everywhere_text(outcome, "result"), outcome_name(status));
+		count += outcome_is(outcome, status);
 	return count;
 }
 

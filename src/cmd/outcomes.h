@@ -25,6 +25,8 @@ enum status outcomes_status(const json_t *outcomes) must_check;
 
 size_t outcomes_count(const json_t *outcomes, enum status status);
 
+bool outcome_is(const json_t *outcome, enum status status) must_check;
+
 /* "done", "nothing", ... */
 const char *outcome_name(enum status status);
 

@@ -13,6 +13,7 @@
  *	old_digest, new_digest	of the files: what tells pairs apart. Build-ids don't, because a file may claim any
  *	replace			patches that an earlier stent upgrade put in are to be taken out
  *	result, why		it is decided already: as an outcome (outcomes.h)
+ *	left_out		the user does not want it patched
  *	pair			index into struct upgrade's pairs, where nothing is decided
  */
 #ifndef STENT_CMD_UPGRADE_H

@@ -41,11 +41,6 @@ static bool go_together(const json_t *one, const json_t *other)
 	return !*source || !*other_source || !strcmp(source, other_source);
 }
 
-static bool has_result(const json_t *image, enum status status)
-{
-	return !strcmp(everywhere_text(image, "result"), outcome_name(status));
-}
-
 /* What the comparison said. */
 static void decide_by_pairs(const struct upgrade *upgrade, json_t *images)
 {
@@ -65,49 +60,47 @@ static const json_t *find_obstacle(const json_t *images, const json_t *image)
 	const json_t *other;
 
 	for (size_t i = 0; (other = json_array_get(images, i)); i++)
-		if (other != image && go_together(image, other) && !has_result(other, STATUS_NOTHING))
+		if (other != image && go_together(image, other) && !outcome_is(other, STATUS_NOTHING))
 			return other;
 	return NULL;
 }
 
-static void decide_by_company(json_t *images, json_t *image)
+/* Why it can't be patched because of the other one: an array. */
+static json_t *explain_obstacle(const json_t *image, const json_t *other)
 {
-	const json_t *other = find_obstacle(images, image);
+	const char *name = everywhere_text(image, "image"), *other_name = everywhere_text(other, "image");
 	struct error error = { 0 };
-	json_t *why;
 
-	if (!other || is_decided(image))
-		return;
-	if (is_decided(other))
-		(void)refuse(&error, "%s was replaced together with %s, which can't be patched: the new %s may need the new %s",
-			     everywhere_text(image, "image"), everywhere_text(other, "image"), everywhere_text(image, "image"),
-			     everywhere_text(other, "image"));
+	if (!is_decided(other))
+		(void)refuse(&error, "%s and %s were replaced together, and would have to be patched in one transition", name, other_name);
 	else
-		(void)refuse(&error, "%s and %s were replaced together, and would have to be patched in one transition",
-			     everywhere_text(image, "image"), everywhere_text(other, "image"));
-	why = everywhere_lines(&error);
-	upgrade_decide(image, STATUS_REFUSED, why);
-	json_decref(why);
+		(void)refuse(&error, "%s was replaced together with %s, which %s: the new %s may need the new %s", name, other_name,
+			     json_object_get(other, "left_out") ? "is to be left alone" : "can't be patched", name, other_name);
+	return everywhere_lines(&error);
 }
 
-static void decide_by_others(json_t *images)
+/* One step from each image to those that it may rely on. False: nothing follows any more. */
+static bool decide_by_company(json_t *images)
 {
-	json_t *decided = json_array(), *image;
+	json_t *reasons = json_array(), *image;
+	bool any = false;
 
-	/* Each by what the comparison said of the others, and not by what follows from it. */
+	/* First all, then the consequences: what is said of one is not to depend on the order. */
 	for (size_t i = 0; (image = json_array_get(images, i)); i++) {
-		json_t *copy = json_copy(image);
+		const json_t *other = is_decided(image) ? NULL : find_obstacle(images, image);
 
-		json_array_append_new(decided, copy);
+		json_array_append_new(reasons, other ? explain_obstacle(image, other) : json_null());
 	}
 	for (size_t i = 0; (image = json_array_get(images, i)); i++) {
-		json_t *copy = json_array_get(decided, i);
+		json_t *why = json_array_get(reasons, i);
 
-		decide_by_company(decided, copy);
-		if (is_decided(copy) && !is_decided(image))
-			upgrade_decide(image, STATUS_REFUSED, json_object_get(copy, "why"));
+		if (json_is_null(why))
+			continue;
+		upgrade_decide(image, STATUS_REFUSED, why);
+		any = true;
 	}
-	json_decref(decided);
+	json_decref(reasons);
+	return any;
 }
 
 static size_t count_undecided(const json_t *images)
@@ -184,10 +177,14 @@ static void add_outcomes(struct applying *applying, const json_t *process, const
 	const json_t *image;
 
 	for (size_t i = 0; (image = json_array_get(images, i)); i++) {
-		json_t *outcome = json_copy((json_t *)(uintptr_t)image);
+		json_t *outcome;
+
+		if (json_object_get(image, "left_out"))
+			continue;
+		outcome = json_copy((json_t *)(uintptr_t)image);
 
 		/* A child that was forked since has what its parent had: that is not worth a line. */
-		if (!applying->again || !has_result(outcome, STATUS_NOTHING))
+		if (!applying->again || !outcome_is(outcome, STATUS_NOTHING))
 			json_array_append(applying->upgrade->outcomes, outcome);
 		json_object_set(outcome, "pid", json_object_get(process, "pid"));
 		json_object_set(outcome, "comm", json_object_get(process, "comm"));
@@ -245,7 +242,8 @@ static void decide(const struct upgrade *upgrade, const json_t *process)
 				upgrade_decide(image, STATUS_REFUSED, why);
 		json_decref(why);
 	}
-	decide_by_others(images);
+	while (decide_by_company(images))
+		;
 }
 
 static void decide_dry(json_t *images)

@@ -9,15 +9,11 @@
 #include "cmd/upgrade.h"
 
 #define LISTED 8	/* processes that need a restart for one reason */
-
-static bool is(const json_t *outcome, enum status status)
-{
-	return !strcmp(everywhere_text(outcome, "result"), outcome_name(status));
-}
+#define LINES 4		/* of a reason */
 
 static bool is_patched(const json_t *outcome)
 {
-	return is(outcome, STATUS_OK);
+	return outcome_is(outcome, STATUS_OK);
 }
 
 static void print_result(const struct upgrade *upgrade, const json_t *outcome)
@@ -27,7 +23,7 @@ static void print_result(const struct upgrade *upgrade, const json_t *outcome)
 	else if (is_patched(outcome))
 		printf("patched, paused %.2f ms\n", (double)json_integer_value(json_object_get(outcome, "paused_ns")) / 1e6);
 	else
-		puts(is(outcome, STATUS_REFUSED) ? "restart needed" : is(outcome, STATUS_GAVE_UP) ? "gave up waiting" : "failed");
+		puts(outcome_is(outcome, STATUS_REFUSED) ? "restart needed" : outcome_is(outcome, STATUS_GAVE_UP) ? "gave up waiting" : "failed");
 }
 
 static void print_table(const struct upgrade *upgrade)
@@ -36,7 +32,7 @@ static void print_table(const struct upgrade *upgrade)
 	bool first = true;
 
 	for (size_t i = 0; (outcome = json_array_get(upgrade->outcomes, i)); i++) {
-		if (is(outcome, STATUS_NOTHING))
+		if (outcome_is(outcome, STATUS_NOTHING))
 			continue;
 		if (first)
 			printf("%7s  %-15s  %-28s  %-8s    %-8s  %s\n", "PID", "PROCESS", "IMAGE", "OLD", "NEW", "RESULT");
@@ -50,7 +46,7 @@ static void print_table(const struct upgrade *upgrade)
 
 static bool needs_restart(const json_t *outcome)
 {
-	return !is_patched(outcome) && !is(outcome, STATUS_NOTHING);
+	return !is_patched(outcome) && !outcome_is(outcome, STATUS_NOTHING);
 }
 
 /* For the same reason. */
@@ -86,10 +82,21 @@ static void print_members(const json_t *outcomes, size_t first)
 	putchar('\n');
 }
 
+static void print_reason(const json_t *why)
+{
+	const json_t *line;
+	size_t count = json_array_size(why);
+
+	for (size_t i = 0; i < LINES && (line = json_array_get(why, i)); i++)
+		printf("    %s\n", json_string_value(line));
+	if (count > LINES)
+		printf("    ... and %zu more lines, which --json prints\n", count - LINES);
+}
+
 /* Each reason once, with all processes that it holds for. */
 static void print_restarts(const struct upgrade *upgrade)
 {
-	const json_t *outcome, *line;
+	const json_t *outcome;
 	bool first = true;
 
 	for (size_t i = 0; (outcome = json_array_get(upgrade->outcomes, i)); i++) {
@@ -100,8 +107,7 @@ static void print_restarts(const struct upgrade *upgrade)
 		first = false;
 		printf("  %s: ", everywhere_text(outcome, "path"));
 		print_members(upgrade->outcomes, i);
-		for (size_t j = 0; (line = json_array_get(json_object_get(outcome, "why"), j)); j++)
-			printf("    %s\n", json_string_value(line));
+		print_reason(json_object_get(outcome, "why"));
 	}
 }
 

@@ -169,6 +169,31 @@ static json_t *describe_same(const struct survey *survey, const struct mapped_im
 	return NULL;
 }
 
+/* Folders for files of which nobody expects that they stay: programs unpack libraries there, and delete them once they are mapped. */
+static bool is_passing(const char *name)
+{
+	static const char *const folders[] = { "/tmp/", "/var/tmp/", "/dev/", "/run/", "/memfd:" };
+
+	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++)
+		if (!strncmp(name, folders[i], strlen(folders[i])))
+			return true;
+	return false;
+}
+
+/* Others may rely on what took its place under a name that is not known: a library of another version's name. NULL: it does not matter. */
+static json_t *describe_gone(const struct mapped_image *mapped, const struct process_root *root, const struct successor *successor)
+{
+	struct error error = { 0 };
+	json_t *image;
+
+	if (!successor->deleted || is_passing(process_root_name(root, successor->path)))
+		return NULL;
+	image = make_image(mapped, successor->path);
+	(void)refuse(&error, "the file is gone, and there is no other of that name");
+	decide_by(image, STATUS_REFUSED, &error);
+	return image;
+}
+
 static json_t *describe_new(struct scan *scan, const struct survey *survey, const struct mapped_image *mapped,
 			    const struct successor *successor)
 {
@@ -183,6 +208,8 @@ static json_t *describe_new(struct scan *scan, const struct survey *survey, cons
 		decide_by(image, STATUS_NOTHING, &error);
 		return image;
 	}
+	if (!is_wanted(scan->upgrade, mapped->name, successor->path))
+		return image;
 	check_patches(scan, survey, mapped, image);
 	if (!json_object_get(image, "result"))
 		read_digests(scan, survey, mapped, successor, image);
@@ -202,18 +229,20 @@ static json_t *look_at_image(struct scan *scan, const struct survey *survey, con
 		image = successor.path ? describe_same(survey, mapped, &successor) : NULL;
 		break;
 	case SUCCESSOR_NEW:
-		if (is_wanted(scan->upgrade, mapped->name, successor.path))
-			image = describe_new(scan, survey, mapped, &successor);
+		image = describe_new(scan, survey, mapped, &successor);
 		break;
 	case SUCCESSOR_UNKNOWN:
-		if (is_wanted(scan->upgrade, mapped->name, successor.path)) {
-			image = make_image(mapped, successor.path);
-			/* A file that no name leads to any more has been replaced, or will be missed. Of another one nobody says so. */
-			decide_by(image, successor.deleted ? STATUS_REFUSED : STATUS_NOTHING, &error);
-		}
+		/* A file that no name leads to any more has been replaced, or will be missed. Of another one nobody says so. */
+		image = make_image(mapped, successor.path);
+		decide_by(image, successor.deleted ? STATUS_REFUSED : STATUS_NOTHING, &error);
 		break;
 	case SUCCESSOR_NONE:
-		break;	/* of no package any more, or made at run time: a new start would not find it either */
+		image = describe_gone(mapped, root, &successor);
+		break;
+	}
+	if (image && !outcome_is(image, STATUS_NOTHING) && !is_wanted(scan->upgrade, mapped->name, successor.path)) {
+		json_object_set_new(image, "left_out", json_true());
+		decide_by(image, STATUS_REFUSED, &error);
 	}
 	if (image) {
 		*path = successor.path;

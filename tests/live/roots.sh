@@ -9,7 +9,7 @@
 # shellcheck source=tests/crowds.sh
 . "$top/tests/crowds.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 46
+plan 53
 
 build_crowd crowd "1 2 3" || exit 1
 mkdir "$scratch/bin" "$scratch/lib"
@@ -107,10 +107,12 @@ cp "$scratch/crowd.1" "$root/bin/crowd"
 victim_start chroot "$root" /bin/crowd 2
 verdict $? "again, from the old build"
 ln -sf "$scratch/crowd.2" "$root/bin/new" && mv "$root/bin/new" "$root/bin/crowd"
-check "a link out of it, by an absolute name: exit status 3" stent_ends 3 upgrade
+check "a link out of it, by an absolute name: exit status 2" stent_ends 2 upgrade
+check "leads to no file" says "the file is gone, and there is no other of that name"
 up=../../../../../../../..
 ln -sf "$up$scratch/crowd.2" "$root/bin/new" && mv "$root/bin/new" "$root/bin/crowd"
-check "and by a relative one" stent_ends 3 upgrade
+check "and by a relative one" stent_ends 2 upgrade
+check "leads to none, either" says "the file is gone, and there is no other of that name"
 ln -sf "/proc/1/root$scratch/crowd.2" "$root/bin/new" && mv "$root/bin/new" "$root/bin/crowd"
 mkdir -p "$root/proc" && mount -t proc none "$root/proc" 2>/dev/null
 check "and by /proc: exit status 2" stent_ends 2 upgrade
@@ -139,6 +141,11 @@ verdict $? "a program and a library, both replaced"
 check "of no known package: exit status 2" stent_ends 2 upgrade
 check "says that they belong together" says "were replaced together, and would have to be patched in one transition"
 check "none is patched" crowd_runs 2 0 0
+rm "$root/lib/libcrowd.so.1"
+check "where the library has another name by now: exit status 2" stent_ends 2 upgrade
+check "the program may need that one" says "both was replaced together with libcrowd.so.1, which can't be patched"
+check "it is not patched" crowd_runs 2 0 0
+replace "$scratch/libcrowd.2" "$root/lib/libcrowd.so.1"
 printf '/.\n/bin\n/bin/both\n' >"$database/info/both-bin.list"
 printf '/.\n/lib\n/lib/libcrowd.so.1\n' >"$database/info/libcrowd1:amd64.list"
 package() {	# NAME SOURCE
@@ -147,6 +154,8 @@ package() {	# NAME SOURCE
 { package other; package both-bin both; package libcrowd1 both; } >"$database/status"
 check "of two packages from one source: exit status 2" stent_ends 2 upgrade
 check "none is patched, either" crowd_runs 2 0 0
+check "one without the other: exit status 2" stent_ends 2 upgrade --exclude 'libcrowd*'
+check "says so" says "both was replaced together with libcrowd.so.1, which is to be left alone"
 { package other; package both-bin; package libcrowd1 crowd; } >"$database/status"
 check "of two sources" stent_ends 0 upgrade
 check "both are patched" row 6 "patched, paused"
