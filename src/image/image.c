@@ -379,8 +379,18 @@ enum status image_read_bytes(const char *name, uint8_t *bytes, size_t size, stru
 	return parse(name, image, error);
 }
 
+/* The names of what Go's linker writes (cmd/link/internal/ld/data.go), with and without position-independent code. */
+static bool is_go(const struct image *image)
+{
+	return image_section_named(image, ".note.go.buildid") || image_section_named(image, ".gopclntab") ||
+	       image_section_named(image, ".data.rel.ro.gopclntab");
+}
+
 static enum status check_comparable(const char *path, const struct image *image, struct error *error)
 {
+	if (is_go(image))
+		return refuse(error, "%s: is a Go program: its goroutines' stacks are moved while it runs and can't be trusted, and its functions "
+			      "keep to no calling convention that stent knows", path);
 	if (!image->id.size)
 		return fail(error, "%s: has no build-id", path);
 	if (!image->eh_frame.size)

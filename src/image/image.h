@@ -100,7 +100,8 @@ enum status image_read(const char *path, struct image *image, struct error *erro
 enum status image_read_bytes(const char *name, uint8_t *bytes, size_t size, struct image *image,
 			     struct error *error) must_check;
 
-/* The same two with what a comparison of two builds needs. STATUS_ERROR also: without build-id or .eh_frame. */
+/* The same two with what a comparison of two builds needs. STATUS_ERROR also: without build-id or .eh_frame. STATUS_REFUSED: a
+ * Go program. */
 enum status image_open(const char *path, struct image *image, struct error *error) must_check;
 enum status image_open_bytes(const char *name, uint8_t *bytes, size_t size, struct image *image, struct error *error) must_check;
 

@@ -1,4 +1,5 @@
 #include "live/survey.h"
+#include "live/translator.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +91,7 @@ enum status survey_find_image(const struct survey *survey, const struct patch *p
 		return refuse(error, "process %d (%s): %s is mapped at %#lx-%#lx, which is not how patch %s knows it",
 			      process->pid, process->comm, (*image)->name, (*image)->span.start, (*image)->span.end,
 			      patch->name);
-	return STATUS_OK;
+	return translator_check(survey, error);
 }
 
 /* Private and executable from the first to the last of these bytes. */

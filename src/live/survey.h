@@ -66,7 +66,7 @@ bool survey_read_image(const struct survey *survey, const struct mapped_image *m
 
 /*
  * The image that a patch is for: by build-id, wherever it is. STATUS_REFUSED: there is none, or more than one, or it is of
- * another kind than the patch says. STATUS_NOTHING: the process runs the new build already.
+ * another kind than the patch says, or what runs is not its code (translator.h). STATUS_NOTHING: the process runs the new build already.
  */
 enum status survey_find_image(const struct survey *survey, const struct patch *patch,
 			      const struct mapped_image **image, struct error *error) must_check;

@@ -7,7 +7,8 @@
  *				answers from another, "patient" has parked threads wait by poll() instead of epoll_wait(),
  *				"crowded" leaves no room for a patch, "hardened" forbids memory that is
  *				writable and then executable, "uring" has a thread of the kernel's, "sharing" has a child that runs in the
- *				same memory, and with "vforked" (the last word) one that vfork() made gives the answers
+ *				same memory, and with "vforked" (the last word) one that vfork() made gives the answers.
+ *				More such words: victim_odd.h
  *
  * It answers lines of standard input: "ask" with "VERSION SUM ERRORS", which answer() and the
  * others computed; so does "park", after a thread went into park_inside(), and "unpark", after it was told to
@@ -344,10 +345,14 @@ static void *run_answers(void *unused)
 	return unused;
 }
 
+#include "victim_odd.h"
+
 static void set_up(const char *word)
 {
 	pthread_t thread;
 
+	if (be_odd(word))
+		return;
 	if (!strcmp(word, "leaderless")) {
 		pthread_create(&thread, NULL, run_answers, NULL);
 		pthread_exit(NULL);

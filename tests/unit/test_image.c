@@ -128,6 +128,20 @@ static void test_wrong_files(void **unused)
 }
 
 /* Any length, and thousands of damaged bytes in the headers: an error or an image, never a crash. */
+static void test_go(void **unused)
+{
+	struct build_pair pair = build_pair("asm(\".section .note.go.buildid,\\\"a\\\",@note; .long 4, 4, 4; .asciz \\\"Go\\\"; .balign 4; .long 1; .text\");\n"
+					    "int main(void) { return V; }\n", "-O2", 1);
+	struct error error = { 0 };
+	struct image image;
+
+	assert_int_equal(image_open(pair.file[0], &image, &error), STATUS_REFUSED);
+	assert_non_null(strstr(error.text, "Go program"));
+	error_clear(&error);
+	image_close(&image);
+	build_pair_free(&pair);
+}
+
 static void test_damaged_files(void **unused)
 {
 	struct build_pair pair = build_pair(source, "-O2 -fPIE -pie", 1);
@@ -161,6 +175,7 @@ int main(void)
 		cmocka_unit_test(test_library),
 		cmocka_unit_test(test_fixed_address),
 		cmocka_unit_test(test_wrong_files),
+		cmocka_unit_test(test_go),
 		cmocka_unit_test(test_damaged_files),
 	};
 

@@ -1,0 +1,207 @@
+#!/bin/bash
+# Every kind of process that production has: what is taken is patched, does the new thing, and is what it was when the patch is out again.
+# What can't be is refused with its own reason, and goes on as before. docs/targets.md has the table.
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/victims.sh
+. "$top/tests/victims.sh"
+# shellcheck disable=SC2154 # from victims.sh
+
+# shellcheck disable=SC2015
+works_in_turn() {	# PATCH
+	apply "$1" && runs_version 2 && revert "$1" && runs_version 1 && apply "$1" && runs_version 2 && revert "$1" && runs_version 1
+}
+
+# Start COMMAND, patch it, and end it. One result.
+taken() {	# WHAT PATCH COMMAND...
+	local what=$1 patch=$2
+	shift 2
+	if ! victim_start "$@" 2>"$scratch/start"; then
+		ended "$victim" && wait "$victim"
+		[ $? = 77 ] && skip "$what" "this system has no such thing" || not_ok "$what: starts ($(cat "$scratch/start"))"
+		return
+	fi
+	inner_victim
+	check "$what" works_in_turn "$patch"
+	finish_victim
+}
+
+# Likewise, but refused for that reason (a regular expression), and left alone.
+refused() {	# WHAT PATCH REASON COMMAND...
+	local what=$1 patch=$2 reason=$3
+	shift 3
+	victim_start "$@" 2>"$scratch/start" || { not_ok "$what: starts ($(cat "$scratch/start"))"; return; }
+	inner_victim
+	check "$what: refused" is_refused "$patch" "$reason"
+	finish_victim
+}
+
+is_refused() {	# PATCH REASON
+	snapshot "$victim" >"$scratch/before"
+	ends_with 2 apply "$1" >"$scratch/refusal" 2>&1 || { cat "$scratch/refusal"; return 1; }
+	grep -q "$2" "$scratch/refusal" || { cat "$scratch/refusal"; return 1; }
+	snapshot "$victim" | diff "$scratch/before" - && runs_version 1
+}
+
+# Where the command is a wrapper that has the program for a child, that is the victim.
+inner_victim() {
+	wrapper=$victim
+	local child
+	child=$(head -c 100 "/proc/$victim/task/$victim/children" 2>/dev/null)
+	case $(readlink "/proc/$victim/exe") in */unshare) victim=${child%% *} ;; esac
+}
+
+finish_victim() {
+	victim=$wrapper
+	victim_stop >"$scratch/output" 2>&1 || not_ok "it ends by itself"
+}
+
+plain=$scratch/plain.1
+build() {
+	build_pair plain && build_pair static -static && build_pair static_pie -static-pie -fPIE && build_pair fixed -no-pie -fno-pie &&
+		build_pair norelro -Wl,-z,norelro && build_pair now -Wl,-z,now,-z,relro && build_pair cet -fcf-protection=full &&
+		build_pair stripped -s && build_pair lld_like -Wl,-z,noseparate-code && build_pair sanitized -fsanitize=address
+}
+
+in_empty_root() {	# A root folder with one static program in it, which is removed once it runs
+	mkdir -p "$scratch/root"
+	cp "$scratch/static.1" "$scratch/root/program"
+	victim_start chroot "$scratch/root" /program spin nanosleep
+	local status=$?
+	rm -rf "$scratch/root"
+	return "$status"
+}
+
+plan 44
+check "all victims are built" build
+
+taken "static" static "$scratch/static.1" spin nanosleep
+taken "static-pie" static_pie "$scratch/static_pie.1" spin nanosleep
+taken "at a fixed address" fixed "$scratch/fixed.1" spin nanosleep
+taken "without relro" norelro "$scratch/norelro.1" spin nanosleep
+taken "full relro" now "$scratch/now.1" spin nanosleep
+taken "with endbr64" cet "$scratch/cet.1" spin nanosleep
+taken "stripped" stripped "$scratch/stripped.1" spin nanosleep
+taken "text and data in one segment's pages" lld_like "$scratch/lld_like.1" spin nanosleep
+taken "run by the dynamic linker" plain /lib64/ld-linux-x86-64.so.2 "$plain" spin nanosleep
+
+taken "in a mount namespace" plain unshare --mount "$plain" spin nanosleep
+taken "in a pid namespace, its process 1" plain unshare --pid --fork --kill-child --mount-proc "$plain" spin nanosleep
+taken "in user and network namespaces" plain unshare --user --map-root-user --net "$plain" spin nanosleep
+taken "in all namespaces" plain unshare --user --map-root-user --net --ipc --uts --cgroup --mount --pid --fork --kill-child --mount-proc "$plain" spin nanosleep
+if in_empty_root; then
+	inner_victim
+	check "in a root folder that is gone" works_in_turn static
+	finish_victim
+else
+	not_ok "in a root folder that is gone: starts"
+fi
+cp "$plain" "$scratch/deleted"
+victim_start "$scratch/deleted" spin nanosleep
+rm "$scratch/deleted"
+wrapper=$victim
+check "its file is deleted" works_in_turn plain
+finish_victim
+cp "$plain" "$scratch/replaced"
+victim_start "$scratch/replaced" spin nanosleep
+cp "$scratch/plain.2" "$scratch/newer" && mv "$scratch/newer" "$scratch/replaced"
+wrapper=$victim
+check "its file is replaced" works_in_turn plain
+finish_victim
+
+taken "not dumpable" plain "$plain" spin nanosleep nodump
+taken "of another user, without capabilities" plain "$plain" nobody spin nanosleep
+taken "no new privileges, no capabilities" plain setpriv --no-new-privs --bounding-set=-all --inh-caps=-all "$plain" spin nanosleep
+taken "a seccomp filter kills it when it maps or protects memory" plain "$plain" spin nanosleep filtered
+taken "memory that is writable and executable is forbidden" plain "$plain" hardened spin nanosleep
+refused "no address space left" plain "memory" "$plain" spin nanosleep limited
+taken "10,000 mappings" plain "$plain" spin nanosleep mapped
+refused "its file is mapped a second time" plain "more than once" "$plain" spin nanosleep twice
+taken "1,000 threads" plain "$plain" spin nanosleep crowd
+taken "all signals blocked" plain "$plain" quiet spin nanosleep
+taken "text copied into huge pages" plain "$plain" spin nanosleep huge
+refused "no room within reach" plain "no free place" "$plain" crowded
+taken "nice, idle and on one processor" plain nice -n 19 chrt --idle 0 taskset 1 "$plain" spin nanosleep
+taken "at a real-time priority" plain chrt --fifo 1 "$plain" nanosleep
+taken "AddressSanitizer" sanitized "$scratch/sanitized.1" spin nanosleep
+
+# A second copy of a library in a namespace of its own.
+build_library() {
+	local version
+	for version in 1 2; do
+		mkdir -p "$scratch/library/$version"
+		"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -pthread -Wl,--build-id -shared -fPIC -Wl,-soname,libvictim.so -DVERSION=$version \
+			-Dmain=victim_main -o "$scratch/library/$version/libvictim.so" "$top/tests/live/victim.c" || return 1
+	done
+	"${CC:-gcc}" -D_GNU_SOURCE -O2 -o "$scratch/loader" -x c - <<-'SOURCE' && limit 60 "$stent" diff "$scratch"/library/{1,2}/libvictim.so -o "$scratch/library.stent" --name library
+		#include <dlfcn.h>
+		int main(int count, char **arguments)
+		{
+			void *library = 0;
+
+			for (const char *at = arguments[1]; *at; at++)
+				library = dlmopen(*at == 'n' ? LM_ID_NEWLM : LM_ID_BASE, arguments[2], RTLD_NOW);
+			return library ? ((int (*)(int, char **))dlsym(library, "victim_main"))(count - 2, arguments + 2) : 2;
+		}
+	SOURCE
+}
+check "a library and its loader are built" build_library
+taken "a library opened while it runs" library "$scratch/loader" b "$scratch/library/1/libvictim.so" spin nanosleep
+taken "a library in a namespace of its own (dlmopen)" library "$scratch/loader" n "$scratch/library/1/libvictim.so"
+refused "a library that is there twice (dlmopen)" library "more than once" "$scratch/loader" nn "$scratch/library/1/libvictim.so"
+
+# Tools at work on a process that is patched: they see it, and it goes on.
+with_tool() {	# WHAT TOOL COMMAND...
+	local what=$1 tool=$2
+	shift 2
+	if command -v "$tool" >/dev/null; then
+		check "$what" "$@"
+	else
+		skip "$what" "$tool is not installed"
+	fi
+}
+
+under_gdb() {
+	limit 60 gdb -p "$victim" -batch -nx -ex 'thread apply all backtrace' >"$scratch/gdb" 2>&1
+	grep -q '^#0' "$scratch/gdb" && runs_version 2
+}
+
+under_strace() {
+	limit 2 strace -f -p "$victim" -o "$scratch/strace" >"$scratch/output" 2>&1
+	[ -s "$scratch/strace" ] && runs_version 2
+}
+
+under_perf() {
+	limit 30 perf record -q -F 997 -g -p "$victim" -o "$scratch/perf.data" -- sleep 0.5 >"$scratch/output" 2>&1
+	runs_version 2
+}
+
+is_refused_while_traced() {
+	local status
+	strace -f -p "$victim" -o "$scratch/strace" >"$scratch/output" 2>&1 &
+	local tracer=$!
+	started_all+=("$tracer")
+	within 5 grep -q '^TracerPid:[[:space:]]*[1-9]' "/proc/$victim/status"
+	ends_with 2 revert plain >"$scratch/refusal" 2>&1 && grep -q "traced by strace" "$scratch/refusal"
+	status=$?
+	kill "$tracer"
+	wait "$tracer" 2>/dev/null
+	return "$status"
+}
+
+victim_start "$plain" spin nanosleep signals
+wrapper=$victim
+check "with tools: apply" apply plain
+with_tool "gdb shows its stacks" gdb under_gdb
+with_tool "strace shows its calls" strace under_strace
+with_tool "perf samples it" perf under_perf
+with_tool "a process that strace holds: refused" strace is_refused_while_traced
+check "with tools: revert" revert plain
+check "with tools: runs the old version" runs_version 1
+finish_victim
+if command -v valgrind >/dev/null; then
+	refused "under Valgrind" plain "runs under Valgrind" valgrind -q "$plain" nanosleep
+else
+	skip "under Valgrind: refused" "valgrind is not installed"
+fi
+exit "$((failures > 0))"
