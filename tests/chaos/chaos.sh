@@ -1,20 +1,22 @@
 #!/bin/bash
-# Stent is killed at the entry and at the exit of each system call that it makes in apply, revert and replace, of processes with one
+# Stent is killed at the entry and at the exit of each system call that it makes in apply, revert, replace and upgrade, of processes with one
 # thread and with several under load. Each time the process must run on, in one version as a whole, and the next stent (status, then
 # in turns the same command and the opposite one) must see what was left and bring it where it should be.
 #
-#   tests/chaos/chaos.sh		STEP: only each STEP-th point (97: the short form of `make check`; `make chaos` takes all)
+#   tests/chaos/chaos.sh		STEP: only each STEP-th point (211: the short form of `make check`; `make chaos` takes all)
+# shellcheck source=tests/alone.sh
+. "$(dirname "$0")/../alone.sh"
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-step=${STEP:-97}
+step=${STEP:-211}
 killer=$build/tests/chaos/kill_at
 threads=(nanosleep spin poll futex read signals)	# none whose call ends early when its tracer dies: epoll, recv, sigwait
 points=0 survived=0 recovered=0
 
-plan 10
+plan 12
 
 build_all() {
 	build_pair victim &&
@@ -31,7 +33,7 @@ one_version() {
 # Each brings the process to a version, and knows what exit status is right when it may be there already (3) or without the patch (2).
 to_old() {
 	local name
-	for name in third victim; do
+	for name in $(limit 10 "$stent" status -p "$victim" | sed -n 's/^\([^ :]*\): .*/\1/p'); do
 		limit 30 "$stent" revert "$name" -p "$victim"
 		[[ $? == [023] ]] || return 1
 	done
@@ -46,6 +48,11 @@ to_new() {
 to_third() {
 	limit 30 "$stent" apply "$scratch/third.stent" --replace -p "$victim"
 	[[ $? == [03] ]] && runs_version 3
+}
+
+upgraded() {
+	limit 60 "$stent" upgrade --only upgraded
+	[[ $? == [03] ]] && runs_version 2
 }
 
 fresh() {
@@ -63,7 +70,8 @@ kill_once() {	# POINT BEFORE AFTER STENT-ARGUMENT...
 	shift 3
 	through=
 	$before || { echo "before point $point"; return 1; }
-	limit 60 "$killer" "$point" "$stent" "$@" -p "$victim" 2>"$scratch/killer"
+	[ "$1" = upgrade ] || set -- "$@" -p "$victim"
+	limit 60 "$killer" "$point" "$stent" "$@" 2>"$scratch/killer"
 	! grep -q '^points' "$scratch/killer" || { through=1; return 0; }
 	points=$((points + 1))
 	one_version || { echo "after it was killed at point $point"; return 1; }
@@ -103,5 +111,15 @@ echo unpark >&"$victim_in" && read -t 10 -r _ <&"$victim_out"
 check "the text is that of the file again" text_is_file "$victim" victim.1
 victim_stop
 verdict $? "the process ends by itself"
+
+# Its file is replaced while it runs.
+start_upgraded() {
+	cp "$scratch/victim.1" "$scratch/upgraded" && victim_start "$scratch/upgraded" "${threads[@]}" &&
+		cp "$scratch/victim.2" "$scratch/new" && mv "$scratch/new" "$scratch/upgraded"
+}
+start_upgraded
+kill_everywhere "several threads, upgrade" to_old upgraded upgrade --only upgraded
+victim_stop
+verdict $? "that process ends by itself, too"
 echo "# kill points $points, survived $survived, recovered $recovered"
 exit "$((failures > 0))"
