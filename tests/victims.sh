@@ -118,3 +118,28 @@ holds_signals() {	# PID
 	[ "$(cat "/proc/$1/comm")" = stent ] || return 1
 	blocked=$(sed -n 's/^SigBlk:[[:space:]]*//p' "/proc/$1/status") && ((16#$blocked & 2))
 }
+
+build_killer() {
+	"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -shared -fPIC -o "$scratch/killer.so" "$top/tests/live/preload/killer.c"
+}
+
+# Kill stent at operation 1, 2, ... until it gets through. The script has one_version and runs_version, and in $least how many there
+# must be; $deaths is how many there were.
+kill_everywhere() {	# START-COMMAND VERSION-AFTER STENT-ARGUMENT...
+	local before=$1 after=$2 status
+	shift 2
+	for ((deaths = 0; deaths < 500; deaths++)); do
+		$before >"$scratch/output" 2>&1 || { cat "$scratch/output"; echo "before death $deaths"; return 1; }
+		DEADLY=$((deaths + 1)) LD_PRELOAD=$scratch/killer.so limit 30 "$stent" "$@" -p "$victim" >"$scratch/output" 2>&1
+		status=$?
+		[ "$status" != 0 ] || break
+		[ "$status" = 137 ] || { cat "$scratch/output"; echo "exit status $status at $deaths"; return 1; }
+		one_version || { echo "after death $deaths"; return 1; }
+		limit 30 "$stent" "$@" -p "$victim" >"$scratch/output" 2>&1
+		status=$?
+		# What was killed may have been the last step: then there is nothing to do (3), or for a revert, nothing there (2).
+		[[ $status == [023] ]] || { cat "$scratch/output"; echo "exit status $status after death $deaths"; return 1; }
+		runs_version "$after" || { echo "after the one after death $deaths"; return 1; }
+	done
+	runs_version "$after" && [ "$deaths" -ge "$least" ] && [ "$deaths" -lt 500 ]
+}

@@ -209,6 +209,10 @@ struct arch {
 	 * of reach or when no jump has that size. */
 	bool (*write_jump)(uint8_t *out, size_t size, uint64_t at, uint64_t to);
 
+	/* Jump to any address, from any: exactly `far_jump_size` bytes. Keeps every register and the flags, and touches no stack. */
+	size_t far_jump_size;
+	void (*write_far_jump)(uint8_t *out, uint64_t to);
+
 	/*
 	 * Dispatcher: jump to version_table[index], where version_table is what the selector says, or, when that is 0, the
 	 * entry of the calling thread in the table, or, when it has none, the fallback. One lookup routine does the latter for all

@@ -16,7 +16,7 @@ static const char usage[] =
 	"the code at every place that is to be changed is compared with the old build first. All threads are\n"
 	"stopped for some milliseconds; when none of them is in a function that the patch replaces, all\n"
 	"calls lead to the new code from then on. Otherwise those that are outside run the new code, and each\n"
-	"of the others does when it has left.\n"
+	"of the others does when it has left. A patch of several images goes into all that the process maps, at once.\n"
 	"\n"
 	"  -p, --pid PID          the process\n"
 	"      --tree             the process and all that descend from it and have mapped the old build\n"
@@ -52,7 +52,7 @@ static const char usage[] =
 static enum status apply(const struct process *process, const struct live_arguments *arguments, struct live_report *report,
 			 struct error *error)
 {
-	return live_apply(process, arguments->patch, &arguments->options, report, error);
+	return live_apply(process, arguments->bundle, &arguments->options, report, error);
 }
 
 static const struct live_command command = {
@@ -77,9 +77,7 @@ static bool concerns(const void *what, const struct survey *survey)
 static enum status change(const void *what, const struct process *process, const struct live_options *wanted,
 			  struct live_report *report, struct error *error)
 {
-	const struct bundle *bundle = what;
-
-	return live_apply(process, &bundle->item[0], wanted, report, error);
+	return live_apply(process, what, wanted, report, error);
 }
 
 static enum status apply_to_all(const struct bundle *bundle, const struct live_arguments *arguments, struct error *error)
@@ -106,10 +104,8 @@ int cmd_apply(int argc, char **argv)
 	if (!live_parse(&command, argc, argv, &arguments, &code))
 		return code;
 	status = bundle_read(arguments.what, &bundle, &error);
-	if (status == STATUS_OK && bundle.count > 1)
-		status = refuse(&error, "%s: this stent applies patches of one image only, and it has %zu", arguments.what, bundle.count);
 	if (status == STATUS_OK) {
-		arguments.patch = &bundle.item[0];
+		arguments.bundle = &bundle;
 		live_hold_signals();
 		status = arguments.all ? apply_to_all(&bundle, &arguments, &error) : family_run(&command, &arguments);
 	}

@@ -49,7 +49,7 @@ static bool still_there(const struct family_task *task)
 
 	if (task->region.ledger)
 		return live_look_at_copy(task->pid, task->region, &unfinished) != LIVE_COPY_NONE;
-	return live_look(task->pid, task->arguments->patch, task->arguments->what) != LIVE_UNCONCERNED;
+	return live_look(task->pid, task->arguments->bundle, task->arguments->what) != LIVE_UNCONCERNED;
 }
 
 int family_work(const struct family_task *task, struct live_report *report, bool *has_child)
@@ -172,7 +172,7 @@ static int finish_others(int outcome, const struct live_report *report, bool has
 
 static bool is_concerned(const struct live_arguments *arguments)
 {
-	return live_look(arguments->pid, arguments->patch, arguments->what) != LIVE_UNCONCERNED;
+	return live_look(arguments->pid, arguments->bundle, arguments->what) != LIVE_UNCONCERNED;
 }
 
 enum status family_run(const struct live_command *command, const struct live_arguments *arguments)
@@ -201,7 +201,7 @@ enum status family_run(const struct live_command *command, const struct live_arg
 	outcome = outcome_worse(outcome, others);
 	if (outcome == OUTCOME_GONE) {
 		fprintf(stderr, "stent: neither process %d nor any that descends from it %s\n", arguments->pid,
-			arguments->patch ? "maps the image that the patch is for" : "holds a patch of that name");
+			arguments->bundle ? "maps an image that the patch is for" : "holds a patch of that name");
 		outcome = STATUS_REFUSED;
 	}
 	live_report_free(&report);

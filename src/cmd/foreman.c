@@ -170,7 +170,7 @@ static char *look_at(void *context, size_t job)
 	struct sight sight = { .concern = LIVE_UNCONCERNED, .copy = LIVE_COPY_NONE };
 
 	if (relative && arguments->tree && relatives_descends(&foreman->relatives, relative, arguments->pid))
-		sight.concern = live_look(relative->pid, arguments->patch, arguments->what);
+		sight.concern = live_look(relative->pid, arguments->bundle, arguments->what);
 	for (size_t i = 0; relative && i < foreman->regions.count && sight.copy == LIVE_COPY_NONE; i++) {
 		sight.region = i;
 		sight.copy = live_look_at_copy(relative->pid, foreman->regions.item[i], &sight.unfinished);

@@ -214,6 +214,8 @@ void live_print_report(const struct live_report *report, const struct process *p
 	if (state == LEDGER_INSTALLING || state == LEDGER_REVERTING)
 		puts("  not done   threads are still in the version that is left: apply or revert it again to finish that");
 	printf("  image      %s\n", report->image);
+	for (size_t i = 0; i < report->skipped.count; i++)
+		printf("  passed by  %s\n", report->skipped.item[i]);
 	if (state == LEDGER_REVERTED || state == LEDGER_REVERTING)
 		printf("  functions  %zu restored\n", report->redirected);
 	else

@@ -9,7 +9,7 @@
 
 struct live_arguments {
 	const char *what;	/* the one that is no option: a file, or the name of a patch */
-	const struct patch *patch;	/* that was read from the file; NULL: it is a name */
+	const struct bundle *bundle;	/* that was read from the file; NULL: it is a name */
 	pid_t pid;		/* 0: all */
 	bool all;
 	bool tree;		/* the process and all that descend from it */

@@ -83,11 +83,16 @@ static void print_patch(const struct patch_status *patch)
 	       ledger->forced ? ", forced: threads were still in the other version" : "");
 	if (*ledger->description)
 		printf("  %s\n", ledger->description);
-	printf("  image      %s, build-id %s\n", ledger->image, build_id_text(&ledger->old_id, id));
-	if (*ledger->old_version || *ledger->new_version)
-		printf("  versions   %s -> %s\n", ledger->old_version, ledger->new_version);
+	for (size_t i = 0; i < ledger->images.count; i++) {
+		const struct ledger_image *image = &ledger->images.item[i];
+
+		printf("  image      %s, build-id %s%s\n", image->name, build_id_text(&image->old_id, id),
+		       image->lost && !ledger->lost ? ", lost" : "");
+		if (*image->old_version || *image->new_version)
+			printf("  versions   %s -> %s\n", image->old_version, image->new_version);
+	}
 	printf("  functions  %zu redirected, %zu added\n", redirected, ledger->functions.count - redirected);
-	printf("  memory     %" PRIu64 " KiB at %#" PRIx64 "\n", status_mapped_size(ledger) / 1024, ledger->region.start);
+	printf("  memory     %" PRIu64 " KiB at %#" PRIx64 "\n", status_mapped_size(ledger) / 1024, ledger->images.item[0].region.start);
 	printf("  since      %s, by %s\n", moment, ledger->tool);
 	print_progress(patch);
 }

@@ -46,25 +46,48 @@ static json_t *threads_array(const struct progress *progress)
 	return array;
 }
 
+static void set_image(json_t *object, const struct ledger_image *image)
+{
+	char id[2 * BUILD_ID_MAX + 5];
+
+	json_object_set_new(object, "image", json_string(image->name));
+	json_object_set_new(object, "old_build_id", json_string(build_id_text(&image->old_id, id)));
+	json_object_set_new(object, "new_build_id", json_string(build_id_text(&image->new_id, id)));
+	json_object_set_new(object, "old_version", json_string(image->old_version));
+	json_object_set_new(object, "new_version", json_string(image->new_version));
+	json_object_set_new(object, "region_start", json_integer((json_int_t)image->region.start));
+	json_object_set_new(object, "region_end", json_integer((json_int_t)image->region.end));
+}
+
+/* All of them, where the patch is for several; the first is in the object itself, too, as always. */
+static json_t *images_array(const struct ledger *ledger)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < ledger->images.count; i++) {
+		json_t *object = json_object();
+
+		set_image(object, &ledger->images.item[i]);
+		json_object_set_new(object, "lost", json_boolean(ledger->images.item[i].lost));
+		json_array_append_new(array, object);
+	}
+	return array;
+}
+
 json_t *status_patch_object(const struct patch_status *patch)
 {
 	const struct ledger *ledger = patch->ledger;
 	json_t *object = json_object(), *functions = json_array();
-	char id[2 * BUILD_ID_MAX + 5];
 
 	json_object_set_new(object, "name", json_string(ledger->name));
 	json_object_set_new(object, "state", json_string(ledger_condition(ledger)));
 	json_object_set_new(object, "forced", json_boolean(ledger->forced));
 	json_object_set_new(object, "description", json_string(ledger->description));
-	json_object_set_new(object, "image", json_string(ledger->image));
-	json_object_set_new(object, "old_build_id", json_string(build_id_text(&ledger->old_id, id)));
-	json_object_set_new(object, "new_build_id", json_string(build_id_text(&ledger->new_id, id)));
-	json_object_set_new(object, "old_version", json_string(ledger->old_version));
-	json_object_set_new(object, "new_version", json_string(ledger->new_version));
+	set_image(object, &ledger->images.item[0]);
+	if (ledger->images.count > 1)
+		json_object_set_new(object, "images", images_array(ledger));
 	json_object_set_new(object, "tool", json_string(ledger->tool));
 	json_object_set_new(object, "since", json_integer((json_int_t)ledger->applied));
-	json_object_set_new(object, "region_start", json_integer((json_int_t)ledger->region.start));
-	json_object_set_new(object, "region_end", json_integer((json_int_t)ledger->region.end));
 	json_object_set_new(object, "mapped_bytes", json_integer((json_int_t)status_mapped_size(ledger)));
 	for (size_t i = 0; i < ledger->functions.count; i++)
 		json_array_append_new(functions, function_object(&ledger->functions.item[i]));

@@ -130,7 +130,7 @@ static enum status apply_one(const struct upgrade *upgrade, const struct process
 	struct live_options options = upgrade->options;
 
 	options.replace = json_is_true(json_object_get(image, "replace"));
-	return live_apply(process, &pair->bundle.item[0], &options, report, error);
+	return live_apply(process, &pair->bundle, &options, report, error);
 }
 
 /* In a child. */

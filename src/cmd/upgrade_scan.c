@@ -60,18 +60,23 @@ static bool is_of_upgrade(const struct ledger *ledger)
 	return !strncmp(ledger->description, UPGRADE_MARK, strlen(UPGRADE_MARK));
 }
 
-static bool is_on(const struct ledger *ledger, const struct mapped_image *mapped)
+/* What a patch in force knows of the image; NULL: it is not on it. */
+static const struct ledger_image *find_on(const struct ledger *ledger, const struct mapped_image *mapped)
 {
-	return ledger->state == LEDGER_ACTIVE && !ledger->lost && ledger->bias == mapped->bias &&
-	       build_id_equal(&ledger->old_id, &mapped->id);
+	const struct ledger_image *image = ledger->state == LEDGER_ACTIVE ? ledger_find_image(ledger, &mapped->id, mapped->bias) : NULL;
+
+	return image && !image->lost ? image : NULL;
 }
 
 /* The new build is in the process already, as a patch. (Its ledger says so: a process that forges one deceives nobody else.) */
 static const struct ledger *find_done(const struct survey *survey, const struct mapped_image *mapped, const struct build_id *new_id)
 {
-	for (size_t i = 0; i < survey->ledgers.count; i++)
-		if (is_on(&survey->ledgers.item[i], mapped) && build_id_equal(&survey->ledgers.item[i].new_id, new_id))
+	for (size_t i = 0; i < survey->ledgers.count; i++) {
+		const struct ledger_image *on = find_on(&survey->ledgers.item[i], mapped);
+
+		if (on && build_id_equal(&on->new_id, new_id))
 			return &survey->ledgers.item[i];
+	}
 	return NULL;
 }
 
@@ -82,7 +87,7 @@ static void check_patches(const struct scan *scan, const struct survey *survey, 
 		const struct ledger *ledger = &survey->ledgers.item[i];
 		struct error error = { 0 };
 
-		if (!is_on(ledger, mapped))
+		if (!find_on(ledger, mapped))
 			continue;
 		json_object_set_new(image, "replace", json_true());
 		if (is_of_upgrade(ledger) || scan->upgrade->replace)
@@ -155,10 +160,11 @@ static json_t *describe_same(const struct survey *survey, const struct mapped_im
 {
 	for (size_t i = 0; i < survey->ledgers.count; i++) {
 		const struct ledger *ledger = &survey->ledgers.item[i];
+		const struct ledger_image *on = find_on(ledger, mapped);
 		struct error error = { 0 };
 		json_t *image;
 
-		if (!is_on(ledger, mapped) || !is_of_upgrade(ledger) || build_id_equal(&ledger->new_id, &mapped->id))
+		if (!on || !is_of_upgrade(ledger) || build_id_equal(&on->new_id, &mapped->id))
 			continue;
 		image = make_image(mapped, successor->path);
 		set_build_id(image, "new_build_id", &mapped->id);

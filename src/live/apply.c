@@ -23,12 +23,15 @@ void live_report_free(struct live_report *report)
 	free(report->image);
 	free(report->name);
 	array_free(&report->blockers);
+	for (size_t i = 0; i < report->skipped.count; i++)
+		free(report->skipped.item[i]);
+	array_free(&report->skipped);
 }
 
-void live_report_describe(struct live_report *report, const struct ledger *ledger, const char *image)
+void live_report_describe(struct live_report *report, const struct ledger *ledger)
 {
 	report->name = text_copy(ledger->name);
-	report->image = utf8_make_printable(text_copy(image));
+	report->image = utf8_make_printable(ledger_image_names(ledger));
 	report->redirected = ledger_redirected(ledger);
 	report->added = ledger->functions.count - report->redirected;
 	report->region = (struct live_region){ ledger_address(ledger), ledger->nonce };
@@ -53,11 +56,11 @@ static enum status check_shadow_stacks(const struct process *process, struct err
 
 /* One application, and what it is told. */
 struct application {
-	const struct patch *patch;
+	const struct bundle *bundle;
 	const struct live_options *options;
 	const struct patience *patience;
 	struct live_report *report;
-	const struct mapped_image *image;
+	struct targets targets;
 	const struct ledger *kept;	/* a reverted ledger of the same patch, whose memory can be used again, or NULL */
 	bool done;			/* nothing is left to do */
 };
@@ -70,21 +73,55 @@ static enum status finish_ledger(struct application *application, struct survey 
 	if (ledger->state == LEDGER_PREPARED)
 		return install_remove(survey, ledger, application->patience, error);
 	/* One transition at a time: each thread would be in one version of this and one of that. */
-	if (ledger->digest != patch_digest(application->patch))
+	if (ledger->digest != bundle_digest(application->bundle))
 		return refuse(error, "process %d (%s): patch %s is between the versions: apply it to finish that, or revert it",
 			      survey->process->pid, survey->process->comm, ledger->name);
 	application->done = true;
-	live_report_describe(application->report, ledger, application->image->name);
+	live_report_describe(application->report, ledger);
 	return transition_of(survey, ledger, VERSION_NEW, application->options, application->patience, application->report,
 			     error);
 }
 
-/* What an earlier stent has left for this image. STATUS_OK with *again false: the patch can go in. */
+/* How many of the images that the patch is to go into does the ledger have, at the place where each is now? */
+static size_t count_shared(const struct ledger *ledger, const struct targets *targets)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < targets->count; i++) {
+		const struct target *target = &targets->item[i];
+		const struct ledger_image *image = ledger_find_image(ledger, &target->patch->old_id, target->image->bias);
+
+		count += image && !image->lost;
+	}
+	return count;
+}
+
+/* The same images in the same order. */
+static bool same_images(const struct ledger *ledger, const struct targets *targets)
+{
+	bool same = ledger->images.count == targets->count;
+
+	for (size_t i = 0; i < targets->count && same; i++)
+		same = ledger_find_image(ledger, &targets->item[i].patch->old_id, targets->item[i].image->bias) == &ledger->images.item[i];
+	return same;
+}
+
+/* A patch goes in as a whole: what was mapped since would be in the old version. */
+static enum status say_applied(const struct process *process, const struct ledger *ledger, bool whole, struct error *error)
+{
+	if (whole)
+		return error_add(error, STATUS_NOTHING, "process %d (%s): patch %s is applied already", process->pid, process->comm,
+				 ledger->name);
+	return refuse(error, "process %d (%s): patch %s is applied, but not to an image that was mapped since: revert it, and apply it "
+		      "again", process->pid, process->comm, ledger->name);
+}
+
+/* What an earlier stent has left for these images. STATUS_OK with *again false: the patch can go in. */
 static enum status settle_ledgers(struct application *application, struct survey *survey, bool *again, struct error *error)
 {
 	const struct process *process = survey->process;
-	const struct patch *patch = application->patch;
-	uint64_t digest = patch_digest(patch);
+	const struct targets *targets = &application->targets;
+	uint64_t digest = bundle_digest(application->bundle);
 
 	*again = false;
 	application->kept = NULL;
@@ -92,20 +129,18 @@ static enum status settle_ledgers(struct application *application, struct survey
 		return ledgers_refuse_damaged(process, &survey->ledgers, error);
 	for (size_t i = 0; i < survey->ledgers.count; i++) {
 		const struct ledger *ledger = &survey->ledgers.item[i];
+		size_t shared = count_shared(ledger, targets);
 
-		if (ledger->bias != application->image->bias || !build_id_equal(&ledger->old_id, &patch->old_id))
-			continue;
-		if (ledger->lost)	/* what it was in has gone; its memory stays */
+		if (!shared || ledger->lost)	/* what it was in has gone; its memory stays */
 			continue;
 		if (ledger->state == LEDGER_ACTIVE && ledger->digest == digest) {
 			application->report->region = (struct live_region){ ledger_address(ledger), ledger->nonce };
 			transition_tidy(survey, ledger);
-			return error_add(error, STATUS_NOTHING, "process %d (%s): patch %s is applied already",
-					 process->pid, process->comm, ledger->name);
+			return say_applied(process, ledger, shared == targets->count, error);
 		}
 		if (ledger->state == LEDGER_PREPARED || ledger_half_done(ledger))
 			return finish_ledger(application, survey, ledger, again, error);
-		if (ledger->digest == digest && ledger->state == LEDGER_REVERTED)
+		if (ledger->digest == digest && ledger->state == LEDGER_REVERTED && same_images(ledger, targets))
 			application->kept = ledger;
 	}
 	return STATUS_OK;
@@ -113,8 +148,11 @@ static enum status settle_ledgers(struct application *application, struct survey
 
 static bool same_finders(const struct ledger *one, const struct ledger *other)
 {
-	if (one->finders.count != other->finders.count || one->unwind_index.start != other->unwind_index.start)
+	if (one->finders.count != other->finders.count)
 		return false;
+	for (size_t i = 0; i < one->images.count; i++)
+		if (one->images.item[i].unwind_index.start != other->images.item[i].unwind_index.start)
+			return false;
 	for (size_t i = 0; i < one->finders.count; i++)
 		if (one->finders.item[i].site != other->finders.item[i].site ||
 		    one->finders.item[i].code.start != other->finders.item[i].code.start ||
@@ -126,7 +164,7 @@ static bool same_finders(const struct ledger *one, const struct ledger *other)
 /* The same parts at the same places, and the same versions below it. */
 static bool same_layout(const struct ledger *one, const struct ledger *other)
 {
-	if (one->parts.count != other->parts.count || one->functions.count != other->functions.count ||
+	if (one->images.count != other->images.count || one->parts.count != other->parts.count || one->functions.count != other->functions.count ||
 	    one->replaced.count || other->replaced.count || !same_finders(one, other) ||
 	    one->dispatch.selector != other->dispatch.selector || one->dispatch.table != other->dispatch.table ||
 	    one->dispatch.table_bits != other->dispatch.table_bits || one->scratch != other->scratch)
@@ -143,21 +181,20 @@ static bool same_layout(const struct ledger *one, const struct ledger *other)
 	return true;
 }
 
-/* Bring the region into the process, where nothing leads to it yet. */
-static enum status install(struct survey *survey, const struct patch *patch, const struct mapped_image *image,
-			   bool replace, const struct ledger *kept, const struct patience *patience, struct link *link,
-			   bool *reused, struct error *error)
+/* Bring the regions into the process, where nothing leads to them yet. */
+static enum status install(const struct application *application, struct survey *survey, struct link *link, struct error *error)
 {
+	const struct ledger *kept = application->kept;
+	bool replace = application->options->replace;
 	enum status status = STATUS_NOTHING;
 
-	*reused = false;
 	*link = (struct link){ 0 };
 	if (kept) {
-		status = link_patch(survey, patch, image, replace, kept->region.start, link, error);
+		status = link_patch(survey, application->bundle, &application->targets, replace, kept, link, error);
 		if (status != STATUS_OK)
 			return status;
 		if (same_layout(&link->ledger, kept)) {
-			*reused = true;
+			application->report->reused = true;
 			link->ledger.state = LEDGER_REVERTED;	/* as the ledger that stays there */
 			link->ledger.nonce = kept->nonce;
 			return install_again(survey, link, error);
@@ -170,9 +207,9 @@ static enum status install(struct survey *survey, const struct patch *patch, con
 		maps_free(&survey->maps);
 		status = maps_read(survey->process, &survey->maps, error);
 		if (status == STATUS_OK)
-			status = link_patch(survey, patch, image, replace, 0, link, error);
+			status = link_patch(survey, application->bundle, &application->targets, replace, NULL, link, error);
 		if (status == STATUS_OK)
-			status = install_region(survey, link, patience, error);
+			status = install_region(survey, link, application->patience, error);
 	}
 	if (status == STATUS_NOTHING)
 		return refuse(error, "process %d (%s): every place for the patch was taken before it could be mapped",
@@ -192,17 +229,17 @@ static enum status apply_to(struct application *application, struct survey *surv
 {
 	struct live_report *report = application->report;
 	struct link link = { 0 };
-	enum status status = survey_check_sites(survey, application->patch, application->image, error);
+	enum status status = survey_check_sites(survey, &application->targets, error);
 
-	if (status == STATUS_OK)
-		status = probes_check(survey, application->patch, application->image, error);
+	for (size_t i = 0; i < application->targets.count; i++)
+		if (probes_check(survey, application->targets.item[i].patch, application->targets.item[i].image, error) != STATUS_OK)
+			status = STATUS_REFUSED;
 	if (status == STATUS_OK) {
 		survey_unwind(survey);
-		status = install(survey, application->patch, application->image, application->options->replace, application->kept,
-				 application->patience, &link, &report->reused, error);
+		status = install(application, survey, &link, error);
 	}
 	if (status == STATUS_OK) {
-		live_report_describe(report, &link.ledger, application->image->name);
+		live_report_describe(report, &link.ledger);
 		status = transition_run(survey, &link.ledger, VERSION_NEW, application->options, application->patience, report,
 					error);
 		report->state = link.ledger.state;
@@ -214,6 +251,13 @@ static enum status apply_to(struct application *application, struct survey *surv
 	return status;
 }
 
+static void take_skipped(struct application *application)
+{
+	for (size_t i = 0; i < application->targets.skipped.count; i++)
+		*array_add(&application->report->skipped) = application->targets.skipped.item[i];
+	application->targets.skipped.count = 0;
+}
+
 /* STATUS_OK with application->done false: something that an earlier stent left was put right first, and all has to be read again. */
 static enum status apply_once(struct application *application, const struct process *process, struct error *error)
 {
@@ -221,24 +265,28 @@ static enum status apply_once(struct application *application, const struct proc
 	struct survey survey;
 	enum status status = survey_read(process, &survey, error);
 
+	application->targets = (struct targets){ 0 };
 	survey.search = application->options->search;
 	if (status == STATUS_OK)
-		status = survey_find_image(&survey, application->patch, &application->image, error);
+		status = survey_find_targets(&survey, application->bundle, &application->targets, error);
 	if (status == STATUS_OK)
 		status = settle_ledgers(application, &survey, &again, error);
 	if (status == STATUS_OK && !again) {
 		application->done = true;
 		status = apply_to(application, &survey, error);
 	}
+	if (application->done)
+		take_skipped(application);
+	targets_free(&application->targets);
 	survey_free(&survey);
 	return status;
 }
 
-enum status live_apply(const struct process *process, const struct patch *patch, const struct live_options *options,
+enum status live_apply(const struct process *process, const struct bundle *bundle, const struct live_options *options,
 		       struct live_report *report, struct error *error)
 {
 	const struct patience patience = patience_for(options->timeout, options->cancelled);
-	struct application application = { .patch = patch, .options = options, .patience = &patience, .report = report };
+	struct application application = { .bundle = bundle, .options = options, .patience = &patience, .report = report };
 	enum status status = check_shadow_stacks(process, error);
 
 	*report = (struct live_report){ 0 };

@@ -52,7 +52,7 @@ static enum status finish_copy(struct survey *survey, const struct ledger *ledge
 	enum ledger_state wanted = new ? LEDGER_ACTIVE : LEDGER_REVERTED;
 	enum status status;
 
-	live_report_describe(report, ledger, ledger->image);
+	live_report_describe(report, ledger);
 	report->state = ledger->state == LEDGER_PREPARED ? LEDGER_REVERTED : ledger->state;
 	if (ledger->state == LEDGER_PREPARED)
 		return install_remove(survey, ledger, patience, error);
@@ -101,15 +101,15 @@ static enum live_concern concern_of_name(const struct survey *survey, const char
 	return concern;
 }
 
-static enum live_concern concern_of_patch(const struct survey *survey, const struct patch *patch)
+static enum live_concern concern_of_patch(const struct survey *survey, const struct bundle *bundle)
 {
 	enum live_concern concern = LIVE_UNCONCERNED;
-	uint64_t digest = patch_digest(patch);
+	uint64_t digest = bundle_digest(bundle);
 
-	for (size_t i = 0; i < survey->images.count; i++) {
-		if (patch->old_id.size && build_id_equal(&survey->images.item[i].id, &patch->old_id))
+	for (size_t i = 0; i < bundle->count; i++) {
+		if (survey_maps_build(survey, &bundle->item[i].old_id))
 			concern = LIVE_OPEN;
-		if (patch->new_id.size && build_id_equal(&survey->images.item[i].id, &patch->new_id) && concern == LIVE_UNCONCERNED)
+		if (survey_maps_build(survey, &bundle->item[i].new_id) && concern == LIVE_UNCONCERNED)
 			concern = LIVE_SETTLED;
 	}
 	for (size_t i = 0; i < survey->ledgers.count && concern == LIVE_OPEN; i++) {
@@ -121,7 +121,7 @@ static enum live_concern concern_of_patch(const struct survey *survey, const str
 	return concern;
 }
 
-enum live_concern live_look(pid_t pid, const struct patch *patch, const char *name)
+enum live_concern live_look(pid_t pid, const struct bundle *bundle, const char *name)
 {
 	enum live_concern concern = LIVE_UNCONCERNED;
 	struct error unused = { 0 };
@@ -129,7 +129,7 @@ enum live_concern live_look(pid_t pid, const struct patch *patch, const char *na
 	struct process process;
 
 	if (process_open(pid, PROCESS_LOOK, &process, &unused) == STATUS_OK && survey_read(&process, &survey, &unused) == STATUS_OK)
-		concern = patch ? concern_of_patch(&survey, patch) : concern_of_name(&survey, name);
+		concern = bundle ? concern_of_patch(&survey, bundle) : concern_of_name(&survey, name);
 	survey_free(&survey);
 	process_close(&process);
 	error_clear(&unused);

@@ -11,9 +11,9 @@ static uint64_t digest_id(uint64_t digest, const struct build_id *id)
 }
 
 /* All that decides what is written into a process; not the texts for people, but for the name. */
-uint64_t patch_digest(const struct patch *patch)
+static uint64_t digest_patch(uint64_t digest, const struct patch *patch)
 {
-	uint64_t digest = digest_bytes(DIGEST_START, patch->name, strlen(patch->name));
+	digest = digest_bytes(digest, patch->name, strlen(patch->name));
 
 	digest = digest_id(digest_id(digest, &patch->old_id), &patch->new_id);
 	for (size_t i = 0; i < patch->functions.count; i++) {
@@ -43,6 +43,15 @@ uint64_t patch_digest(const struct patch *patch)
 		digest = digest_bytes(digest, import->name, strlen(import->name) + 1);
 		digest = digest_bytes(digest_number(digest, import->weak), import->version, strlen(import->version) + 1);
 	}
+	return digest;
+}
+
+uint64_t bundle_digest(const struct bundle *bundle)
+{
+	uint64_t digest = DIGEST_START;
+
+	for (size_t i = 0; i < bundle->count; i++)
+		digest = digest_patch(digest, &bundle->item[i]);
 	return digest;
 }
 

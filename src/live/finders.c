@@ -11,7 +11,14 @@
 #define NEXT_AT 512	/* and the word behind the copy */
 _Static_assert(COPY_AT + ARCH_COPY_MAX <= NEXT_AT, "the copy has room");
 
-enum status finders_describe(const struct survey *survey, const struct patch *patch, struct ledger *ledger, struct error *error)
+static void describe(const struct survey_finder *from, uint64_t image, struct ledger_finder *finder)
+{
+	*finder = (struct ledger_finder){ .image = image, .site = from->entry + from->plan.offset, .size = from->plan.jump };
+	finder->span = from->plan.span > from->plan.jump ? from->plan.span : from->plan.jump;
+	memcpy(finder->original, from->bytes + from->plan.offset, finder->size);
+}
+
+enum status finders_describe(const struct survey *survey, const struct targets *targets, struct ledger *ledger, struct error *error)
 {
 	const struct process *process = survey->process;
 	const char *blind = survey->blind ? survey->blind : survey->finders.count ? NULL : survey->asks;
@@ -19,27 +26,20 @@ enum status finders_describe(const struct survey *survey, const struct patch *pa
 	if (blind && survey->throws)
 		return refuse(error, "process %d (%s): its exceptions are thrown by way of %s, which can't be told of new code", process->pid,
 			      process->comm, blind);
-	for (size_t i = 0; i < survey->finders.count && patch->eh_frame.start < patch->eh_frame.end; i++) {
-		const struct survey_finder *from = &survey->finders.item[i];
-		struct ledger_finder *finder = array_add(&ledger->finders);
+	for (size_t i = 0; i < targets->count; i++) {
+		struct range tables = targets->item[i].patch->eh_frame;
 
-		*finder = (struct ledger_finder){ .site = from->entry + from->plan.offset, .size = from->plan.jump };
-		finder->span = from->plan.span > from->plan.jump ? from->plan.span : from->plan.jump;
-		memcpy(finder->original, from->bytes + from->plan.offset, finder->size);
+		for (size_t j = 0; j < survey->finders.count && tables.start < tables.end; j++)
+			describe(&survey->finders.item[j], i, array_add(&ledger->finders));
 	}
 	return STATUS_OK;
 }
 
 /* --- places --- */
 
-static void add_taken(struct maps *maps, struct range range)
+static uint64_t region_start(const struct ledger *ledger)
 {
-	size_t i = maps->count;
-
-	(void)!array_add(maps);
-	for (; i && maps->item[i - 1].range.start > range.start; i--)
-		maps->item[i] = maps->item[i - 1];
-	maps->item[i] = (struct mapping){ .range = range, .name = "" };
+	return ledger->images.item[0].region.start;
 }
 
 /* Where the finder is that the region had when it was used before. */
@@ -48,13 +48,22 @@ static bool find_kept(const struct survey *survey, const struct ledger *ledger, 
 	for (size_t i = 0; i < survey->ledgers.count; i++) {
 		const struct ledger *kept = &survey->ledgers.item[i];
 
-		for (size_t j = 0; j < kept->finders.count && kept->region.start == ledger->region.start; j++)
-			if (kept->finders.item[j].site == finder->site) {
+		for (size_t j = 0; j < kept->finders.count && region_start(kept) == region_start(ledger); j++)
+			if (kept->finders.item[j].site == finder->site && kept->finders.item[j].image == finder->image) {
 				finder->code = kept->finders.item[j].code;
 				return true;
 			}
 	}
 	return false;
+}
+
+/* What the function is like that the finder stands before. */
+static const struct survey_finder *function_of(const struct survey *survey, const struct ledger_finder *finder)
+{
+	for (size_t i = 0; i < survey->finders.count; i++)
+		if (survey->finders.item[i].entry + survey->finders.item[i].plan.offset == finder->site)
+			return &survey->finders.item[i];
+	return NULL;
 }
 
 static enum status choose_place(const struct survey *survey, const struct maps *maps, const struct arch *arch,
@@ -71,15 +80,16 @@ static enum status choose_place(const struct survey *survey, const struct maps *
 	return STATUS_OK;
 }
 
-/* Program counters of the slice: from its first code to its last. */
-static struct range slice_code(const struct ledger *ledger)
+/* Program counters of the image's slice: from its first code to its last. */
+static struct range slice_code(const struct ledger *ledger, const struct ledger_image *image)
 {
 	struct range code = { 0 };
 
 	for (size_t i = 0; i < ledger->parts.count; i++) {
 		const struct ledger_part *part = &ledger->parts.item[i];
 
-		if (!(part->flags & SEGMENT_EXECUTE) || part->range.start == ledger->code.start)
+		if (!(part->flags & SEGMENT_EXECUTE) || part->range.start == image->code.start ||
+		    !range_holds(image->region, part->range.start))
 			continue;
 		if (!code.start)
 			code.start = part->range.start;
@@ -91,7 +101,8 @@ static struct range slice_code(const struct ledger *ledger)
 static enum status write_finder(struct link *link, const struct survey *survey, const struct survey_finder *from,
 				struct ledger_finder *finder, const struct arch *arch, struct error *error)
 {
-	const struct finder answers = { slice_code(&link->ledger), link->ledger.unwind_index.start, finder->code.start + NEXT_AT };
+	const struct ledger_image *image = &link->ledger.images.item[finder->image];
+	const struct finder answers = { slice_code(&link->ledger, image), image->unwind_index.start, finder->code.start + NEXT_AT };
 	uint8_t *bytes = memory_zeroed(PAGE, 1);
 	struct entry_copy copy;
 	const char *why;
@@ -114,6 +125,18 @@ static enum status write_finder(struct link *link, const struct survey *survey, 
 	return STATUS_OK;
 }
 
+/* The tables that the finders answer with. */
+static enum status write_indices(struct link *link, struct error *error)
+{
+	const struct ledger *ledger = &link->ledger;
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < ledger->images.count && status == STATUS_OK; i++)
+		if (ledger->images.item[i].unwind_index.end)
+			status = unwind_index_write(link, i, error);
+	return status;
+}
+
 enum status finders_link(struct link *link, const struct survey *survey, const struct arch *arch, struct error *error)
 {
 	struct ledger *ledger = &link->ledger;
@@ -122,21 +145,20 @@ enum status finders_link(struct link *link, const struct survey *survey, const s
 
 	for (size_t i = 0; i < survey->maps.count; i++)
 		*array_add(&maps) = survey->maps.item[i];
-	add_taken(&maps, ledger->region);
+	for (size_t i = 0; i < ledger->images.count; i++)
+		place_take(&maps, ledger->images.item[i].region);
 	for (size_t i = 0; i < ledger->finders.count && status == STATUS_OK; i++) {
-		const struct survey_finder *from = &survey->finders.item[i];
 		struct ledger_finder *finder = &ledger->finders.item[i];
+		const struct survey_finder *from = function_of(survey, finder);
 
 		if (!find_kept(survey, ledger, finder))
 			status = choose_place(survey, &maps, arch, from, finder, error);
 		if (status == STATUS_OK)
 			status = write_finder(link, survey, from, finder, arch, error);
-		add_taken(&maps, finder->code);
+		place_take(&maps, finder->code);
 	}
 	array_free(&maps);
-	if (status == STATUS_OK && ledger->finders.count)
-		status = unwind_index_write(link, error);
-	return status;
+	return status == STATUS_OK ? write_indices(link, error) : status;
 }
 
 /* --- the chain --- */
@@ -159,13 +181,13 @@ static void find_chain(const struct survey *survey, const struct ledger *ledger,
 		       const struct ledger_finder *own, struct chain *chain)
 {
 	*chain = (struct chain){ .process = survey->process, .own = own };
-	*array_add(&chain->finders) = own;
+	add_to_chain(chain, ledger);	/* one for each of its images, `own` among them */
 	if (moving != ledger)
 		add_to_chain(chain, moving);
 	for (size_t i = 0; i < survey->ledgers.count; i++) {
 		const struct ledger *other = &survey->ledgers.item[i];
 
-		if (other->region.start != ledger->region.start && other->region.start != moving->region.start)
+		if (region_start(other) != region_start(ledger) && region_start(other) != region_start(moving))
 			add_to_chain(chain, other);
 	}
 }

@@ -7,7 +7,7 @@
  * passes everything else on. The other ways were found unfit: __register_frame() takes a lock and may allocate memory, so a
  * thread that is stopped anywhere can't be made to call it; its list, and the dynamic linker's list of objects, have no public layout.
  *
- * Each patch has a finder of its own, in a page of its own within reach of the C library. Where there are several they form a chain: the entry
+ * Each slice has a finder of its own, in a page of its own within reach of the C library. Where there are several they form a chain: the entry
  * leads to one of them, the word `next` of each to another, that of the last one to its copy of the instructions that the
  * jump displaced. The ledger describes the finder; which one is where in the chain is read from the chain itself, in
  * the stop of all threads in which it is changed.
@@ -30,7 +30,7 @@ void survey_note_unwinder(struct survey *survey, const struct mapped_image *mapp
  * For link_patch(): the finders that the patch needs, without addresses yet. None where nothing unwinds. STATUS_REFUSED: exceptions
  * may be thrown by way of an unwinder that can't be told of new code, which the line names.
  */
-enum status finders_describe(const struct survey *survey, const struct patch *patch, struct ledger *ledger,
+enum status finders_describe(const struct survey *survey, const struct targets *targets, struct ledger *ledger,
 			     struct error *error) must_check;
 
 /* ... their places, near what they stand in and outside of the region, and their code. A region that is used again has its finders where they were. */

@@ -63,18 +63,31 @@ static enum status unmap(struct remote *remote, struct range range, struct error
 		    remote->process->comm, range.start, range.end);
 }
 
+/* The first so many. False: one stays. */
+static bool unmap_regions(struct remote *remote, const struct ledger *ledger, size_t count, struct error *error)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < count; i++)
+		all &= unmap(remote, ledger->images.item[i].region, error) == STATUS_OK;
+	return all;
+}
+
 /*
- * First the whole region, inaccessible, so that it can't be split by others; then each part with its final protection:
+ * First the whole of each region, inaccessible, so that it can't be split by others; then each part with its final protection:
  * under MDWE (PR_SET_MDWE, systemd's MemoryDenyWriteExecute) nothing can become executable later.
  */
-static enum status map_region(struct remote *remote, const struct link *link, struct error *error)
+static enum status map_regions(struct remote *remote, const struct link *link, struct error *error)
 {
-	enum status status = map(remote, link->ledger.region, PROT_NONE, MAP_FIXED_NOREPLACE | MAP_NORESERVE, error);
+	const struct ledger *ledger = &link->ledger;
+	enum status status = STATUS_OK;
 	bool left = false;
-	size_t pages = 0;
+	size_t regions = 0, pages = 0;
 
-	if (status != STATUS_OK)
-		return status;
+	for (; regions < ledger->images.count && status == STATUS_OK; regions += status == STATUS_OK)
+		status = map(remote, ledger->images.item[regions].region, PROT_NONE, MAP_FIXED_NOREPLACE | MAP_NORESERVE, error);
+	if (status == STATUS_NOTHING)
+		return unmap_regions(remote, ledger, regions, error) ? STATUS_NOTHING : STATUS_ERROR;
 	for (size_t i = 0; i < link->parts.count && status == STATUS_OK; i++)
 		status = map(remote, link->parts.item[i].range, protection(link->parts.item[i].flags), MAP_FIXED, error);
 	if (status == STATUS_NOTHING)
@@ -84,7 +97,7 @@ static enum status map_region(struct remote *remote, const struct link *link, st
 	for (size_t i = 0; i < pages && status != STATUS_OK; i++)
 		left |= unmap(remote, link->pages.item[i].range, error) != STATUS_OK;
 	if (status != STATUS_OK)
-		left |= unmap(remote, link->ledger.region, error) != STATUS_OK;
+		left |= !unmap_regions(remote, ledger, regions, error);
 	return left ? STATUS_ERROR : status;
 }
 
@@ -135,12 +148,12 @@ static enum status unmap_region(const struct survey *survey, const struct ledger
 
 	if (status == STATUS_OK && written && !ledger_is_there(process, ledger))
 		status = fail(error, "process %d (%s): what is at %#lx is no longer what it was", process->pid, process->comm,
-			      ledger->region.start);
-	/* The ledger goes last: as long as it is there it says what else is. */
+			      ledger_address(ledger));
+	/* The ledger goes first: what it says is there could be somebody else's later, if this stent is killed. What that leaves is empty. */
+	if (status == STATUS_OK && !unmap_regions(&remote, ledger, ledger->images.count, error))
+		status = STATUS_ERROR;
 	for (size_t i = 0; i < ledger->finders.count && status == STATUS_OK; i++)
 		status = unmap(&remote, ledger->finders.item[i].code, error);
-	if (status == STATUS_OK)
-		status = unmap(&remote, ledger->region, error);
 	remote_end(&remote);
 	return status == STATUS_OK ? status : STATUS_ERROR;
 }
@@ -152,7 +165,7 @@ enum status install_region(const struct survey *survey, const struct link *link,
 	enum status status = remote_begin(survey->process, patience, &remote, error);
 
 	if (status == STATUS_OK)
-		status = map_region(&remote, link, error);
+		status = map_regions(&remote, link, error);
 	remote_end(&remote);
 	if (status != STATUS_OK)
 		return status;

@@ -20,7 +20,7 @@
 #include "base/utf8.h"
 #include "live/digest.h"
 
-enum { VERSION_AT = 16, SIZE_AT = 20, CHECKSUM_AT = 24, STATE_AT = 32, APPLIED_AT = 40, FLAGS_AT = 48, HEADER_SIZE = 56, VERSION = 5, PAGE = 4096 };
+enum { VERSION_AT = 16, SIZE_AT = 20, CHECKSUM_AT = 24, STATE_AT = 32, APPLIED_AT = 40, FLAGS_AT = 48, HEADER_SIZE = 56, VERSION = 6, PAGE = 4096 };
 static const uint8_t magic[16] = LEDGER_MAGIC;
 
 #define TEXT_MAX (1u << 16)
@@ -117,6 +117,7 @@ static size_t stream_count(struct stream *stream, size_t count, size_t least)
 static void walk_function(struct stream *stream, struct ledger_function *function)
 {
 	stream_text(stream, &function->name);
+	stream_number(stream, &function->image);
 	function->redirected = stream_small(stream, function->redirected, 1);
 	stream_number(stream, &function->change);
 	stream_list(stream, &function->old_ranges, 16);
@@ -139,6 +140,7 @@ static void walk_function(struct stream *stream, struct ledger_function *functio
 
 static void walk_finder(struct stream *stream, struct ledger_finder *finder)
 {
+	stream_number(stream, &finder->image);
 	stream_number(stream, &finder->site);
 	finder->size = (uint8_t)stream_small(stream, finder->size, ARCH_ENTRY_MAX);
 	finder->span = (uint8_t)stream_small(stream, finder->span, ARCH_ENTRY_MAX);
@@ -149,25 +151,45 @@ static void walk_finder(struct stream *stream, struct ledger_finder *finder)
 	stream_number(stream, &finder->next);
 }
 
+static void walk_image(struct stream *stream, struct ledger_image *image)
+{
+	stream_text(stream, &image->name);
+	stream_text(stream, &image->old_version);
+	stream_text(stream, &image->new_version);
+	stream_id(stream, &image->old_id);
+	stream_id(stream, &image->new_id);
+	stream_number(stream, &image->bias);
+	stream_number(stream, &image->slice_bias);
+	stream_range(stream, &image->region);
+	stream_range(stream, &image->code);
+	stream_range(stream, &image->eh_frame);
+	stream_range(stream, &image->unwind_index);
+}
+
+/* Everything that belongs to an image names one that there is. */
+static void check_images(struct stream *stream, const struct ledger *ledger)
+{
+	bool known = ledger->images.count && ledger->images.count <= LEDGER_IMAGES_MAX;
+
+	for (size_t i = 0; i < ledger->functions.count; i++)
+		known &= ledger->functions.item[i].image < ledger->images.count;
+	for (size_t i = 0; i < ledger->finders.count; i++)
+		known &= ledger->finders.item[i].image < ledger->images.count;
+	if (!known && !stream->why)
+		stream->why = "it names an image that there is not";
+}
+
 static void walk_ledger(struct stream *stream, struct ledger *ledger)
 {
 	stream_number(stream, &ledger->nonce);
 	stream_text(stream, &ledger->name);
 	stream_text(stream, &ledger->description);
 	stream_text(stream, &ledger->tool);
-	stream_text(stream, &ledger->image);
-	stream_text(stream, &ledger->old_version);
-	stream_text(stream, &ledger->new_version);
 	stream_number(stream, &ledger->digest);
-	stream_id(stream, &ledger->old_id);
-	stream_id(stream, &ledger->new_id);
 	ledger->machine = (uint16_t)stream_small(stream, ledger->machine, UINT16_MAX);
-	stream_number(stream, &ledger->bias);
-	stream_number(stream, &ledger->slice_bias);
-	stream_range(stream, &ledger->region);
-	stream_range(stream, &ledger->code);
-	stream_range(stream, &ledger->eh_frame);
-	stream_range(stream, &ledger->unwind_index);
+	stream_list(stream, &ledger->images, 248);
+	for (size_t i = 0; i < ledger->images.count; i++)
+		walk_image(stream, &ledger->images.item[i]);
 	stream_number(stream, &ledger->dispatch.selector);
 	stream_number(stream, &ledger->dispatch.fallback);
 	stream_number(stream, &ledger->dispatch.table);
@@ -261,6 +283,7 @@ bool ledger_decode(const uint8_t *bytes, size_t size, struct ledger *ledger, con
 		return false;
 	}
 	walk_ledger(&stream, ledger);
+	check_images(&stream, ledger);
 	*why = stream.why;
 	return !stream.why;
 }
@@ -276,12 +299,15 @@ void ledger_free(struct ledger *ledger)
 	array_free(&ledger->parts);
 	array_free(&ledger->finders);
 	array_free(&ledger->replaced);
+	for (size_t i = 0; i < ledger->images.count; i++) {
+		free(ledger->images.item[i].name);
+		free(ledger->images.item[i].old_version);
+		free(ledger->images.item[i].new_version);
+	}
+	array_free(&ledger->images);
 	free(ledger->name);
 	free(ledger->description);
 	free(ledger->tool);
-	free(ledger->image);
-	free(ledger->old_version);
-	free(ledger->new_version);
 	*ledger = (struct ledger){ 0 };
 }
 
@@ -295,6 +321,8 @@ void ledger_copy(const struct ledger *from, struct ledger *to)
 		abort();	/* our own bytes, a moment old */
 	free(bytes);
 	to->lost = from->lost;
+	for (size_t i = 0; i < to->images.count; i++)
+		to->images.item[i].lost = from->images.item[i].lost;
 }
 
 const char *ledger_state_name(enum ledger_state state)
@@ -333,9 +361,38 @@ bool ledger_half_done(const struct ledger *ledger)
 	return ledger->state == LEDGER_INSTALLING || ledger->state == LEDGER_REVERTING;
 }
 
+const struct ledger_image *ledger_image_at(const struct ledger *ledger, uint64_t address)
+{
+	for (size_t i = 0; i < ledger->images.count; i++)
+		if (range_holds(ledger->images.item[i].region, address))
+			return &ledger->images.item[i];
+	return NULL;
+}
+
+const struct ledger_image *ledger_find_image(const struct ledger *ledger, const struct build_id *old_id, uint64_t bias)
+{
+	for (size_t i = 0; i < ledger->images.count; i++)
+		if (ledger->images.item[i].bias == bias && build_id_equal(&ledger->images.item[i].old_id, old_id))
+			return &ledger->images.item[i];
+	return NULL;
+}
+
+char *ledger_image_names(const struct ledger *ledger)
+{
+	char *names = text_copy("");
+
+	for (size_t i = 0; i < ledger->images.count; i++) {
+		char *longer = text_format("%s%s%s", names, i ? ", " : "", ledger->images.item[i].name);
+
+		free(names);
+		names = longer;
+	}
+	return names;
+}
+
 uint64_t ledger_address(const struct ledger *ledger)
 {
-	return ledger->region.start + PAGE;
+	return ledger->images.item[0].region.start + PAGE;
 }
 
 bool ledger_peek(const struct process *process, uint64_t address, uint64_t nonce, struct ledger *header)
@@ -387,6 +444,11 @@ enum status ledger_store_applied(const struct process *process, struct ledger *l
 enum status ledger_store_flags(const struct process *process, const struct ledger *ledger, struct error *error)
 {
 	return store_word(process, ledger, FLAGS_AT, flags_of(ledger), error);
+}
+
+bool ledger_has_site(const struct ledger *ledger, const struct ledger_function *function)
+{
+	return function->redirected && !ledger->images.item[function->image].lost;
 }
 
 const uint8_t *ledger_below(const struct ledger *ledger, const struct ledger_function *function)

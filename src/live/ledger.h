@@ -1,7 +1,8 @@
 /*
  * ledger.h: what is installed, written into the memory of the target itself.
  *
- * A patch lives in one region of the target: [guard][ledger][code][data][slice]. The ledger says all that a
+ * A patch lives in one region of the target: [guard][ledger][code][data][slice]; and in one more for each further image that it
+ * is for. The ledger says all that a
  * later stent needs to show it, to undo it, or to put right what a killed stent left half done; there is no other
  * record of it. It is read-only for the program, but the program may still forge or damage one, so reading it
  * trusts nothing: every length is checked, every address must lie where the layout says. (The worst that a forged
@@ -37,6 +38,7 @@ enum ledger_state { LEDGER_PREPARED = 1, LEDGER_INSTALLING, LEDGER_ACTIVE, LEDGE
 /* A function of the patch. All addresses are run-time addresses. */
 struct ledger_function {
 	char *name;
+	uint64_t image;		/* index in ledger->images: what it is a function of */
 	bool redirected;	/* false: new code that only new code calls; only name and new_ranges are set */
 	ARRAY(struct range) old_ranges;	/* of all versions that are left when the new one is taken, */
 	ARRAY(struct range) new_ranges;	/* and of the one that is left when it is taken back */
@@ -55,6 +57,7 @@ struct ledger_function {
 /* Code before a function that the process's unwinders ask for tables (finders.h). Not per version: it is there as long as anybody may be in
  * new code. All addresses are run-time addresses. */
 struct ledger_finder {
+	uint64_t image;		/* index in ledger->images: for whose slice it answers */
 	uint64_t site;		/* where the jump to it stands, */
 	uint8_t size;		/* its bytes, */
 	uint8_t span;		/* and how many from there on nobody may be in the middle of when it is written */
@@ -65,7 +68,22 @@ struct ledger_finder {
 	uint64_t next;		/* word: the next finder, or the copy */
 };
 
-/* A mapping of the region. */
+/*
+ * An image that the patch is for, as this process has it. Each has a region of its own, within reach of the image: the first one's is
+ * the one that the ledger stands in, and that all dispatchers and tables are in; the others have [guard][code][unwind index][slice].
+ */
+struct ledger_image {
+	char *name, *old_version, *new_version;
+	struct build_id old_id, new_id;
+	uint64_t bias, slice_bias;	/* run-time address - link-time address */
+	struct range region;		/* with the guard */
+	struct range code;		/* of the first: dispatchers and displaced copies. Of the others: entrances and displaced copies */
+	struct range eh_frame;		/* of the slice; may be empty */
+	struct range unwind_index;	/* its .eh_frame_hdr, likewise */
+	bool lost;			/* the process has unmapped it since, or mapped it anew. Not part of the bytes */
+};
+
+/* A mapping of a region. */
 struct ledger_part {
 	struct range range;
 	uint32_t flags;		/* enum segment_flags */
@@ -73,27 +91,22 @@ struct ledger_part {
 
 struct ledger {
 	enum ledger_state state;
-	bool lost;		/* found in a process that has unmapped the image since, or mapped it anew: nothing leads to
-				 * the new code any more, whatever the state says. Not part of the bytes. */
-	char *name, *description, *tool, *image, *old_version, *new_version;
+	bool lost;		/* all of its images are: nothing leads to the new code any more, whatever the state says. Not part of
+				 * the bytes. */
+	char *name, *description, *tool;
 	uint64_t nonce;		/* random: tells this region from another one that came to lie at the same place */
 	uint64_t digest;	/* of the patch's contents */
 	uint64_t applied;	/* when it last was: seconds since 1970. Before the first time, when it was prepared */
 	bool detached;		/* it has replaced others for good: what is below it now is the image (base_*) */
 	bool traps_ignored;	/* SIGTRAP, which had its default action, is ignored for as long as threads are watched */
 	bool forced;		/* it was finished although threads were still in the version that was left */
-	struct build_id old_id, new_id;
 	uint16_t machine;
-	uint64_t bias, slice_bias;	/* run-time address - link-time address */
-	struct range region;	/* with the guard */
-	struct range code;	/* dispatchers and displaced copies */
-	struct range eh_frame;	/* of the slice; may be empty */
-	struct range unwind_index;	/* its .eh_frame_hdr, likewise */
+	ARRAY(struct ledger_image) images;	/* one at least */
 	struct dispatch dispatch;	/* where dispatchers ask; see arch.h */
 	uint64_t old_table, new_table;	/* one 8-byte word per redirected function, in their order */
 	uint64_t scratch;	/* LEDGER_SCRATCH bytes that the process may write to, for system calls that it makes for stent */
 	ARRAY(uint64_t) replaced;	/* nonces of the patches that are taken out together with this one's application */
-	ARRAY(struct ledger_part) parts;	/* sorted; the ledger's own and the code included */
+	ARRAY(struct ledger_part) parts;	/* by image, and sorted; the ledger's own and the code included */
 	ARRAY(struct ledger_function) functions;
 	ARRAY(struct ledger_finder) finders;
 };
@@ -101,6 +114,7 @@ struct ledger {
 #define LEDGER_MAGIC "stent-ledger\r\n\x1a"	/* 16 bytes with the NUL */
 #define LEDGER_CODE_ALIGN 16
 #define LEDGER_SIZE_MAX (16u << 20)
+#define LEDGER_IMAGES_MAX 256u
 #define LEDGER_MAGIC_SIZE 16
 #define LEDGER_SCRATCH 4096	/* TRAPS_SCRATCH bytes for those calls, then notes (notes.h) */
 
@@ -124,7 +138,16 @@ void ledger_free(struct ledger *ledger);
 /* A copy that shares nothing. */
 void ledger_copy(const struct ledger *from, struct ledger *to);
 
-/* Where the ledger of a region stands: behind one page of guard. */
+/* The image whose region holds the address, or NULL. */
+const struct ledger_image *ledger_image_at(const struct ledger *ledger, uint64_t address) must_check;
+
+/* One of its images is this one: of this build, at this place. NULL: none is. */
+const struct ledger_image *ledger_find_image(const struct ledger *ledger, const struct build_id *old_id, uint64_t bias) must_check;
+
+/* "server, liba.so.1": free() it. */
+char *ledger_image_names(const struct ledger *ledger) must_check;
+
+/* Where the ledger stands: behind one page of guard, in the first region. */
 uint64_t ledger_address(const struct ledger *ledger);
 
 /* Store the state, with one aligned write. */
@@ -137,6 +160,9 @@ enum status ledger_store_applied(const struct process *process, struct ledger *l
 
 /* Store detached, traps_ignored and forced as they are in *ledger, with one aligned write. */
 enum status ledger_store_flags(const struct process *process, const struct ledger *ledger, struct error *error) must_check;
+
+/* It has an entry in the process: it is redirected, and its image is still there. */
+bool ledger_has_site(const struct ledger *ledger, const struct ledger_function *function) must_check;
 
 /* The entry's bytes, of function->size, as they are put back by a revert. */
 const uint8_t *ledger_below(const struct ledger *ledger, const struct ledger_function *function);

@@ -39,7 +39,7 @@ static bool check_function(const struct ledger *ledger, const struct ledger_func
 	if (!function->redirected)
 		return true;
 	return function->size && function->site <= UINT64_MAX - function->size &&
-	       !range_holds(ledger->region, function->site) && function->span >= function->size;
+	       !ledger_image_at(ledger, function->site) && function->span >= function->size;
 }
 
 /* What another patch has to do with what stands in an entry of this one. */
@@ -83,11 +83,11 @@ static bool should_lead(const struct process *process, const struct ledger *ledg
 }
 
 /*
- * True when a patch in force, or half done, has lost its functions: the image was unmapped (dlclose), or an untouched copy of it is in
- * its place, patched anew perhaps. One entry that leads to this one, or that holds what nobody knows, is enough to say no.
+ * True when a patch in force, or half done, has lost its functions in an image: that was unmapped (dlclose), or an untouched copy of it is
+ * in its place, patched anew perhaps. One entry that leads to this one, or that holds what nobody knows, is enough to say no.
  */
 static bool is_lost(const struct process *process, const struct maps *maps, const struct ledgers *ledgers,
-		    const struct ledger *ledger)
+		    const struct ledger *ledger, size_t image)
 {
 	bool leads = should_lead(process, ledger);
 
@@ -98,7 +98,7 @@ static bool is_lost(const struct process *process, const struct maps *maps, cons
 		uint8_t bytes[ARCH_ENTRY_MAX];
 		enum other other;
 
-		if (!function->redirected || !executable(maps, function->site, function->size) ||
+		if (!function->redirected || function->image != image || !executable(maps, function->site, function->size) ||
 		    !process_read(process, function->site, bytes, function->size))
 			continue;
 		if (!leads)
@@ -112,12 +112,21 @@ static bool is_lost(const struct process *process, const struct maps *maps, cons
 	return !leads || should_lead(process, ledger);
 }
 
+static void note_lost(const struct process *process, const struct maps *maps, const struct ledgers *ledgers, struct ledger *ledger)
+{
+	ledger->lost = true;
+	for (size_t i = 0; i < ledger->images.count; i++) {
+		ledger->images.item[i].lost = is_lost(process, maps, ledgers, ledger, i);
+		ledger->lost &= ledger->images.item[i].lost;
+	}
+}
+
 static bool check_finder(const struct ledger *ledger, const struct maps *maps, const struct ledger_finder *finder)
 {
 	uint64_t size = finder->code.end - finder->code.start;
 
 	return finder->size && finder->span >= finder->size && finder->site <= UINT64_MAX - finder->span &&
-	       !range_holds(ledger->region, finder->site) && executable(maps, finder->code.start, size) &&
+	       !ledger_image_at(ledger, finder->site) && executable(maps, finder->code.start, size) &&
 	       finder->next % 8 == 0 && inside(finder->code, finder->next, 8) && inside(finder->code, finder->copy, 1);
 }
 
@@ -156,19 +165,18 @@ static bool has_site_twice(const struct ledger *ledger)
 	return twice;
 }
 
-static bool check_ledger(const struct ledger *ledger, const struct maps *maps, uint64_t address)
+/* Parts are in the regions of the images, in the same order, and sorted in each; and what they lie in is private memory. */
+static bool check_parts(const struct ledger *ledger, const struct maps *maps)
 {
-	const struct arch *arch = arch_by_machine(ledger->machine);
-	const struct dispatch *dispatch = &ledger->dispatch;
-	size_t redirected = ledger_redirected(ledger);
-	size_t table = redirected * sizeof(uint64_t);
+	size_t image = 0;
 
-	if (!arch || ledger_address(ledger) != address || !redirected)
-		return false;
 	for (size_t i = 0; i < ledger->parts.count; i++) {
 		struct range range = ledger->parts.item[i].range;
+		uint64_t before = i ? ledger->parts.item[i - 1].range.end : 0;
 
-		if (!range_inside(ledger->region, range) || (i && range.start < ledger->parts.item[i - 1].range.end))
+		while (image < ledger->images.count && !range_inside(ledger->images.item[image].region, range))
+			image++, before = 0;
+		if (image == ledger->images.count || range.start < before)
 			return false;
 		for (uint64_t at = range.start; at < range.end;) {
 			const struct mapping *mapping = maps_find(maps, at);
@@ -178,8 +186,33 @@ static bool check_ledger(const struct ledger *ledger, const struct maps *maps, u
 			at = mapping->range.end;
 		}
 	}
-	if (!in_part(ledger, ledger->code.start, ledger->code.end - ledger->code.start, SEGMENT_READ | SEGMENT_EXECUTE) ||
-	    !in_part(ledger, dispatch->selector, 8, SEGMENT_READ) || !in_part(ledger, dispatch->fallback, 8, SEGMENT_READ) ||
+	return true;
+}
+
+static bool check_image(const struct ledger *ledger, size_t index)
+{
+	const struct ledger_image *image = &ledger->images.item[index];
+
+	for (size_t i = 0; i < index; i++)
+		if (ledger->images.item[i].region.start < image->region.end && image->region.start < ledger->images.item[i].region.end)
+			return false;
+	return range_inside(image->region, image->code) &&
+	       in_part(ledger, image->code.start, image->code.end - image->code.start, SEGMENT_READ | SEGMENT_EXECUTE);
+}
+
+static bool check_ledger(const struct ledger *ledger, const struct maps *maps, uint64_t address)
+{
+	const struct arch *arch = arch_by_machine(ledger->machine);
+	const struct dispatch *dispatch = &ledger->dispatch;
+	size_t redirected = ledger_redirected(ledger);
+	size_t table = redirected * sizeof(uint64_t);
+
+	if (!arch || ledger_address(ledger) != address || !redirected || !check_parts(ledger, maps))
+		return false;
+	for (size_t i = 0; i < ledger->images.count; i++)
+		if (!check_image(ledger, i))
+			return false;
+	if (!in_part(ledger, dispatch->selector, 8, SEGMENT_READ) || !in_part(ledger, dispatch->fallback, 8, SEGMENT_READ) ||
 	    !in_part(ledger, ledger->old_table, table, SEGMENT_READ) || !in_part(ledger, ledger->new_table, table, SEGMENT_READ) ||
 	    dispatch->table_bits < DISPATCH_BITS_MIN || dispatch->selector % 8 || dispatch->fallback % 8 || dispatch->table % 8 ||
 	    !in_part(ledger, dispatch->table, sizeof(struct dispatch_entry) << dispatch->table_bits, SEGMENT_READ) ||
@@ -257,7 +290,7 @@ void ledgers_read(const struct process *process, const struct maps *maps, struct
 		add_sites(ledgers, &ledgers->item[i]);
 	sort_sites(ledgers);
 	for (size_t i = 0; i < ledgers->count; i++)
-		ledgers->item[i].lost = is_lost(process, maps, ledgers, &ledgers->item[i]);
+		note_lost(process, maps, ledgers, &ledgers->item[i]);
 }
 
 const struct ledger_site *ledgers_at(const struct ledgers *ledgers, uint64_t address, size_t *count)

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "live/ledger.h"
 #include "live/survey.h"
-#include "patch/patch.h"
+#include "patch/bundle.h"
 
 /* Contents of one part of the region. */
 struct link_part {
@@ -19,19 +19,22 @@ struct link_part {
 struct link {
 	struct ledger ledger;	/* state LEDGER_PREPARED */
 	ARRAY(struct link_part) parts;	/* as ledger.parts; the ledger's own is the first */
-	ARRAY(struct link_part) pages;	/* of finders, outside of the region */
+	ARRAY(struct link_part) pages;	/* of finders, outside of the regions */
 };
 
-/* Identity of the contents of a patch. */
-uint64_t patch_digest(const struct patch *patch);
+/* Identity of the contents of a patch, whichever of its images a process has. */
+uint64_t bundle_digest(const struct bundle *bundle);
+
+/* Local bytes for an address in one of the regions; NULL when there are none. */
+uint8_t *link_bytes(const struct link *link, uint64_t address);
 
 /*
- * Lay out the region for `image` at a free place, or, when `base` is not 0, at that address. `replace`: it takes out all other
- * patches of the image. STATUS_REFUSED: no place
- * within reach, a function that can't be redirected, a reference that can't be bound. Free in any case.
+ * Lay out a region for each of the targets (one at least; `bundle` is what they are from) at a free place, or where those of `kept` are, a
+ * ledger of the same patch with the same images in the same order. `replace`: it takes out all other patches of the images.
+ * STATUS_REFUSED: no place within reach, a function that can't be redirected, a reference that can't be bound. Free in any case.
  */
-enum status link_patch(const struct survey *survey, const struct patch *patch, const struct mapped_image *image, bool replace,
-		       uint64_t base, struct link *link, struct error *error) must_check;
+enum status link_patch(const struct survey *survey, const struct bundle *bundle, const struct targets *targets, bool replace,
+		       const struct ledger *kept, struct link *link, struct error *error) must_check;
 void link_free(struct link *link);
 
 #endif

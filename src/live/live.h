@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
-#include "patch/patch.h"
+#include "patch/bundle.h"
 #include "process/process.h"
 
 /* The memory of a patch in a process; and, under the same name, in every process that was forked from that since. */
@@ -43,7 +43,7 @@ struct live_blocker {
 };
 
 struct live_report {
-	char *image;			/* that was patched; owned */
+	char *image;			/* that was patched, or all of them; owned */
 	char *name;			/* of the patch; owned */
 	size_t redirected, added;	/* functions */
 	int state;			/* enum ledger_state that the patch was left in; 0: not known */
@@ -53,6 +53,7 @@ struct live_report {
 	uint64_t paused;		/* ns, over all tries */
 	uint64_t longest;		/* ns, the longest */
 	size_t walked;			/* stacks at the last try for which the scan alone did not suffice */
+	ARRAY(char *) skipped;		/* apply: a line for each image of the patch that was passed by, and why; owned */
 	bool reused;			/* memory that an earlier revert had kept */
 	struct {
 		struct live_blocker *item;
@@ -64,11 +65,12 @@ struct live_report {
 void live_report_free(struct live_report *report);
 
 /*
- * Put the patch into the process. STATUS_OK: every call goes to the new code. STATUS_NOTHING: it is there already.
+ * Put the patch into the process: into all images that it is for and that the process maps, in one transition. STATUS_OK: every
+ * call goes to the new code. STATUS_NOTHING: it is there already.
  * STATUS_REFUSED, STATUS_GAVE_UP (a line for each thread that was in the way), STATUS_ERROR: the process is as it was; if it
  * could not be brought back to that, a line says so.
  */
-enum status live_apply(const struct process *process, const struct patch *patch, const struct live_options *options,
+enum status live_apply(const struct process *process, const struct bundle *bundle, const struct live_options *options,
 		       struct live_report *report, struct error *error) must_check;
 
 /* Take out the patch of that name. STATUS_REFUSED: there is none of that name. STATUS_NOTHING: it is reverted already. Others
@@ -104,7 +106,7 @@ enum live_concern {
 	LIVE_OPEN,
 };
 
-/* Of apply, with the patch; or of revert, with patch NULL and the name. */
-enum live_concern live_look(pid_t pid, const struct patch *patch, const char *name) must_check;
+/* Of apply, with the patch; or of revert, with NULL and the name. */
+enum live_concern live_look(pid_t pid, const struct bundle *bundle, const char *name) must_check;
 
 #endif

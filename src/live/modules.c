@@ -239,45 +239,51 @@ static void add_image(struct survey *survey, const struct mapped_image *mapped)
 	image_close(&image);
 }
 
+static void add_stubs(struct survey *survey, const struct ledger *ledger, struct range code)
+{
+	*array_add(&survey->modules) = (struct unwind_module){
+		.code = code,
+		.name = ledger->name,
+		.why = "in a stub or a displaced copy of stent's",
+	};
+}
+
 /* A slice has everything at run-time addresses. Stubs, switches and displaced copies have no rows. */
-static void add_slice(struct survey *survey, const struct ledger *ledger)
+static void add_slice(struct survey *survey, const struct ledger *ledger, const struct ledger_image *of)
 {
 	ARRAY(struct image_part) parts = { 0 };
 	uint8_t *bytes;
 	struct image image;
 	const struct code_rows *code;
 
-	if (ledger->region.end - ledger->region.start > SLICE_MAX)
+	if (of->region.end - of->region.start > SLICE_MAX)
 		return;
-	bytes = memory_zeroed(ledger->region.end - ledger->region.start, 1);
+	bytes = memory_zeroed(of->region.end - of->region.start, 1);
 	for (size_t i = 0; i < ledger->parts.count; i++) {
 		const struct ledger_part *part = &ledger->parts.item[i];
 
-		if (part->range.start == ledger->code.start ||
-		    !process_read(survey->process, part->range.start, bytes + (part->range.start - ledger->region.start),
+		if (!range_holds(of->region, part->range.start) || part->range.start == of->code.start ||
+		    !process_read(survey->process, part->range.start, bytes + (part->range.start - of->region.start),
 				  part->range.end - part->range.start))
 			continue;
 		*array_add(&parts) = (struct image_part){ part->range, part->flags & SEGMENT_EXECUTE, part->flags & SEGMENT_WRITE };
 	}
-	image_assemble(ledger->name, arch_by_machine(ledger->machine), ledger->region, bytes, parts.item, parts.count,
-		       ledger->eh_frame, &image);
+	image_assemble(ledger->name, arch_by_machine(ledger->machine), of->region, bytes, parts.item, parts.count, of->eh_frame, &image);
 	code = rows_cache_get(known_rows(), &image);
 	for (size_t i = 0; i < parts.count; i++)
 		if (parts.item[i].execute)
 			add_module(survey, parts.item[i].span, 0, &image, code->rows, ledger->name);
-	*array_add(&survey->modules) = (struct unwind_module){
-		.code = ledger->code,
-		.name = ledger->name,
-		.why = "in a stub or a displaced copy of stent's",
-	};
-	for (size_t i = 0; i < ledger->finders.count; i++)
-		*array_add(&survey->modules) = (struct unwind_module){
-			.code = ledger->finders.item[i].code,
-			.name = ledger->name,
-			.why = "in a stub or a displaced copy of stent's",
-		};
+	add_stubs(survey, ledger, of->code);
 	array_free(&parts);
 	image_close(&image);
+}
+
+static void add_ledger(struct survey *survey, const struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->images.count; i++)
+		add_slice(survey, ledger, &ledger->images.item[i]);
+	for (size_t i = 0; i < ledger->finders.count; i++)
+		add_stubs(survey, ledger, ledger->finders.item[i].code);
 }
 
 static int compare_modules(const void *one, const void *other)
@@ -303,7 +309,7 @@ void survey_unwind(struct survey *survey)
 	for (size_t i = 0; i < survey->images.count; i++)
 		add_image(survey, &survey->images.item[i]);
 	for (size_t i = 0; i < survey->ledgers.count; i++)
-		add_slice(survey, &survey->ledgers.item[i]);
+		add_ledger(survey, &survey->ledgers.item[i]);
 	if (survey->modules.count)
 		qsort(survey->modules.item, survey->modules.count, sizeof(struct unwind_module), compare_modules);
 	drop_overlaps(survey);

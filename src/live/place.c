@@ -69,3 +69,13 @@ bool place_find(const struct maps *maps, const struct place_request *request, ui
 	}
 	return best != UINT64_MAX;
 }
+
+void place_take(struct maps *maps, struct range range)
+{
+	size_t i = maps->count;
+
+	(void)!array_add(maps);
+	for (; i && maps->item[i - 1].range.start > range.start; i--)
+		maps->item[i] = maps->item[i - 1];
+	maps->item[i] = (struct mapping){ .range = range, .name = "" };
+}

@@ -19,6 +19,9 @@ struct place_request {
 /* False: there is no such place. */
 bool place_find(const struct maps *maps, const struct place_request *request, uint64_t *address) must_check;
 
+/* From here on `maps`, which is sorted, counts this as taken. */
+void place_take(struct maps *maps, struct range range);
+
 /* vm.mmap_min_addr of this system, 64 KiB at least. */
 uint64_t place_lowest(void);
 

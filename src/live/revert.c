@@ -47,7 +47,7 @@ static enum status revert_ledger(struct survey *survey, const struct ledger *fou
 	}
 	if (found->lost)
 		return error_add(error, STATUS_NOTHING, "process %d (%s): patch %s is gone, together with the mapping of %s "
-				 "that it was in", process->pid, process->comm, found->name, found->image);
+				 "that it was in", process->pid, process->comm, found->name, found->images.item[0].name);
 	status = stacking_check_above(survey, found, error);
 	if (status != STATUS_OK)
 		return status;
@@ -72,7 +72,7 @@ enum status live_revert(const struct process *process, const char *name, const s
 	if (status == STATUS_OK) {
 		ledger = find_ledger(&survey, name);
 		if (ledger) {
-			live_report_describe(report, ledger, ledger->image);
+			live_report_describe(report, ledger);
 			status = revert_ledger(&survey, ledger, options, &patience, report, error);
 		} else {
 			status = not_there(&survey, name, error);

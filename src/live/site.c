@@ -1,5 +1,6 @@
 #include "live/site.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
@@ -8,25 +9,49 @@
 
 #define ALIGNED(size) (((uint64_t)(size) + LEDGER_CODE_ALIGN - 1) / LEDGER_CODE_ALIGN * LEDGER_CODE_ALIGN)
 
-/* The lookup; then the dispatchers; then the displaced copies. */
+static size_t redirected_in(const struct ledger *ledger, size_t image)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < ledger->functions.count; i++)
+		count += ledger->functions.item[i].redirected && ledger->functions.item[i].image == image;
+	return count;
+}
+
+/* In the first region: the lookup, the dispatchers of all functions, the displaced copies. */
 static uint64_t dispatcher_at(const struct ledger *ledger, const struct arch *arch, size_t index)
 {
-	return ledger->code.start + ALIGNED(arch->lookup_size) + index * ALIGNED(arch->dispatcher_size);
+	return ledger->images.item[0].code.start + ALIGNED(arch->lookup_size) + index * ALIGNED(arch->dispatcher_size);
 }
 
-uint64_t site_code_size(const struct arch *arch, size_t count)
+/* In a further one: the entrances, then the displaced copies. `index` counts the image's redirected functions. */
+static uint64_t entrance_at(const struct ledger *ledger, const struct arch *arch, size_t image, size_t index)
 {
-	return ALIGNED(arch->lookup_size) + count * (ALIGNED(arch->dispatcher_size) + ALIGNED(ARCH_COPY_MAX));
+	return ledger->images.item[image].code.start + index * ALIGNED(arch->far_jump_size);
 }
 
-/* Local bytes for an address in the region. */
-static uint8_t *at_address(struct link *link, uint64_t address)
+static uint64_t copies_at(const struct ledger *ledger, const struct arch *arch, size_t image)
 {
-	for (size_t i = 0; i < link->parts.count; i++)
-		if (range_holds(link->parts.item[i].range, address))
-			return link->parts.item[i].bytes + (address - link->parts.item[i].range.start);
-	return NULL;
+	return image ? entrance_at(ledger, arch, image, redirected_in(ledger, image)) :
+		       dispatcher_at(ledger, arch, ledger_redirected(ledger));
 }
+
+uint64_t site_code_size(const struct ledger *ledger, const struct arch *arch, size_t image)
+{
+	return copies_at(ledger, arch, image) - ledger->images.item[image].code.start +
+	       redirected_in(ledger, image) * ALIGNED(ARCH_COPY_MAX);
+}
+
+/* A redirected function, as it is linked. */
+struct linking {
+	struct link *link;
+	const struct survey *survey;
+	const struct arch *arch;
+	const struct patch_function *from;	/* NULL: a function of a patch that is replaced, which is complete */
+	struct ledger_function *function;
+	size_t index;		/* of all redirected ones, */
+	size_t inside;		/* and of those of its image */
+};
 
 static const struct patch_function *find_redirected(const struct patch *patch, size_t index)
 {
@@ -53,41 +78,42 @@ static const char *check_alternatives(const struct survey *survey, struct altern
 }
 
 /* The old code, as long as the entry is redirected: its displaced instructions, and a jump to those behind them. */
-static const char *link_copy(struct link *link, const struct survey *survey, const struct patch_function *from, uint64_t at,
-			     const struct arch *arch)
+static const char *link_copy(const struct linking *linking, uint64_t at)
 {
-	uint64_t entry = from->old_entry + link->ledger.bias;
-	struct alternatives alternatives = { .arch = arch, .entry = entry, .code = from->old_bytes, .plan = &from->plan, .at = at };
+	const struct patch_function *from = linking->from;
+	uint64_t entry = from->old_entry + linking->link->ledger.images.item[linking->function->image].bias;
+	struct alternatives alternatives = { .arch = linking->arch, .entry = entry, .code = from->old_bytes, .plan = &from->plan, .at = at };
 	struct entry_copy copy;
 	const char *why;
 
 	alternatives.copy = &copy;
-	why = arch->copy_entry(from->old_bytes, &from->plan, entry, at, &copy);
+	why = linking->arch->copy_entry(from->old_bytes, &from->plan, entry, at, &copy);
 	if (why)
 		return why;
 	if (copy.size > sizeof(copy.code))
 		return "its displaced instructions are too long";
-	why = check_alternatives(survey, &alternatives);
+	why = check_alternatives(linking->survey, &alternatives);
 	if (why)
 		return why;
-	memcpy(at_address(link, at), copy.code, copy.size);
+	memcpy(link_bytes(linking->link, at), copy.code, copy.size);
 	return NULL;
 }
 
 /* What the entry leads to now: another patch, which then is the old version, or the image's own code. */
-static const char *link_old(struct link *link, const struct survey *survey, const struct patch_function *from,
-			    struct ledger_function *function, const struct arch *arch, uint64_t copy)
+static const char *link_old(const struct linking *linking, uint64_t copy)
 {
+	const struct patch_function *from = linking->from;
+	struct ledger_function *function = linking->function;
 	const struct ledger_function *below;
 	struct stacked stacked;
 	const char *why;
 
-	if (!process_read(survey->process, function->site, function->original, function->size))
+	if (!process_read(linking->survey->process, function->site, function->original, function->size))
 		return "its entry can't be read";
 	memcpy(function->base, from->old_bytes + from->plan.offset, function->size);
 	function->base_entry = function->old_entry = copy;
-	why = link_copy(link, survey, from, copy, arch);
-	if (why || !stacking_find(survey, function->site, function->original, &stacked))
+	why = link_copy(linking, copy);
+	if (why || !stacking_find(linking->survey, function->site, function->original, &stacked))
 		return why;
 	below = stacked.function;
 	if (below->size != function->size)
@@ -117,77 +143,103 @@ static void add_forced(const struct survey *survey, struct ledger_function *func
 	}
 }
 
-/* Both versions are known: whatever leads to them. `index` counts the redirected functions. */
-static const char *link_versions(struct link *link, const struct ledger_function *function, const struct arch *arch, size_t index)
+/* Both versions are known: whatever leads to them. */
+static const char *link_versions(const struct linking *linking)
 {
-	struct ledger *ledger = &link->ledger;
-	uint64_t dispatcher = dispatcher_at(ledger, arch, index);
+	struct link *link = linking->link;
+	const struct ledger *ledger = &link->ledger;
+	const struct ledger_function *function = linking->function;
+	uint64_t dispatcher = dispatcher_at(ledger, linking->arch, linking->index);
 
-	if (!arch->write_dispatcher(at_address(link, dispatcher), dispatcher, &ledger->dispatch, (uint32_t)index))
+	if (!linking->arch->write_dispatcher(link_bytes(link, dispatcher), dispatcher, &ledger->dispatch, (uint32_t)linking->index))
 		return "a jump can't reach";
-	store64(at_address(link, ledger->old_table + index * sizeof(uint64_t)), function->old_entry);
-	store64(at_address(link, ledger->new_table + index * sizeof(uint64_t)), function->new_entry);
+	store64(link_bytes(link, ledger->old_table + linking->index * sizeof(uint64_t)), function->old_entry);
+	store64(link_bytes(link, ledger->new_table + linking->index * sizeof(uint64_t)), function->new_entry);
 	return NULL;
 }
 
-/* A function of the patch. Returns why it can't be done, or NULL. */
-static const char *link_function(struct link *link, const struct survey *survey, const struct patch_function *from,
-				 struct ledger_function *function, const struct arch *arch, size_t index, size_t count)
+/* The jump to the dispatcher, by way of an entrance where the dispatcher is far away. */
+static const char *link_jump(const struct linking *linking)
 {
-	struct ledger *ledger = &link->ledger;
-	uint64_t copy = dispatcher_at(ledger, arch, count) + index * ALIGNED(ARCH_COPY_MAX);
+	struct link *link = linking->link;
+	const struct arch *arch = linking->arch;
+	struct ledger_function *function = linking->function;
+	uint64_t dispatcher = dispatcher_at(&link->ledger, arch, linking->index), to = dispatcher;
+
+	if (function->image) {
+		to = entrance_at(&link->ledger, arch, function->image, linking->inside);
+		arch->write_far_jump(link_bytes(link, to), dispatcher);
+	}
+	return arch->write_jump(function->jump, function->size, function->site, to) ? NULL : "a jump can't reach";
+}
+
+/* A function of the patch. Returns why it can't be done, or NULL. */
+static const char *link_function(const struct linking *linking)
+{
+	const struct patch_function *from = linking->from;
+	struct ledger_function *function = linking->function;
+	const struct ledger *ledger = &linking->link->ledger;
+	uint64_t copy = copies_at(ledger, linking->arch, function->image) + linking->inside * ALIGNED(ARCH_COPY_MAX);
 	const char *why;
 
 	function->size = from->plan.jump;
 	function->span = from->plan.span > from->plan.jump ? from->plan.span : from->plan.jump;
 	if ((size_t)from->plan.offset + function->size > sizeof(from->old_bytes))
 		return "the jump is too long";
-	if (!arch->write_jump(function->settled, function->size, function->site, function->new_entry))
+	if (!linking->arch->write_jump(function->settled, function->size, function->site, function->new_entry))
 		return "a jump can't reach";
-	why = link_old(link, survey, from, function, arch, copy);
-	add_forced(survey, function);
-	return why ? why : link_versions(link, function, arch, index);
+	why = link_old(linking, copy);
+	add_forced(linking->survey, function);
+	return why;
 }
 
-static enum status link_functions(struct link *link, const struct survey *survey, const struct patch *patch,
+static enum status link_functions(struct link *link, const struct survey *survey, const struct targets *targets,
 				  const struct arch *arch, struct error *error)
 {
 	struct ledger *ledger = &link->ledger;
-	size_t count = ledger_redirected(ledger), index = 0;
+	struct linking linking = { .link = link, .survey = survey, .arch = arch };
+	size_t *counts = memory_zeroed(targets->count, sizeof(*counts));
 	enum status status = STATUS_OK;
 
 	for (size_t i = 0; i < ledger->functions.count; i++) {
 		struct ledger_function *function = &ledger->functions.item[i];
-		const struct patch_function *from;
 		const char *why;
 
 		if (!function->redirected)
 			continue;
-		from = find_redirected(patch, index);	/* NULL: a function of a patch that is replaced, which is complete */
-		why = from ? link_function(link, survey, from, function, arch, index, count) :
-			     link_versions(link, function, arch, index);
-		if (!why && !arch->write_jump(function->jump, function->size, function->site, dispatcher_at(ledger, arch, index)))
-			why = "a jump can't reach";
-		index++;
+		linking.function = function;
+		linking.inside = counts[function->image]++;
+		linking.from = find_redirected(targets->item[function->image].patch, linking.inside);
+		why = linking.from ? link_function(&linking) : NULL;
+		if (!why)
+			why = link_versions(&linking);
+		if (!why)
+			why = link_jump(&linking);
+		linking.index++;
 		if (why)
 			status = refuse(error, "process %d (%s): %s can't be redirected: %s", survey->process->pid,
 					survey->process->comm, function->name, why);
 	}
+	free(counts);
 	return status;
 }
 
-enum status site_link(struct link *link, const struct survey *survey, const struct patch *patch, const struct arch *arch,
+enum status site_link(struct link *link, const struct survey *survey, const struct targets *targets, const struct arch *arch,
 		      struct error *error)
 {
 	struct ledger *ledger = &link->ledger;
 
-	memset(at_address(link, ledger->code.start), arch->trap, ledger->code.end - ledger->code.start);
-	if (!arch->write_lookup(at_address(link, ledger->dispatch.lookup), &ledger->dispatch))
+	for (size_t i = 0; i < ledger->images.count; i++) {
+		struct range code = ledger->images.item[i].code;
+
+		memset(link_bytes(link, code.start), arch->trap, code.end - code.start);
+	}
+	if (!arch->write_lookup(link_bytes(link, ledger->dispatch.lookup), &ledger->dispatch))
 		return refuse(error, "process %d (%s): the table of threads is out of reach", survey->process->pid,
 			      survey->process->comm);
-	store64(at_address(link, ledger->dispatch.selector), ledger->old_table);
-	store64(at_address(link, ledger->dispatch.fallback), ledger->old_table);
-	return link_functions(link, survey, patch, arch, error);
+	store64(link_bytes(link, ledger->dispatch.selector), ledger->old_table);
+	store64(link_bytes(link, ledger->dispatch.fallback), ledger->old_table);
+	return link_functions(link, survey, targets, arch, error);
 }
 
 static size_t field_size(uint32_t type)
@@ -220,40 +272,40 @@ static const char *bind_field(uint8_t *field, const struct patch_binding *bindin
 }
 
 /* Run-time address of what the binding refers to. */
-static uint64_t binding_target(const struct ledger *ledger, const struct patch_binding *binding, const uint64_t *imports)
+static uint64_t binding_target(const struct ledger_image *image, const struct patch_binding *binding, const uint64_t *imports)
 {
 	switch (binding->anchor) {
 	case ANCHOR_IMPORT:
 		return imports[binding->target];
 	case ANCHOR_SLICE:
-		return binding->target + ledger->slice_bias;
+		return binding->target + image->slice_bias;
 	default:
-		return binding->target + ledger->bias;
+		return binding->target + image->bias;
 	}
 }
 
-enum status bind_slice(struct link *link, const struct survey *survey, const struct patch *patch, const uint64_t *imports,
-		       struct error *error)
+enum status bind_slice(struct link *link, const struct survey *survey, const struct patch *patch, const struct ledger_image *image,
+		       const uint64_t *imports, struct error *error)
 {
-	const struct ledger *ledger = &link->ledger;
+	uint64_t slice = patch->segments.item[0].address + image->slice_bias;
 
 	for (size_t i = 0; i < patch->bindings.count; i++) {
 		const struct patch_binding *binding = &patch->bindings.item[i];
-		uint64_t where = binding->where + ledger->slice_bias;
-		uint64_t value = binding_target(ledger, binding, imports) + (uint64_t)binding->addend;
-		uint8_t *field = at_address(link, where);
-		uint8_t *last = at_address(link, where + field_size(binding->type) - 1);
+		uint64_t where = binding->where + image->slice_bias;
+		uint64_t value = binding_target(image, binding, imports) + (uint64_t)binding->addend;
+		uint8_t *field = link_bytes(link, where);
+		uint8_t *last = link_bytes(link, where + field_size(binding->type) - 1);
 		const char *why;
 
 		if (binding->type == BINDING_PC32)
 			value -= where;
-		if (!field || last != field + field_size(binding->type) - 1 || where < ledger->scratch)
+		if (!field || last != field + field_size(binding->type) - 1 || where < slice || where >= image->region.end)
 			why = "lies outside of the slice";
 		else
 			why = bind_field(field, binding, value);
 		if (why)
-			return refuse(error, "process %d (%s): patch %s: the reference at %#lx %s", survey->process->pid,
-				      survey->process->comm, patch->name, binding->where, why);
+			return refuse(error, "process %d (%s): patch %s: the reference at %#lx of %s %s", survey->process->pid,
+				      survey->process->comm, patch->name, binding->where, patch->image, why);
 	}
 	return STATUS_OK;
 }

@@ -65,7 +65,7 @@ static bool has_site(const struct ledger *ledger, uint64_t site)
 	return false;
 }
 
-enum status stacking_check(const struct survey *survey, const struct ledger *ledger, struct error *error)
+enum status stacking_check(const struct survey *survey, struct ledger *ledger, struct error *error)
 {
 	for (size_t i = 0; i < survey->ledgers.count; i++) {
 		const struct ledger *below = &survey->ledgers.item[i];
@@ -97,13 +97,14 @@ static const struct ledger_function *find_lowest(const struct survey *survey, st
 }
 
 /* Back to the image: its displaced instructions are in the region of the patch that redirected it, which stays. */
-static void add_return(const struct survey *survey, struct ledger *ledger, const struct stacked top)
+static void add_return(const struct survey *survey, struct ledger *ledger, uint64_t image, const struct stacked top)
 {
 	const struct ledger_function *lowest = find_lowest(survey, top);
 	struct ledger_function *function = array_add(&ledger->functions);
 
 	*function = (struct ledger_function){
 		.name = text_copy(top.function->name),
+		.image = image,
 		.redirected = true,
 		.site = top.function->site,
 		.size = top.function->size,
@@ -120,6 +121,13 @@ static void add_return(const struct survey *survey, struct ledger *ledger, const
 	add_ranges(lowest->old_ranges.item, lowest->old_ranges.count, function, false);
 }
 
+static bool holds_stubs(const struct ledger *ledger, struct range range)
+{
+	const struct ledger_image *image = ledger_image_at(ledger, range.start);
+
+	return image && image->code.start == range.start;
+}
+
 /* All code of the patch that is taken out, also what only its own functions call. */
 static void add_code(struct ledger *ledger, const struct ledger *replaced)
 {
@@ -127,31 +135,55 @@ static void add_code(struct ledger *ledger, const struct ledger *replaced)
 
 	*code = (struct ledger_function){ .name = text_format("code of patch %s", replaced->name) };
 	for (size_t i = 0; i < replaced->parts.count; i++)
-		if (replaced->parts.item[i].flags & SEGMENT_EXECUTE && replaced->parts.item[i].range.start != replaced->code.start)
+		if (replaced->parts.item[i].flags & SEGMENT_EXECUTE && !holds_stubs(replaced, replaced->parts.item[i].range))
 			add_ranges(&replaced->parts.item[i].range, 1, code, true);
 }
 
-void stacking_replace(const struct survey *survey, struct ledger *ledger)
+/* The image of the ledger that is this one. */
+static const struct ledger_image *same_image(const struct ledger *ledger, const struct ledger_image *image)
 {
-	for (size_t i = 0; i < survey->ledgers.count; i++) {
-		const struct ledger *replaced = &survey->ledgers.item[i];
+	return ledger_find_image(ledger, &image->old_id, image->bias);
+}
 
-		if (!in_force(replaced) || replaced->bias != ledger->bias || !build_id_equal(&replaced->old_id, &ledger->old_id))
+static bool shares_image(const struct ledger *one, const struct ledger *other)
+{
+	for (size_t i = 0; i < one->images.count; i++)
+		if (!one->images.item[i].lost && same_image(other, &one->images.item[i]))
+			return true;
+	return false;
+}
+
+static enum status replace_one(const struct survey *survey, const struct ledger *replaced, struct ledger *ledger, struct error *error)
+{
+	*array_add(&ledger->replaced) = replaced->nonce;
+	add_code(ledger, replaced);
+	for (size_t i = 0; i < replaced->functions.count; i++) {
+		const struct ledger_function *function = &replaced->functions.item[i];
+		const struct ledger_image *image = &replaced->images.item[function->image], *same = same_image(ledger, image);
+		struct stacked top = { replaced, function };
+		uint8_t bytes[ARCH_ENTRY_MAX];
+
+		if (!function->redirected || has_site(ledger, function->site) ||
+		    !process_read(survey->process, function->site, bytes, function->size) ||
+		    !stacking_find(survey, function->site, bytes, &top))
 			continue;
-		*array_add(&ledger->replaced) = replaced->nonce;
-		add_code(ledger, replaced);
-		for (size_t j = 0; j < replaced->functions.count; j++) {
-			const struct ledger_function *function = &replaced->functions.item[j];
-			struct stacked top = { replaced, function };
-			uint8_t bytes[ARCH_ENTRY_MAX];
-
-			if (!function->redirected || has_site(ledger, function->site) ||
-			    !process_read(survey->process, function->site, bytes, function->size) ||
-			    !stacking_find(survey, function->site, bytes, &top))
-				continue;
-			add_return(survey, ledger, top);
-		}
+		if (!same)
+			return refuse(error, "process %d (%s): patch %s, which is to be replaced, also changes %s, and %s is not for that: "
+				      "revert it first", survey->process->pid, survey->process->comm, replaced->name, image->name,
+				      ledger->name);
+		add_return(survey, ledger, (uint64_t)(same - ledger->images.item), top);
 	}
+	return STATUS_OK;
+}
+
+enum status stacking_replace(const struct survey *survey, struct ledger *ledger, struct error *error)
+{
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < survey->ledgers.count && status == STATUS_OK; i++)
+		if (in_force(&survey->ledgers.item[i]) && shares_image(&survey->ledgers.item[i], ledger))
+			status = replace_one(survey, &survey->ledgers.item[i], ledger, error);
+	return status;
 }
 
 /* It lies below: its place is taken, or about to be. (Once that is done it may come again, on top.) */

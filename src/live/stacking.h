@@ -25,14 +25,15 @@ void stacking_undo(const struct survey *survey, uint64_t address, uint8_t *bytes
 /*
  * For an application that takes out all other patches of the image: add their nonces, their code as what is to be left, and each function of theirs
  * that the new patch does not have, which goes back to the image's own. For link.c, when the functions of the patch are in the ledger.
+ * STATUS_REFUSED: one of those is in an image that the new patch is not for.
  */
-void stacking_replace(const struct survey *survey, struct ledger *ledger);
+enum status stacking_replace(const struct survey *survey, struct ledger *ledger, struct error *error) must_check;
 
 /*
  * May the patch in `ledger` (its sites are known) lie on what there is? A patch is a difference to the image: where it shares functions with
  * another one it must have all that the other one has, or new code would call code of a build that it knows nothing of.
  */
-enum status stacking_check(const struct survey *survey, const struct ledger *ledger, struct error *error) must_check;
+enum status stacking_check(const struct survey *survey, struct ledger *ledger, struct error *error) must_check;
 
 /*
  * With all threads stopped and in one version, when entries have their final bytes: what others this one has replaced are reverted, and

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "image/image.h"
 #include "live/ledger.h"
-#include "patch/patch.h"
+#include "patch/bundle.h"
 #include "process/image.h"
 #include "process/maps.h"
 #include "process/process.h"
@@ -64,15 +64,33 @@ void survey_note_switches(struct survey *survey, const struct mapped_image *mapp
 /* The file of a mapped image. False when it can't be read, or is another one. image_close() in any case. */
 bool survey_read_image(const struct survey *survey, const struct mapped_image *mapped, struct image *image) must_check;
 
+/* Some image in the process is this build. */
+bool survey_maps_build(const struct survey *survey, const struct build_id *id) must_check;
+
+/* A patch, and the image in the process that it is for. */
+struct target {
+	const struct patch *patch;
+	const struct mapped_image *image;
+};
+
+struct targets {
+	struct target *item;
+	size_t count, room;
+	ARRAY(char *) skipped;	/* a line for each patch without an image here; owned */
+};
+
 /*
- * The image that a patch is for: by build-id, wherever it is. STATUS_REFUSED: there is none, or more than one, or it is of
- * another kind than the patch says, or what runs is not its code (translator.h). STATUS_NOTHING: the process runs the new build already.
+ * The images that the patches are for: by build-id, wherever they are. Of several patches, those whose image the process does not
+ * map, or runs in the new build already, are skipped. STATUS_REFUSED: none is left, or one is mapped more than once, or is of another
+ * kind than the patch says, or an image of that name is there in a build that the patch knows nothing of, or what runs is
+ * not its code (translator.h). STATUS_NOTHING:
+ * the process runs the new build already, or none of the patches redirects a function. Free with targets_free() in any case.
  */
-enum status survey_find_image(const struct survey *survey, const struct patch *patch,
-			      const struct mapped_image **image, struct error *error) must_check;
+enum status survey_find_targets(const struct survey *survey, const struct bundle *bundle, struct targets *targets,
+				struct error *error) must_check;
+void targets_free(struct targets *targets);
 
 /* The functions to be redirected are what the patch takes them for, byte by byte. STATUS_REFUSED names those that are not. */
-enum status survey_check_sites(const struct survey *survey, const struct patch *patch, const struct mapped_image *image,
-			       struct error *error) must_check;
+enum status survey_check_sites(const struct survey *survey, const struct targets *targets, struct error *error) must_check;
 
 #endif

@@ -51,6 +51,14 @@ static void add_leaving(struct transition *transition, const struct ledger_funct
 		stack_check_add(&transition->leaving, ranges[i], function->name);
 }
 
+static void add_stubs(struct transition *transition, const struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->images.count; i++) {
+		stack_check_add(&transition->leaving, ledger->images.item[i].code, "a stub of stent");
+		stack_check_add(&transition->entries, ledger->images.item[i].code, "a stub of stent");
+	}
+}
+
 void transition_prepare(struct transition *transition)
 {
 	const struct ledger *ledger = transition->ledger;
@@ -63,12 +71,9 @@ void transition_prepare(struct transition *transition)
 	*leaving = *entries =
 		(struct stack_check){ .survey = transition->survey, .arch = arch_by_machine(ledger->machine) };
 	/* Dispatchers and displaced copies belong to both versions, also those of other patches: whoever is in them has not arrived. */
-	stack_check_add(leaving, ledger->code, "a stub of stent");
-	stack_check_add(entries, ledger->code, "a stub of stent");
-	for (size_t i = 0; i < transition->survey->ledgers.count; i++) {
-		stack_check_add(leaving, transition->survey->ledgers.item[i].code, "a stub of stent");
-		stack_check_add(entries, transition->survey->ledgers.item[i].code, "a stub of stent");
-	}
+	add_stubs(transition, ledger);
+	for (size_t i = 0; i < transition->survey->ledgers.count; i++)
+		add_stubs(transition, &transition->survey->ledgers.item[i]);
 	for (size_t i = 0; i < ledger->functions.count; i++) {
 		const struct ledger_function *function = &ledger->functions.item[i];
 

@@ -32,6 +32,6 @@ enum status transition_of(struct survey *survey, const struct ledger *found, enu
 void transition_tidy(struct survey *survey, const struct ledger *found);
 
 /* Fill in what a ledger tells: name, functions, region; and the image's name, which is made printable. Once per report. */
-void live_report_describe(struct live_report *report, const struct ledger *ledger, const char *image);
+void live_report_describe(struct live_report *report, const struct ledger *ledger);
 
 #endif

@@ -26,10 +26,10 @@ uint64_t unwind_index_size(const struct patch *patch)
 	return TABLE_AT + rows * ROW;
 }
 
-static bool is_part(const struct ledger *ledger, uint64_t address)
+static bool is_part(const struct ledger *ledger, uint64_t image, uint64_t address)
 {
 	for (size_t i = 0; i < ledger->functions.count; i++)
-		for (size_t j = 0; j < ledger->functions.item[i].new_ranges.count; j++)
+		for (size_t j = 0; j < ledger->functions.item[i].new_ranges.count && ledger->functions.item[i].image == image; j++)
 			if (ledger->functions.item[i].new_ranges.item[j].start == address)
 				return true;
 	return false;
@@ -43,41 +43,25 @@ static int compare_rows(const void *one, const void *other)
 }
 
 /* Local bytes of the slice's tables, at their run-time address. */
-static struct eh_frame local_tables(const struct link *link)
+static struct eh_frame local_tables(const struct link *link, struct range range)
 {
-	struct range range = link->ledger.eh_frame;
+	const uint8_t *bytes = link_bytes(link, range.start);
 
-	for (size_t i = 0; i < link->parts.count; i++) {
-		const struct link_part *part = &link->parts.item[i];
-
-		if (range_holds(part->range, range.start) && range.end <= part->range.end)
-			return (struct eh_frame){ part->bytes + (range.start - part->range.start), range.end - range.start, range.start };
-	}
-	return (struct eh_frame){ 0 };
+	return bytes ? (struct eh_frame){ bytes, range.end - range.start, range.start } : (struct eh_frame){ 0 };
 }
 
-static uint8_t *local_index(const struct link *link)
+enum status unwind_index_write(struct link *link, uint64_t image, struct error *error)
 {
-	struct range range = link->ledger.unwind_index;
-
-	for (size_t i = 0; i < link->parts.count; i++)
-		if (range_holds(link->parts.item[i].range, range.start))
-			return link->parts.item[i].bytes + (range.start - link->parts.item[i].range.start);
-	return NULL;
-}
-
-enum status unwind_index_write(struct link *link, struct error *error)
-{
-	const struct range index = link->ledger.unwind_index;
-	const struct eh_frame tables = local_tables(link);
-	uint8_t *bytes = local_index(link);
+	const struct range index = link->ledger.images.item[image].unwind_index;
+	const struct eh_frame tables = local_tables(link, link->ledger.images.item[image].eh_frame);
+	uint8_t *bytes = link_bytes(link, index.start);
 	size_t offset = 0, room = (index.end - index.start - TABLE_AT) / ROW;
 	ARRAY(struct index_row) rows = { 0 };
 	const char *why = NULL;
 	struct eh_fde fde;
 
 	while (eh_frame_next(&tables, &offset, &fde, &why))
-		if (fde.code.start < fde.code.end && is_part(&link->ledger, fde.code.start))
+		if (fde.code.start < fde.code.end && is_part(&link->ledger, image, fde.code.start))
 			*array_add(&rows) = (struct index_row){ fde.code.start, tables.address + fde.offset };
 	if (rows.count)
 		qsort(rows.item, rows.count, sizeof(struct index_row), compare_rows);

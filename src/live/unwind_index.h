@@ -8,9 +8,9 @@
 uint64_t unwind_index_size(const struct patch *patch);
 
 /*
- * Write it to link->ledger.unwind_index: a row for each FDE of the slice, which is linked already, that is for a part of a function of
- * the patch. STATUS_REFUSED: the FDEs can't be read, or two are for the same code.
+ * Write that of one image (an index in link->ledger.images): a row for each FDE of the slice, which is linked already, that is for a part
+ * of a function of the patch. STATUS_REFUSED: the FDEs can't be read, or two are for the same code.
  */
-enum status unwind_index_write(struct link *link, struct error *error) must_check;
+enum status unwind_index_write(struct link *link, uint64_t image, struct error *error) must_check;
 
 #endif

@@ -150,7 +150,7 @@ enum status versions_put_sites(const struct process *process, const struct ledge
 	for (size_t i = 0; i < ledger->functions.count && status == STATUS_OK; i++) {
 		const struct ledger_function *function = &ledger->functions.item[i];
 
-		if (function->redirected)
+		if (ledger_has_site(ledger, function))
 			status = process_put(process, function->site, bytes_of(ledger, function, bytes), function->size, error);
 	}
 	return status;
@@ -166,7 +166,7 @@ enum status versions_check_sites(const struct process *process, const struct led
 		uint8_t bytes[ARCH_ENTRY_MAX];
 		bool known = false;
 
-		if (!function->redirected)
+		if (!ledger_has_site(ledger, function))
 			continue;
 		if (process_read(process, function->site, bytes, function->size))
 			for (unsigned int one = SITE_ORIGINAL; one <= SITE_SETTLED && !known; one <<= 1)

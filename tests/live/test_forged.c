@@ -63,7 +63,7 @@ static void lay_out(struct ledger *ledger, uint64_t base, uint64_t size)
 
 	ledger->parts.count = 0;
 	add_part(ledger, &at, size, SEGMENT_READ);
-	ledger->code = (struct range){ at, at + PAGE };
+	ledger->images.item[0].code = (struct range){ at, at + PAGE };
 	add_part(ledger, &at, PAGE, SEGMENT_READ | SEGMENT_EXECUTE);
 	ledger->dispatch = (struct dispatch){ .selector = at, .fallback = at + 8, .table = at + 16, .table_bits = DISPATCH_BITS_MIN };
 	ledger->old_table = at + 16 + (sizeof(struct dispatch_entry) << DISPATCH_BITS_MIN);
@@ -71,7 +71,7 @@ static void lay_out(struct ledger *ledger, uint64_t base, uint64_t size)
 	add_part(ledger, &at, (ledger->new_table + tables - at + PAGE - 1) / PAGE * PAGE, SEGMENT_READ);
 	ledger->scratch = at;
 	add_part(ledger, &at, LEDGER_SCRATCH, SEGMENT_READ | SEGMENT_WRITE);
-	ledger->region = (struct range){ base, at };
+	ledger->images.item[0].region = (struct range){ base, at };
 }
 
 static bool map(struct range range, uint32_t flags)
@@ -87,19 +87,20 @@ static bool map(struct range range, uint32_t flags)
 static bool forge(size_t number, size_t functions, bool circle)
 {
 	struct ledger ledger = { .state = LEDGER_ACTIVE, .name = text_copy("forged"), .description = text_copy(""),
-				 .tool = text_copy(""), .image = text_copy(""), .old_version = text_copy(""),
-				 .new_version = text_copy(""), .nonce = number, .machine = 62 };
+				 .tool = text_copy(""), .nonce = number, .machine = 62 };
 	bool done = true;
 	uint8_t *bytes;
 	size_t size;
 
+	*array_add(&ledger.images) = (struct ledger_image){ .name = text_copy(""), .old_version = text_copy(""),
+							    .new_version = text_copy("") };
 	for (size_t i = 0; i < functions; i++)
 		add_function(&ledger, i, circle);
 	lay_out(&ledger, BASE + number * APART, PAGE);
 	free(ledger_encode(&ledger, &size));
 	lay_out(&ledger, BASE + number * APART, size);
 	bytes = ledger_encode(&ledger, &size);
-	done &= map(ledger.region, 0);
+	done &= map(ledger.images.item[0].region, 0);
 	for (size_t i = 0; i < ledger.parts.count; i++)
 		done &= map(ledger.parts.item[i].range, ledger.parts.item[i].flags | (i ? 0 : SEGMENT_WRITE));
 	memcpy((void *)ledger_address(&ledger), bytes, size);

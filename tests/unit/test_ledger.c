@@ -35,7 +35,12 @@ static void test_round_trip(void **state)
 	assert_int_equal(copy.functions.count, 2);
 	assert_int_equal(ledger_redirected(&copy), 1);
 	assert_int_equal(copy.functions.item[0].old_ranges.item[0].end, 0x555500001100);
-	assert_int_equal(copy.unwind_index.start, 0x13800);
+	assert_int_equal(copy.images.count, 2);
+	assert_int_equal(copy.images.item[0].unwind_index.start, 0x13800);
+	assert_string_equal(copy.images.item[1].name, "liba.so");
+	assert_int_equal(copy.images.item[1].code.end, 0x7f0000202000);
+	assert_int_equal(copy.functions.item[1].image, 1);
+	assert_true(build_id_equal(&copy.images.item[1].old_id, &ledger.images.item[1].old_id));
 	assert_int_equal(copy.finders.count, 1);
 	assert_memory_equal(&copy.finders.item[0], &ledger.finders.item[0], sizeof(struct ledger_finder));
 	assert_memory_equal(copy.functions.item[0].original, ledger.functions.item[0].original, ARCH_ENTRY_MAX);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "arch/arch.h"
+#include "x86_64_run.h"
 
 #include <cmocka.h>	/* last: it has a fail() of its own */
 
@@ -32,6 +33,33 @@ static void jumps_lead_to_their_target(void **state)
 	/* The last byte that rel32 reaches, and the next. */
 	assert_true(arch->write_jump(out, 5, place, place + 5 + INT32_MAX));
 	assert_false(arch->write_jump(out, 5, place, place + 5 + INT32_MAX + 1));
+}
+
+/* A jump over 6 GiB, with all registers and flags as a direct call finds them. */
+static void far_jumps_lead_anywhere(void **state)
+{
+	static const uint8_t version[] = { 0x48, 0x8d, 0x40, 1, 0xc3 };	/* lea 1(%rax), %rax; ret: changes no flag */
+	const size_t size = UINT64_C(6) << 30;
+	uint8_t *space = reserve_space(size);
+	uint64_t far = (uint64_t)(uintptr_t)space + size - 4096;
+	struct machine direct, jumped;
+
+	(void)state;
+	assert_non_null(space);
+	assert_int_equal(make_executable(space, 4096), 0);
+	assert_int_equal(make_executable(space + size - 4096, 4096), 0);
+	memset(space, arch->trap, 4096);
+	memcpy(space + size - 4096, version, sizeof(version));
+	arch->write_far_jump(space + 16, far);
+	assert_int_equal(space[16 + arch->far_jump_size], arch->trap);
+	for (int i = 0; i < 100; i++) {
+		fill_machine(&direct);
+		jumped = direct;
+		run_code(&direct, far);
+		run_code(&jumped, (uint64_t)(uintptr_t)space + 16);
+		assert_memory_equal(&direct, &jumped, sizeof(direct));
+	}
+	munmap(space, size);
 }
 
 struct bytes {
@@ -134,6 +162,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(jumps_lead_to_their_target),
+		cmocka_unit_test(far_jumps_lead_anywhere),
 		cmocka_unit_test(calls_are_recognised),
 		cmocka_unit_test(calls_are_what_the_decoder_says),
 	};

@@ -22,6 +22,14 @@ bool x86_64_write_jump(uint8_t *out, size_t size, uint64_t at, uint64_t to)
 	return true;
 }
 
+void x86_64_write_far_jump(uint8_t *out, uint64_t to)
+{
+	static const uint8_t jump[] = { 0xff, 0x25, 0, 0, 0, 0 };	/* jmp *0(%rip): by the word behind it */
+
+	memcpy(out, jump, sizeof(jump));
+	store64(out + sizeof(jump), to);
+}
+
 /*
  * Near calls are e8 with 4 bytes of distance, and ff /2, which takes 2 (call *%rax) to 7 bytes (call *disp32(%rsp)). Prefixes need
  * not be looked for: none of them changes the length of what follows, and without them it is a call just the same.

@@ -1,0 +1,59 @@
+#!/bin/bash
+# stent is killed before each of the operations by which it puts a patch of three images in, or takes it out: they are in one
+# version at any time, and the next stent ends what was begun.
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/victims.sh
+. "$top/tests/victims.sh"
+# shellcheck source=tests/transition/several_victims.sh
+. "$top/tests/transition/several_victims.sh"
+# shellcheck disable=SC2154 # from victims.sh
+plan 5
+
+build_several && build_killer || exit 1
+limit 60 "$stent" diff "$scratch/1" "$scratch/2" -o "$scratch/all.stent" --name all >"$scratch/output" || exit 1
+least=20
+
+runs_version() {	# VERSION
+	says $(($1 * 10101))
+}
+
+one_version() {
+	local answer
+	answer=$(ask) || { echo "no answer"; return 1; }
+	[[ $answer == "10101 0" || $answer == "20202 0" ]] || { echo "the answer is '$answer'"; return 1; }
+}
+
+make_old() {
+	local status
+	limit 30 "$stent" revert all -p "$victim"
+	status=$?
+	[[ $status == [023] ]] && runs_version 1
+}
+
+make_new() {
+	local status
+	limit 30 "$stent" apply "$scratch/all.stent" -p "$victim"
+	status=$?
+	[[ $status == [03] ]] && runs_version 2
+}
+
+fresh() {
+	if [ -n "${victim-}" ]; then
+		make_old && text_is_file "$victim" && victim_stop || return 1
+	fi
+	start_server
+}
+
+kill_everywhere fresh 2 apply "$scratch/all.stent" >"$scratch/log" 2>&1
+verdict $? "apply to a new process, killed at each of ${deaths-0} operations, and applied again"
+diag "$(cat "$scratch/log")"
+kill_everywhere make_old 2 apply "$scratch/all.stent" >"$scratch/log" 2>&1
+verdict $? "apply again, killed at each of ${deaths-0} operations, and applied again"
+diag "$(cat "$scratch/log")"
+kill_everywhere make_new 1 revert all >"$scratch/log" 2>&1
+verdict $? "revert, killed at each of ${deaths-0} operations, and reverted again"
+diag "$(cat "$scratch/log")"
+check "the text is that of the files" text_is_file "$victim"
+victim_stop
+verdict $? "the program ends by itself"
