@@ -13,15 +13,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "arch/frame.h"
 #include "base/error.h"
 
 /* As PTRACE_GETREGSET with NT_PRSTATUS lays them out. */
 struct registers {
 	uint64_t word[32];
 };
-
-/* Numbered as in DWARF (x86-64 psABI, figure 3.36); the last is the program counter. */
-#define REGISTERS_DWARF 17
 
 /*
  * Read or write all registers of a thread that is in a ptrace stop, in one call. Return 0 or -errno;
@@ -35,10 +33,8 @@ int registers_write(pid_t tid, const struct registers *registers) must_check;
 uint64_t registers_pc(const struct registers *registers);
 uint64_t registers_stack(const struct registers *registers);
 uint64_t registers_thread_pointer(const struct registers *registers);
-void registers_dwarf(const struct registers *registers, uint64_t out[REGISTERS_DWARF]);
-
-/* Bytes below the stack pointer that belong to the running function (psABI 3.2.2). */
-#define REGISTERS_RED_ZONE 128
+/* By the numbers of unwind data; the last is the program counter. */
+void registers_dwarf(const struct registers *registers, uint64_t out[FRAME_ALL_REGISTERS]);
 
 /* The thread is stepping itself: its next instruction traps, so it can't be made to run others. */
 bool registers_trapping(const struct registers *registers);

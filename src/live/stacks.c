@@ -99,7 +99,7 @@ const char *stack_find(const struct survey *survey, const struct maps *maps, con
 	*stack = (struct range){ 0 };
 	if (!mapping || !mapping->read || !mapping->write)
 		return "its stack pointer is in no stack";
-	*stack = (struct range){ (pointer - REGISTERS_RED_ZONE) & ~7ul, mapping->range.end };
+	*stack = (struct range){ (pointer - FRAME_RED_ZONE) & ~7ul, mapping->range.end };
 	if (stack->start < mapping->range.start)
 		stack->start = mapping->range.start;
 	if (!given && (mapping_special(mapping, "[heap]") || !range_holds(mapping->range, control) || control < pointer))
@@ -307,10 +307,10 @@ size_t stacks_read(const struct stack_check *check, const struct maps *maps, con
 
 static bool registers_pass(const struct stack_check *check, const struct thread *thread)
 {
-	uint64_t registers[REGISTERS_DWARF];
+	uint64_t registers[FRAME_ALL_REGISTERS];
 
 	registers_dwarf(&thread->registers, registers);
-	return scan_words(&check->set, registers, REGISTERS_DWARF) == REGISTERS_DWARF;
+	return scan_words(&check->set, registers, FRAME_ALL_REGISTERS) == FRAME_ALL_REGISTERS;
 }
 
 static size_t words_of(const struct stack *stack)
@@ -365,9 +365,9 @@ static bool find_near(const struct stack_check *check, const struct thread *thre
 	end = first ? check->survey->stack_end : registers_thread_pointer(&thread->registers) & ~7ul;
 	if (!first && stacks->entry)
 		end -= stacks->entry_below - sizeof(uint64_t);
-	if (pointer % sizeof(uint64_t) || pointer < REGISTERS_RED_ZONE || end <= pointer || end - pointer > NEAR_MAX)
+	if (pointer % sizeof(uint64_t) || pointer < FRAME_RED_ZONE || end <= pointer || end - pointer > NEAR_MAX)
 		return false;
-	*stack = (struct stack){ .range = { pointer - REGISTERS_RED_ZONE, end } };
+	*stack = (struct stack){ .range = { pointer - FRAME_RED_ZONE, end } };
 	return true;
 }
 

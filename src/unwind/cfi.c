@@ -99,7 +99,7 @@ static struct cfi_rule read_expression(struct machine *machine, enum cfi_rule_ki
 
 static void set_rule(struct machine *machine, uint64_t number, struct cfi_rule rule)
 {
-	if (number < UNWIND_REGISTERS)
+	if (number < FRAME_ALL_REGISTERS)
 		machine->row.rule[number] = rule;
 }
 
@@ -112,7 +112,7 @@ static void restore_rule(struct machine *machine, uint64_t number)
 {
 	if (!machine->initial_done)
 		machine->why = "the initial instructions of a CIE restore a rule";
-	else if (number < UNWIND_REGISTERS)
+	else if (number < FRAME_ALL_REGISTERS)
 		machine->row.rule[number] = machine->initial.rule[number];
 }
 
@@ -288,7 +288,7 @@ const char *cfi_visit_rows(const struct eh_fde *fde, cfi_visitor *visit, void *c
 	*reached = fde->code.start;
 	if (!fde->program)
 		return "its unwind data is of a kind that is not known";
-	if (fde->cie.return_register != UNWIND_REGISTERS - 1)
+	if (fde->cie.return_register != FRAME_ALL_REGISTERS - 1)
 		return "its unwind data keeps the return address in another register than the ABI's";
 
 	/* Not one initialiser: the remembered rows need no clearing, and are most of it. */

@@ -24,17 +24,17 @@ enum cfi_rule_kind {
 
 struct cfi_rule {
 	enum cfi_rule_kind kind;
-	uint64_t from;		/* RULE_REGISTER: may be beyond UNWIND_REGISTERS */
+	uint64_t from;		/* RULE_REGISTER: may be beyond FRAME_ALL_REGISTERS */
 	int64_t offset;
 	const uint8_t *expression;	/* inside the section's bytes */
 	size_t expression_size;
 };
 
-/* How to find the caller's registers. Rules for registers beyond UNWIND_REGISTERS (vector registers)
+/* How to find the caller's registers. Rules for registers beyond FRAME_ALL_REGISTERS (vector registers)
  * are passed over: no address depends on them. */
 struct cfi_row {
 	struct cfi_rule cfa;	/* UNSPECIFIED, REGISTER or EXPRESSION */
-	struct cfi_rule rule[UNWIND_REGISTERS];
+	struct cfi_rule rule[FRAME_ALL_REGISTERS];
 };
 
 /* Called for every row in the order of their addresses, from the FDE's start on, none empty; the last

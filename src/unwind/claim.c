@@ -7,11 +7,6 @@
 
 #define WORD 8
 
-static const char *const register_name[] = {
-	"rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-	"return address", "CFA",
-};
-
 static struct claim_result unverifiable(enum row_reason reason)
 {
 	return (struct claim_result){ .verdict = CLAIM_UNVERIFIABLE, .reason = (uint8_t)reason };
@@ -92,7 +87,7 @@ static struct claim_result check_register(const struct frame_state *state, unsig
 static struct claim_result check_saved(const struct frame_state *state, const struct row *row, unsigned int index)
 {
 	struct value frame = state->reg[REGISTER_FRAME_POINTER];
-	uint8_t number = row_saved_register[index];
+	uint8_t number = frame_saved_register[index];
 	int32_t distance = row->saved[index] * WORD;
 
 	if (row->saved[index] == ROW_LOST)
@@ -110,7 +105,7 @@ static struct claim_result check_saved(const struct frame_state *state, const st
 /* Mostly registers are where they were, or were pushed. */
 static bool plainly_holds(const struct frame_state *state, const struct row *row, unsigned int index)
 {
-	uint8_t number = row_saved_register[index];
+	uint8_t number = frame_saved_register[index];
 
 	if (row->saved[index] == ROW_SAME)
 		return is_caller(state->reg[number], number);
@@ -131,7 +126,7 @@ struct claim_result claim_check(const struct frame_state *state, const struct ro
 		worst = check_register(state, (uint8_t)row->return_at % FRAME_REGISTERS, REGISTER_RETURN_ADDRESS);
 	else
 		worst = check_slot(state, BASE_CFA, row->return_at * WORD, REGISTER_RETURN_ADDRESS);
-	for (unsigned int i = 0; i < ROW_SAVED && worst.verdict != CLAIM_CONTRADICTED; i++) {
+	for (unsigned int i = 0; i < FRAME_SAVED && worst.verdict != CLAIM_CONTRADICTED; i++) {
 		if (plainly_holds(state, row, i))
 			continue;
 		result = check_saved(state, row, i);
@@ -144,14 +139,15 @@ struct claim_result claim_check(const struct frame_state *state, const struct ro
 static void describe_cfa(const struct frame_state *state, const struct row *row, uint64_t address, struct contradiction *out)
 {
 	struct value sp = state->reg[REGISTER_STACK_POINTER], base = state->reg[row->base];
-	const char *name = register_name[row->base];
+	const char *name = frame_register_name[row->base];
 
 	snprintf(out->claimed, sizeof(out->claimed), row->kind == ROW_INDIRECT ? "*(%s%+" PRId32 ")" : "%s%+" PRId32, name,
 		 cfa_offset(row, address));
 	if (base.kind == VALUE_STACK && base.number == BASE_CFA && row->kind != ROW_INDIRECT)
 		snprintf(out->computed, sizeof(out->computed), "%s%+" PRId64, name, -(int64_t)base.offset);
 	else if (sp.kind == VALUE_STACK && sp.number == BASE_CFA)
-		snprintf(out->computed, sizeof(out->computed), "rsp%+" PRId64, -(int64_t)sp.offset);
+		snprintf(out->computed, sizeof(out->computed), "%s%+" PRId64, frame_register_name[REGISTER_STACK_POINTER],
+			 -(int64_t)sp.offset);
 	else
 		snprintf(out->computed, sizeof(out->computed), "not that");
 }
@@ -167,7 +163,7 @@ static void describe_place(const struct frame_state *state, uint8_t number, char
 		}
 	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
 		if (is_caller(state->reg[i], number)) {
-			snprintf(out, room, "in %s", register_name[i]);
+			snprintf(out, room, "in %s", frame_register_name[i]);
 			return;
 		}
 	snprintf(out, room, "lost");
@@ -175,20 +171,20 @@ static void describe_place(const struct frame_state *state, uint8_t number, char
 
 static void describe_saved(const struct row *row, uint8_t number, char *out, size_t room)
 {
-	const char *base = row->flags & ROW_SAVED_AT_FRAME ? "rbp" : "CFA";
+	const char *base = row->flags & ROW_SAVED_AT_FRAME ? frame_register_name[REGISTER_FRAME_POINTER] : "CFA";
 	int place = row->return_at;
 
 	if (number == REGISTER_RETURN_ADDRESS && (row->flags & ROW_RETURN_IN_REGISTER)) {
-		snprintf(out, room, "in %s", register_name[(uint8_t)row->return_at % FRAME_REGISTERS]);
+		snprintf(out, room, "in %s", frame_register_name[(uint8_t)row->return_at % FRAME_REGISTERS]);
 		return;
 	}
-	for (unsigned int i = 0; i < ROW_SAVED; i++)
-		if (row_saved_register[i] == number)
+	for (unsigned int i = 0; i < FRAME_SAVED; i++)
+		if (frame_saved_register[i] == number)
 			place = row->saved[i];
 	if (number == REGISTER_RETURN_ADDRESS)
 		base = "CFA";
 	if (place == ROW_SAME)
-		snprintf(out, room, "in %s", register_name[number]);
+		snprintf(out, room, "in %s", frame_register_name[number]);
 	else
 		snprintf(out, room, "at %s%+d", base, place * WORD);
 }
@@ -196,7 +192,7 @@ static void describe_saved(const struct row *row, uint8_t number, char *out, siz
 void claim_describe(const struct frame_state *state, const struct row *row, uint64_t address, uint8_t subject,
 		    struct contradiction *out)
 {
-	snprintf(out->subject, sizeof(out->subject), "%s", register_name[subject]);
+	snprintf(out->subject, sizeof(out->subject), "%s", subject == SUBJECT_CFA ? "CFA" : frame_register_name[subject]);
 	if (subject == SUBJECT_CFA) {
 		describe_cfa(state, row, address, out);
 		return;

@@ -41,16 +41,13 @@ static void drop_slot(struct frame_state *state, unsigned int index)
 	state->written |= FRAME_SLOTS_WRITTEN;
 }
 
-/* Signal handlers overwrite what is more than this below the stack pointer (psABI 3.2.2). */
-#define RED_ZONE 128
-
 /* The stack pointer rises. */
 static void drop_below_red_zone(struct frame_state *state)
 {
 	struct value sp = state->reg[REGISTER_STACK_POINTER];
 
 	for (unsigned int i = state->slots; i-- > 0 && sp.kind == VALUE_STACK;)
-		if (state->slot[i].base == sp.number && state->slot[i].offset < (int64_t)sp.offset - RED_ZONE) {
+		if (state->slot[i].base == sp.number && state->slot[i].offset < (int64_t)sp.offset - FRAME_RED_ZONE) {
 			drop_slot(state, i);
 			state->lossy = true;
 		}
@@ -78,7 +75,7 @@ static bool is_kept(const struct frame_state *state, uint32_t base, int32_t offs
 {
 	struct value sp = state->reg[REGISTER_STACK_POINTER];
 
-	return sp.kind != VALUE_STACK || sp.number != base || offset >= (int64_t)sp.offset - RED_ZONE;
+	return sp.kind != VALUE_STACK || sp.number != base || offset >= (int64_t)sp.offset - FRAME_RED_ZONE;
 }
 
 /*
@@ -348,10 +345,9 @@ void frame_state_apply(struct frame_state *state, const struct insn_effect *effe
 		spoil_all(state);
 }
 
-/* Callee-saved registers carry no argument: rbx, rbp, r12 to r15. */
 static bool is_argument(struct value value)
 {
-	return value.kind == VALUE_CALLER && value.number != 3 && value.number != 6 && value.number < 12;
+	return value.kind == VALUE_CALLER && FRAME_LOST & UINT32_C(1) << value.number;
 }
 
 /* The stack pointer gets the value. */
@@ -392,15 +388,12 @@ unsigned int frame_state_stack_use(const struct frame_state *state, const struct
 	}
 }
 
-/* rax rdx rcx, rsi rdi, r8 to r11 (psABI figure 3.4). */
-#define CALL_LOSES 0x0f37u
-
 void frame_state_call(struct frame_state *state)
 {
 	struct value sp = state->reg[REGISTER_STACK_POINTER];
 
 	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
-		if (CALL_LOSES & 1u << i)
+		if (FRAME_LOST & 1u << i)
 			set_register(state, i, unknown);
 	if (sp.kind != VALUE_STACK)
 		return;

@@ -11,7 +11,7 @@
 
 #include "arch/arch.h"
 #include "unwind/rows.h"
-#include "unwind/stack.h"
+#include "arch/frame.h"
 
 enum value_kind {
 	VALUE_UNKNOWN,		/* nothing is known: it may be anything, a caller's value too. `number` is VALUE_BROKEN when a

@@ -222,9 +222,9 @@ static void enter_inside(struct validating *all, uint64_t target, uint64_t from,
 
 static void apply_breaks(struct frame_state *state, uint8_t breaks)
 {
-	for (unsigned int i = 0; i < ROW_SAVED; i++)
+	for (unsigned int i = 0; i < FRAME_SAVED; i++)
 		if (breaks & 1u << i)
-			frame_state_break(state, row_saved_register[i]);
+			frame_state_break(state, frame_saved_register[i]);
 	if (breaks & BREAKS_STACK)
 		frame_state_break(state, REGISTER_STACK_POINTER);
 }
@@ -294,8 +294,8 @@ static void note_breaks(struct validating *all, uint32_t insn, const struct fram
 
 	if (group->insns.item[insn].effect.pops || is_changed(state, REGISTER_STACK_POINTER))
 		group->breaks |= BREAKS_STACK;
-	for (unsigned int i = 0; i < ROW_SAVED; i++)
-		if (is_changed(state, row_saved_register[i]))
+	for (unsigned int i = 0; i < FRAME_SAVED; i++)
+		if (is_changed(state, frame_saved_register[i]))
 			group->breaks |= (uint8_t)(1u << i);
 }
 
@@ -437,7 +437,7 @@ static void fall_off(struct validating *all, uint64_t next, uint64_t from, const
 		paths_arrive(all, next, from, state, EDGE_UNLIKELY, tainted);
 }
 
-#define REGISTERS_THAT_ROWS_NEED ((uint32_t)(1u << 3 | 1u << 6 | 1u << 7 | 0xfu << 12) | FRAME_SLOTS_WRITTEN)
+#define REGISTERS_THAT_ROWS_NEED (FRAME_KEPT | FRAME_SLOTS_WRITTEN)
 
 /* From a leader to the next one, or to where the path ends. */
 static void walk(struct validating *all, uint32_t insn, bool tainted)

@@ -1,17 +1,9 @@
 #include "unwind/row_compile.h"
 
 #include "image/dwarf_bytes.h"
-#include "unwind/stack.h"
+#include "arch/frame.h"
 
 #define WORD 8
-
-const uint8_t row_saved_register[ROW_SAVED] = { 3, 6, 12, 13, 14, 15 };
-
-const uint8_t row_signal_slot[ROW_SIGNAL_REGISTERS] = {
-	[8] = 0, [9] = 8, [10] = 16, [11] = 24, [12] = 32, [13] = 40, [14] = 48, [15] = 56,	/* r8 to r15 */
-	[5] = 64, [4] = 72, [6] = 80, [3] = 88, [1] = 96, [0] = 104, [2] = 112,	/* rdi rsi rbp rbx rdx rax rcx */
-	[7] = 120, [16] = 128,	/* rsp, rip */
-};
 
 static const char *const reason_text[REASON_COUNT] = {
 	[REASON_NONE] = "no reason",
@@ -87,11 +79,11 @@ static bool is_signal_frame(const struct cfi_row *from, int32_t *context)
 	if (from->cfa.kind != RULE_EXPRESSION || !is_register_offset(&from->cfa, &number, &start, &deref, 1) ||
 	    number != REGISTER_STACK_POINTER || start < 0 || start > INT16_MAX)
 		return false;
-	start -= row_signal_slot[REGISTER_STACK_POINTER];
-	for (unsigned int i = 0; i < UNWIND_REGISTERS; i++)
+	start -= frame_signal_slot[REGISTER_STACK_POINTER];
+	for (unsigned int i = 0; i < FRAME_ALL_REGISTERS; i++)
 		if (from->rule[i].kind != RULE_EXPRESSION ||
 		    !is_register_offset(&from->rule[i], &number, &offset, NULL, 0) || number != REGISTER_STACK_POINTER ||
-		    offset != start + row_signal_slot[i])
+		    offset != start + frame_signal_slot[i])
 			return false;
 	*context = (int32_t)start;
 	return true;
@@ -157,8 +149,8 @@ static enum row_reason compile_saved(const struct cfi_row *from, struct row *row
 {
 	bool from_cfa = false;
 
-	for (unsigned int i = 0; i < ROW_SAVED; i++) {
-		const struct cfi_rule *rule = &from->rule[row_saved_register[i]];
+	for (unsigned int i = 0; i < FRAME_SAVED; i++) {
+		const struct cfi_rule *rule = &from->rule[frame_saved_register[i]];
 		uint64_t number;
 		int64_t offset;
 

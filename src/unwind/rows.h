@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arch/frame.h"
 #include "base/bytes.h"
 #include "image/eh_frame.h"
 
@@ -24,7 +25,7 @@ enum row_kind {
 	ROW_STUB,		/* the linker's rule for the PLT: value of the register + 8, and 8 more from byte
 				 * `offset` of every 16 on, where the stub has pushed its index */
 	ROW_SIGNAL,		/* the kernel's signal frame, sigcontext at value of the register + offset: all
-				 * registers are in it, at row_signal_slot[]; the CFA is the stack pointer there */
+				 * registers are in it, at frame_signal_slot[]; the CFA is the stack pointer there */
 	ROW_END,		/* no caller: the return address is undefined (psABI 4.2.4) */
 	ROW_UNRELIABLE,		/* `reason` says why the unwind data can't be used */
 };
@@ -73,12 +74,6 @@ enum {
 	ROW_RETURN_IN_REGISTER = 4,	/* `return_at` is a register's number */
 };
 
-/* The registers that saved[] speaks of, by DWARF number: rbx, rbp, r12 to r15. All others but the
- * stack pointer are lost in a call. */
-#define ROW_SAVED 6
-#define ROW_SAVED_FRAME_POINTER 1	/* index of rbp */
-extern const uint8_t row_saved_register[ROW_SAVED];
-
 /* Values of saved[] that are no word of the stack. */
 #define ROW_SAME INT8_MAX	/* the register still has the caller's value */
 #define ROW_LOST (INT8_MAX - 1)	/* the caller's value is nowhere */
@@ -92,13 +87,8 @@ struct row {
 	uint8_t verdict;	/* enum row_verdict */
 	uint8_t reason;		/* enum row_reason */
 	int8_t return_at;	/* the return address: word of the stack, counted from the CFA (-1) */
-	int8_t saved[ROW_SAVED];	/* word of the stack, counted from the CFA (-2: 16 bytes below it) */
+	int8_t saved[FRAME_SAVED];	/* of frame_saved_register[]: word of the stack, counted from the CFA (-2: 16 bytes below it) */
 };
-
-/* Byte offset of each register, by DWARF number, from the start of the kernel's struct sigcontext
- * (arch/x86/include/uapi/asm/sigcontext.h). [16] is the program counter. */
-#define ROW_SIGNAL_REGISTERS 17
-extern const uint8_t row_signal_slot[ROW_SIGNAL_REGISTERS];
 
 struct rows {
 	struct range text;

@@ -3,7 +3,7 @@
 #include <sodium/crypto_generichash.h>
 #include <stdlib.h>
 
-#include "unwind/stack.h"
+#include "arch/frame.h"
 
 #define FORMAT_VERSION 1
 
@@ -107,7 +107,7 @@ static bool is_header_ours(const struct header *header, size_t size, const struc
 /* Has it no place of a return address and of saved registers? */
 static bool is_frameless(const struct row *row)
 {
-	static const int8_t none[ROW_SAVED];
+	static const int8_t none[FRAME_SAVED];
 
 	return !(row->flags & ~ROW_STARTS_FDE) && row->return_at == 0 && !memcmp(row->saved, none, sizeof(none));
 }
@@ -151,7 +151,7 @@ static bool is_claim_sound(const struct row *row)
 		return is_frameless(row) && row->base == 0 && row->offset == 0;
 	case ROW_SIGNAL:
 		return is_frameless(row) && row->base == REGISTER_STACK_POINTER &&
-		       row->offset >= -row_signal_slot[REGISTER_STACK_POINTER] && row->offset <= INT16_MAX;
+		       row->offset >= -frame_signal_slot[REGISTER_STACK_POINTER] && row->offset <= INT16_MAX;
 	case ROW_STUB:
 		return row->base == REGISTER_STACK_POINTER && row->offset > 0 && row->offset < 16 && is_frame_sound(row);
 	case ROW_REGISTER:

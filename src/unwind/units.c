@@ -20,7 +20,7 @@ static bool has_entry_row(const struct row *row)
 	bool claims = row->kind == ROW_REGISTER && row->base == REGISTER_STACK_POINTER && row->offset == 8 &&
 		      row->return_at == -1 && !(row->flags & (ROW_RETURN_IN_REGISTER | ROW_SAVED_AT_FRAME));
 
-	for (unsigned int i = 0; i < ROW_SAVED && claims; i++)
+	for (unsigned int i = 0; i < FRAME_SAVED && claims; i++)
 		claims = row->saved[i] == ROW_SAME || row->saved[i] == ROW_LOST;
 	return claims || row->kind == ROW_END || row->kind == ROW_SIGNAL;
 }

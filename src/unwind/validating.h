@@ -30,7 +30,7 @@ struct unit {
 	bool recheck;		/* a path ended behind a call, because the frame did not fit */
 	bool has_return;	/* a return instruction was reached in its group */
 	uint32_t tail;		/* first of its tail calls in validating->tails, or NOTHING */
-	uint8_t breaks;		/* what its group does not give back when it returns: bits of row_saved_register[], BREAKS_STACK */
+	uint8_t breaks;		/* what its group does not give back when it returns: bits of frame_saved_register[], BREAKS_STACK */
 	uint8_t breaks_seen;	/* those that its callers were looked at with */
 	bool returns;		/* it has a return instruction, or a tail call of a function that returns */
 };

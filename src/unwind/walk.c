@@ -9,14 +9,14 @@
 #include <stdlib.h>
 
 #include "base/search.h"
-#include "unwind/stack.h"
+#include "arch/frame.h"
 
 #define CALL_LENGTH_MAX 8	/* as much as arch->ends_with_call() asks for */
 #define WORD 8
 #define STACKS_MAX 16		/* that one chain may go over */
 #define BELOW 1024		/* bytes below what is wanted that a window takes in: registers are saved there */
 #define BIT(number) (1u << (number))
-#define ALL_KNOWN (BIT(UNWIND_REGISTERS) - 1)
+#define ALL_KNOWN (BIT(FRAME_ALL_REGISTERS) - 1)
 
 struct walk {
 	const struct unwind_module *modules;
@@ -24,7 +24,7 @@ struct walk {
 	const struct arch *arch;
 	const struct unwind_memory *memory;
 	struct unwind_trace *trace;
-	uint64_t registers[UNWIND_REGISTERS];	/* of the current frame */
+	uint64_t registers[FRAME_ALL_REGISTERS];	/* of the current frame */
 	uint32_t known;		/* bit n: registers[n] has the frame's value */
 	bool all_registers;	/* also those that hardly any row asks for are followed from frame to frame; without */
 	bool missed;		/* that, this says that one was asked for: the walk is to be done again */
@@ -197,10 +197,10 @@ static const char *check_cfa(const struct walk *walk, const struct row *row, uin
 	return NULL;
 }
 
-/* The caller's value of row_saved_register[index]. One that can't be read is not known: that matters only where a row needs it. */
+/* The caller's value of frame_saved_register[index]. One that can't be read is not known: that matters only where a row needs it. */
 static inline uint32_t restore_saved(struct walk *walk, const struct row *row, unsigned int index, uint64_t from)
 {
-	uint8_t number = row_saved_register[index];
+	uint8_t number = frame_saved_register[index];
 	int8_t place = row->saved[index];
 
 	if (place == ROW_SAME)
@@ -230,12 +230,12 @@ static const char *restore_caller(struct walk *walk, const struct row *row, uint
 		readable = walk->known & BIT(REGISTER_FRAME_POINTER);
 	}
 	if (readable && walk->all_registers) {
-		for (unsigned int i = 0; i < ROW_SAVED; i++)
-			if (i != ROW_SAVED_FRAME_POINTER)
+		for (unsigned int i = 0; i < FRAME_SAVED; i++)
+			if (i != FRAME_SAVED_FRAME_POINTER)
 				known |= restore_saved(walk, row, i, from);
 	}
 	if (readable)
-		known |= restore_saved(walk, row, ROW_SAVED_FRAME_POINTER, from);
+		known |= restore_saved(walk, row, FRAME_SAVED_FRAME_POINTER, from);
 	registers[REGISTER_RETURN_ADDRESS] = caller;
 	registers[REGISTER_STACK_POINTER] = cfa;
 	walk->known = known;
@@ -260,10 +260,10 @@ static bool change_stack(struct walk *walk, uint64_t pointer)
 static bool cross_signal(struct walk *walk, const struct row *row)
 {
 	uint64_t context = walk->registers[REGISTER_STACK_POINTER] + (uint64_t)(int64_t)row->offset, sp;
-	uint64_t saved[UNWIND_REGISTERS];
+	uint64_t saved[FRAME_ALL_REGISTERS];
 
-	for (unsigned int i = 0; i < UNWIND_REGISTERS; i++)
-		if (!read_stack(walk, context + row_signal_slot[i], &saved[i]))
+	for (unsigned int i = 0; i < FRAME_ALL_REGISTERS; i++)
+		if (!read_stack(walk, context + frame_signal_slot[i], &saved[i]))
 			return doubt(walk, "the signal's frame can't be read");
 	sp = saved[REGISTER_STACK_POINTER];
 	if (sp % WORD)

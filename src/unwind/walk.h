@@ -21,9 +21,6 @@
 #include "base/memory.h"
 #include "unwind/rows.h"
 
-#define UNWIND_REGISTERS 17	/* x86-64 DWARF numbers: 0 rax, 1 rdx, 2 rcx, 3 rbx, 4 rsi, 5 rdi, 6 rbp,
-				 * 7 rsp, 8-15 r8-r15, 16 return address (psABI figure 3.36) */
-
 /* One executable mapping. Sorted arrays of these, by code.start, not overlapping; nothing in it is owned. */
 struct unwind_module {
 	struct range code;		/* run-time addresses */
@@ -47,7 +44,7 @@ struct unwind_memory {
 
 /* A stopped thread. */
 struct unwind_start {
-	uint64_t registers[UNWIND_REGISTERS];	/* [16]: the program counter */
+	uint64_t registers[FRAME_ALL_REGISTERS];	/* [16]: the program counter */
 	struct range stack;	/* from at most the stack pointer to the top; nothing outside is read */
 	const char *doubt;	/* why that is not known to be the thread's whole stack, or NULL */
 	uint64_t base;		/* the stack pointer that the thread began with; 0 when it is not known */

@@ -41,7 +41,7 @@ static const char *find_row(const char *initial, size_t initial_size, const char
 	fde.program_size = size;
 	why = cfi_find_row(&fde, START + at, row);
 	/* The bytes of an expression are the caller's: comparisons of them are made before they go. */
-	for (size_t i = 0; !why && i < UNWIND_REGISTERS; i++) {
+	for (size_t i = 0; !why && i < FRAME_ALL_REGISTERS; i++) {
 		if (row->rule[i].expression)
 			assert_memory_equal(row->rule[i].expression, "\x77\x08", 2);
 	}

@@ -65,10 +65,10 @@ uint64_t registers_thread_pointer(const struct registers *registers)
 	return user(registers).fs_base;
 }
 
-void registers_dwarf(const struct registers *registers, uint64_t out[REGISTERS_DWARF])
+void registers_dwarf(const struct registers *registers, uint64_t out[FRAME_ALL_REGISTERS])
 {
 	const struct user_regs_struct r = user(registers);
-	const uint64_t values[REGISTERS_DWARF] = {
+	const uint64_t values[FRAME_ALL_REGISTERS] = {
 		r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8,
 		r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rip,
 	};
