@@ -6,7 +6,7 @@ _stent_options() {
 	show) echo "--asm --old --pid --json --help" ;;
 	check) echo "--json --help" ;;
 	apply) echo "--pid --tree --all --timeout --scope --replace --no-wait --force --search --verbose --help" ;;
-	status) echo "--pid --json --help" ;;
+	status) echo "--pid --tree --json --help" ;;
 	revert) echo "--pid --tree --all --timeout --scope --no-wait --force --search --verbose --help" ;;
 	upgrade) echo "--dry-run --json --timeout --only --exclude --replace --help" ;;
 	stack) echo "--json --help" ;;

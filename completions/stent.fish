@@ -44,6 +44,7 @@ complete -c stent -n '__fish_seen_subcommand_from apply' -s v -l verbose -d 'nam
 complete -c stent -n '__fish_seen_subcommand_from apply' -s h -l help -d 'print a short text'
 
 complete -c stent -n '__fish_seen_subcommand_from status' -s p -l pid -x -a '(__fish_complete_pids)' -d 'only this process'
+complete -c stent -n '__fish_seen_subcommand_from status' -l tree -d 'and all that descend from it'
 complete -c stent -n '__fish_seen_subcommand_from status' -s j -l json -d 'print JSON'
 complete -c stent -n '__fish_seen_subcommand_from status' -s h -l help -d 'print a short text'
 

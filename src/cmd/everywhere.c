@@ -7,6 +7,7 @@
 
 #include "base/utf8.h"
 #include "cmd/progress_bar.h"
+#include "process/relatives.h"
 
 #define SHOWN 5		/* processes that could not be looked at */
 
@@ -109,10 +110,31 @@ static void sort_answers(struct scan *scan)
 	}
 }
 
+/* Only those that descend from a process, and that one. */
+static enum status keep_tree(struct tids *pids, pid_t tree, struct error *error)
+{
+	struct relatives relatives = { 0 };
+	size_t kept = 0;
+
+	relatives_list(&relatives);
+	for (size_t i = 0; i < pids->count; i++) {
+		const struct relative *relative = relatives_find(&relatives, pids->item[i]);
+
+		if (relative && (relative->pid == tree || relatives_descends(&relatives, relative, tree)))
+			pids->item[kept++] = relative->pid;
+	}
+	pids->count = kept;
+	array_free(&relatives);
+	return kept ? STATUS_OK : fail(error, "process %d: there is no such process", tree);
+}
+
 enum status everywhere_look(struct everywhere *everywhere, struct error *error)
 {
 	struct scan scan = { .everywhere = everywhere };
 	enum status status = machine_list(&scan.pids, error);
+
+	if (status == STATUS_OK && everywhere->tree)
+		status = keep_tree(&scan.pids, everywhere->tree, error);
 
 	everywhere->seen = 0;
 	everywhere->found = json_array();

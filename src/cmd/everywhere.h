@@ -14,6 +14,7 @@ struct everywhere {
 	/* In a child: what there is to say of a process, for which *answer (its pid and name are in it) is what will be printed. */
 	void (*look)(void *context, const struct process *process, struct survey *survey, json_t *answer);
 	void *context;
+	pid_t tree;			/* only this process, and those that descend from it; 0: all */
 	unsigned int limit;		/* milliseconds for one process */
 	bool (*cancelled)(void);	/* as in struct crew */
 	bool progress;			/* show how far it has come, if stderr is a terminal */
@@ -24,7 +25,7 @@ struct everywhere {
 	json_t *unseen;			/* array, by pid: { pid, comm, why: [lines] } of those that could not be looked at */
 };
 
-/* Look at all processes. STATUS_ERROR: they can't be listed. everywhere_free() in any case. */
+/* Look at them. STATUS_ERROR: they can't be listed, or there is no process `tree`. everywhere_free() in any case. */
 enum status everywhere_look(struct everywhere *everywhere, struct error *error) must_check;
 void everywhere_free(struct everywhere *everywhere);
 

@@ -14,12 +14,13 @@
 #include "live/survey.h"
 
 static const char usage[] =
-	"Usage: stent status [--json] [-p PID]\n"
+	"Usage: stent status [--json] [-p PID [--tree]]\n"
 	"Lists the patches in all processes, or more about those in one, and in which state each is. No process is stopped; but\n"
 	"the one that is named, if a patch in it is between the versions: then for a moment, to see which thread runs\n"
 	"which, and what those that are behind wait for.\n"
 	"\n"
 	"  -p, --pid PID  only this process\n"
+	"      --tree     this process and all that descend from it: a line for each patch, and for who has none\n"
 	"  -j, --json     print the same as one JSON object\n"
 	"  -h, --help     print this text\n"
 	"\n"
@@ -36,8 +37,11 @@ static const char usage[] =
 	"1 there is no such process, or no permission; 2 the process named can't have patches: it is of another machine, of\n"
 	"the kernel, or stent itself.\n";
 
+enum { OPTION_TREE = 256 };
+
 static const struct option options[] = {
 	{ "pid", required_argument, NULL, 'p' },
+	{ "tree", no_argument, NULL, OPTION_TREE },
 	{ "json", no_argument, NULL, 'j' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -170,7 +174,7 @@ static enum status print_status(pid_t pid, bool json, struct error *error)
 int cmd_status(int argc, char **argv)
 {
 	struct error error = { 0 };
-	bool json = false;
+	bool json = false, tree = false;
 	pid_t pid = 0;
 	int option;
 
@@ -179,6 +183,9 @@ int cmd_status(int argc, char **argv)
 		case 'p':
 			if (cmd_parse_pid(optarg, &pid, &error) != STATUS_OK)
 				return cmd_report(STATUS_ERROR, &error);
+			break;
+		case OPTION_TREE:
+			tree = true;
 			break;
 		case 'j':
 			json = true;
@@ -192,5 +199,7 @@ int cmd_status(int argc, char **argv)
 	}
 	if (optind != argc)
 		return cmd_misused("status", "takes no arguments but options");
-	return cmd_report(pid ? print_status(pid, json, &error) : status_all(json, &error), &error);
+	if (tree && !pid)
+		return cmd_misused("status", "--tree needs the process at the top (-p)");
+	return cmd_report(pid && !tree ? print_status(pid, json, &error) : status_all(pid, json, &error), &error);
 }

@@ -20,7 +20,8 @@ const char *status_version_name(enum version version);
 struct json_t;
 struct json_t *status_patch_object(const struct patch_status *patch) must_check;
 
-/* Print the patches of all processes. STATUS_ERROR: the processes can't be listed. */
-enum status status_all(bool json, struct error *error) must_check;
+/* Print the patches of all processes; or, of one and those that descend from it, also who has none. STATUS_ERROR: the processes can't be listed,
+ * or there is no process `tree`. */
+enum status status_all(pid_t tree, bool json, struct error *error) must_check;
 
 #endif

@@ -163,11 +163,20 @@ holds_none() {	# PID
 	limit 10 "$stent" status -p "$1" | grep -q "holds no patch"
 }
 
+status_of_tree() {	# PATTERN...
+	local pattern
+	limit 20 "$stent" status -p "$victim" --tree >"$scratch/status" || return 1
+	for pattern; do
+		grep -q "$pattern" "$scratch/status" || fails "$(cat "$scratch/status")" || return 1
+	done
+	limit 20 "$stent" status -p "$victim" --tree --json | grep -q "\"pid\": $child"
+}
+
 # One process of the tree is refused: it is named and as it was, and the others are done.
 tree_refused() {
 	local lock
 	contract_start pair && forks 0 f && says ok "send 0 g" && exec {lock}<"/proc/$child/personality" && flock -n "$lock" || return 1
-	ends_with 2 apply two --tree >"$scratch/job" 2>&1 && grep -q "process $child .*another stent" "$scratch/job" &&
+	ends_with 2 apply two --tree >"$scratch/job" 2>&1 && status_of_tree "$victim .* active " "$child .* no patch" "1 patch in 1 of 2" && grep -q "process $child .*another stent" "$scratch/job" &&
 		grep -q "1 done.* 1 refused" "$scratch/job" && in_state two active && holds_none "$child"
 	local status=$?
 	exec {lock}>&-
