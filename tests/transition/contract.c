@@ -12,7 +12,8 @@
  *			polling (which waits in epoll_wait with a time-out, again and again), blocking (SIGTRAP)
  *	send N BYTES	worker N, which waits in fa, does what each says: g goes on, l longjmp, e pthread_exit, E exit of the thread
  *			alone, T raise(SIGTRAP), t a thread that calls fb (log N + 4), f fork (the child is worker N + 8), v vfork, x exec,
- *			X exec of sleep, o outlive the parent (of a child), q no more
+ *			X exec of sleep, O fork as f, of a child that lives on when this process,
+ *			which has one thread, ends; q no more
  *	log N		what it has written; "." at the end: it is done
  *	create N	the answering thread makes a thread that calls fb, with log N
  *	cancel N	pthread_cancel
@@ -214,15 +215,17 @@ static void create(int slot)
 	expect(pthread_create(&thread, NULL, call_fb, (void *)(long)slot) == 0 && pthread_detach(thread) == 0);
 }
 
-static void do_fork(void)
+static void do_fork(int outlives)
 {
 	pid_t child = fork();
 
 	if (child) {
 		shared->child[self + 8] = child;
+		if (outlives)
+			_exit(0);
 		return;
 	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_PDEATHSIG, outlives ? 0 : SIGKILL);
 	self += 8;
 	brief = 1;
 	note('f', 0);
@@ -283,7 +286,7 @@ static KEPT void wait_inside(void)
 			create(self + 4);
 			break;
 		case 'f':
-			do_fork();
+			do_fork(0);
 			break;
 		case 'v':
 			do_vfork();
@@ -294,8 +297,8 @@ static KEPT void wait_inside(void)
 		case 'X':
 			execl("/bin/sleep", "sleep", "30", NULL);
 			break;
-		case 'o':
-			prctl(PR_SET_PDEATHSIG, 0);
+		case 'O':
+			do_fork(1);
 			break;
 		default:
 			expect(0);
