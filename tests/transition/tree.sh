@@ -41,7 +41,7 @@ clean_counts() {
 
 only_version() {	# VERSION
 	sleep 0.3	# for answers on their way
-	count && sleep 1 && count && clean_counts && ((counts[$1 + 2] == counts[0])) || { echo "${counts[*]}"; return 1; }
+	count && sleep 1 && count && clean_counts && ((counts[5 - $1] == 0 && counts[$1 + 2] >= 50)) || { echo "${counts[*]}"; return 1; }
 }
 
 start_clients() {
