@@ -6,6 +6,7 @@
 #   make bench-unwind	what a stack walk costs, beside libdwfl and libunwind
 #   make fuzz SECONDS=60 FUZZ="patch ledger"	hostile files, packages and processes, for so long each (clang)
 #   make bench-rows	what unwind data costs, beside elfutils' (installs what is missing)
+#   make bench-diff	time and memory of comparing two builds, from small to large (downloads them)
 #   make bench-call	what a call costs in each state of a patch, beside other redirections
 #   make bench-pause	how long a process is stopped, beside a bare ptrace stop, and as a server's clients see it
 #   make bench-converge	how long a patch takes where threads are inside of the old function most of the time
@@ -214,6 +215,11 @@ model:
 # stent check on 500 files of this machine; takes minutes. MORE="folder ..." adds others.
 check-500: all
 	@BUILD=$(BUILD) tests/real/check-500.sh
+
+bench-diff:
+	@scripts/deps build bench
+	+@$(MAKE) --no-print-directory $(BUILD)/bench/bench_diff
+	@BUILD=$(BUILD) bench/bench_diff.sh
 
 PAIRS ?=
 real:

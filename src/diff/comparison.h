@@ -49,6 +49,7 @@ struct comparison {
 	struct vote_map data;	/* data addresses, from functions that are not changed, and pointers in data */
 	struct vote_map aligned;	/* data addresses, from lined-up instructions of changed functions: may confirm, or
 					 * contradict, what lies between known addresses; never more */
+	struct vote_map aligned_back;	/* the same with both addresses exchanged */
 	bool *called;		/* per old function: code that is the same in both builds calls it or points to it */
 	struct memo constants;	/* answers of constants_compare() */
 	size_t displaced;	/* functions with changed displacements of memory operands */
@@ -80,6 +81,8 @@ void match_evidence(struct comparison *comparison);
 void votes_add(struct vote_map *map, uint64_t from, uint64_t to);
 void votes_count(struct vote_map *map);	/* after the last votes_add(): merge, and find winners */
 void votes_clear(struct vote_map *map);
+/* The first vote for what is at `from`, whose others follow it; NULL when there is none. *count: how many. */
+const struct vote *votes_from(const struct vote_map *map, uint64_t from, size_t *count);
 const struct vote *votes_winner(const struct vote_map *map, uint64_t from);
 const struct vote *votes_reverse(const struct vote_map *map, uint64_t to);
 

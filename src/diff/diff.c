@@ -127,6 +127,7 @@ static void comparison_free(struct comparison *comparison)
 	program_free(&comparison->new);
 	votes_clear(&comparison->data);
 	votes_clear(&comparison->aligned);
+	votes_clear(&comparison->aligned_back);
 	memo_free(&comparison->constants);
 	reasons_free(comparison);
 	free(comparison->first_displaced);

@@ -354,6 +354,24 @@ static void vote_aligned(void *context, const struct code_ref *old, const struct
 		votes_add(&matching->functions, f + UINT64_C(1), g + UINT64_C(1));
 }
 
+/* Does the function refer to one that has no counterpart? `counterpart_of`: of the program's functions. */
+static bool refers_to_unpaired(const struct program *program, uint32_t function, const uint32_t *counterpart_of)
+{
+	const struct function *f = &program->functions.item[function];
+
+	for (size_t part = 0; part < f->parts.count; part++) {
+		const struct code_range *range = &program->ranges.item[f->parts.item[part]];
+
+		for (uint32_t i = 0; i < range->ref_count; i++) {
+			uint32_t target = function_at_entry(program, program->refs.item[range->first_ref + i].target);
+
+			if (target != NO_FUNCTION && counterpart_of[target] == NO_FUNCTION)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Pair what nothing else paired, where all aligned references agree. */
 static bool pair_aligned(struct matching *matching)
 {
@@ -362,7 +380,9 @@ static bool pair_aligned(struct matching *matching)
 
 	votes_clear(&matching->functions);
 	for (uint32_t f = 0; f < comparison->old.functions.count; f++)
-		if (comparison->new_of[f] != NO_FUNCTION && !comparison->alike[f])
+		if (comparison->new_of[f] != NO_FUNCTION && !comparison->alike[f] &&
+		    refers_to_unpaired(&comparison->old, f, comparison->new_of) &&
+		    refers_to_unpaired(&comparison->new, comparison->new_of[f], comparison->old_of))
 			align_references(comparison, f, comparison->new_of[f], vote_aligned, matching);
 	votes_count(&matching->functions);
 	for (size_t i = 0; i < matching->functions.votes.count; i++) {
@@ -419,8 +439,10 @@ static void vote_aligned_data(void *context, const struct code_ref *old, const s
 {
 	struct comparison *comparison = context;
 
-	if (in_data(&comparison->old, old->target) && in_data(&comparison->new, new->target))
-		votes_add(&comparison->aligned, old->target, new->target);
+	if (!in_data(&comparison->old, old->target) || !in_data(&comparison->new, new->target))
+		return;
+	votes_add(&comparison->aligned, old->target, new->target);
+	votes_add(&comparison->aligned_back, new->target, old->target);
 }
 
 static void mark_called(struct comparison *comparison, uint64_t target)
@@ -436,6 +458,7 @@ void match_evidence(struct comparison *comparison)
 	const struct program *old = &comparison->old;
 
 	votes_clear(&comparison->aligned);
+	votes_clear(&comparison->aligned_back);
 	for (uint32_t f = 0; f < old->functions.count; f++) {
 		struct ref_pair pair = { 0 };
 
@@ -449,4 +472,5 @@ void match_evidence(struct comparison *comparison)
 	for (size_t i = 0; i < old->data_refs.count; i++)
 		mark_called(comparison, old->data_refs.item[i].target);
 	votes_count(&comparison->aligned);
+	votes_count(&comparison->aligned_back);
 }

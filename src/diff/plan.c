@@ -1,6 +1,7 @@
 /* plan.c: can the entry of an old function become a jump? */
 #include <string.h>
 
+#include "base/search.h"
 #include "diff/comparison.h"
 
 /* Bytes behind the function that no other one owns and that only fill space. */
@@ -49,13 +50,10 @@ static bool jumps_into(const struct program *program, const struct function *fun
 /* Anything at all in the image that refers into the displaced bytes (other than to the entry)? */
 static bool referred_into(const struct program *program, struct range inside)
 {
-	for (size_t i = 0; i < program->refs.count; i++)
-		if (range_holds(inside, program->refs.item[i].target))
-			return true;
-	for (size_t i = 0; i < program->data_refs.count; i++)
-		if (range_holds(inside, program->data_refs.item[i].target))
-			return true;
-	return false;
+	const uint64_t *targets = program->inner_targets.item;
+	size_t count = program->inner_targets.count, first = count ? search_address(targets, count, sizeof(*targets), inside.start) : 0;
+
+	return first < count && targets[first] < inside.end;
 }
 
 const char *entry_plan_make(const struct program *program, uint32_t index, struct patch_function *out)

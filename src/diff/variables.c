@@ -66,17 +66,13 @@ bool variable_in_old(const struct comparison *comparison, uint64_t new_address, 
 /* All that lined-up instructions say about the address: 1 yes, -1 no, 0 nothing. */
 static int aligned_say(const struct comparison *comparison, uint64_t old_address, uint64_t new_address)
 {
-	int answer = 0;
+	size_t count, count_back;
+	const struct vote *vote = votes_from(&comparison->aligned, old_address, &count);
+	const struct vote *back = votes_from(&comparison->aligned_back, new_address, &count_back);
 
-	for (size_t i = 0; i < comparison->aligned.votes.count; i++) {
-		const struct vote *vote = &comparison->aligned.votes.item[i];
-
-		if ((vote->from == old_address) != (vote->to == new_address))
-			return -1;
-		if (vote->from == old_address)
-			answer = 1;
-	}
-	return answer;
+	if (!count && !count_back)
+		return 0;
+	return count == 1 && count_back == 1 && vote->to == new_address && back->to == old_address ? 1 : -1;
 }
 
 /* Does the item that holds the address begin at a known place, or before one, with nothing beginning in between? */

@@ -93,6 +93,16 @@ void votes_clear(struct vote_map *map)
 	array_free(&map->reverse);
 }
 
+const struct vote *votes_from(const struct vote_map *map, uint64_t from, size_t *count)
+{
+	size_t first = array_search(&map->votes, from, from), next = first;
+
+	while (next < map->votes.count && map->votes.item[next].from == from)
+		next++;
+	*count = next - first;
+	return *count ? &map->votes.item[first] : NULL;
+}
+
 const struct vote *votes_winner(const struct vote_map *map, uint64_t from)
 {
 	size_t index = array_search(&map->winners, from, from);

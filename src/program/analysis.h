@@ -18,6 +18,9 @@ void references_find(struct program *program);
 /* boundaries. */
 void boundaries_find(struct program *program);
 
+/* inner_targets. */
+void inner_targets_find(struct program *program);
+
 /* functions: join cold parts to their parents. */
 void functions_join(struct program *program);
 

@@ -138,3 +138,22 @@ void boundaries_find(struct program *program)
 			program->boundaries.item[kept++] = program->boundaries.item[i];
 	program->boundaries.count = kept;
 }
+
+static void add_inner_target(struct program *program, uint64_t address)
+{
+	const struct code_range *range = program_range(program, address);
+	const struct section *section = range ? NULL : image_section(program->image, address);
+
+	if (range ? range->span.start != address : section && section->execute)
+		*array_add(&program->inner_targets) = address;
+}
+
+void inner_targets_find(struct program *program)
+{
+	for (size_t i = 0; i < program->refs.count; i++)
+		add_inner_target(program, program->refs.item[i].target);
+	for (size_t i = 0; i < program->data_refs.count; i++)
+		add_inner_target(program, program->data_refs.item[i].target);
+	if (program->inner_targets.count)
+		qsort(program->inner_targets.item, program->inner_targets.count, sizeof(uint64_t), compare_addresses);
+}

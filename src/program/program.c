@@ -16,6 +16,7 @@ enum status program_load(struct image *image, struct program *program, struct er
 	data_refs_find(program);
 	references_find(program);
 	boundaries_find(program);
+	inner_targets_find(program);
 	functions_join(program);
 	functions_name(program);
 	functions_find_startup(program);
@@ -32,6 +33,7 @@ void program_free(struct program *program)
 	program->range_index = NULL;
 	array_free(&program->refs);
 	array_free(&program->data_refs);
+	array_free(&program->inner_targets);
 	array_free(&program->boundaries);
 }
 

@@ -79,6 +79,7 @@ struct program {
 	ARRAY(struct function) functions;	/* sorted by entry */
 	ARRAY(struct code_ref) refs;		/* sorted by where */
 	ARRAY(struct data_ref) data_refs;	/* sorted by where */
+	ARRAY(uint64_t) inner_targets;		/* sorted: addresses in code that something refers to and no range begins at */
 	ARRAY(uint64_t) boundaries;		/* sorted: where data items begin: addresses in data that are taken, or
 						 * named, section starts and ends. A load from a fixed place inside a table
 						 * cuts no item in two, so addresses that are only loaded from do not count */
