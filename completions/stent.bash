@@ -5,7 +5,8 @@ _stent_options() {
 	diff) echo "--output --name --description --old-version --new-version --lines --allow-data --exclude --allow-layout --help" ;;
 	show) echo "--asm --old --pid --json --help" ;;
 	check) echo "--json --help" ;;
-	apply) echo "--pid --tree --all --timeout --scope --replace --no-wait --force --search --verbose --help" ;;
+	sign) echo "--secret-key --output --trusted-comment --help" ;;
+	apply) echo "--pid --tree --all --timeout --scope --replace --no-wait --force --search --require-signature --keys --signature --verbose --help" ;;
 	status) echo "--pid --tree --json --help" ;;
 	revert) echo "--pid --tree --all --timeout --scope --no-wait --force --search --verbose --help" ;;
 	upgrade) echo "--dry-run --json --timeout --only --exclude --replace --help" ;;
@@ -24,7 +25,7 @@ _stent_pids() {
 
 _stent() {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=
-	local commands="diff show check apply status revert upgrade stack"
+	local commands="diff show check sign apply status revert upgrade stack"
 
 	[ "$COMP_CWORD" -le 1 ] || command=${COMP_WORDS[1]}
 	COMPREPLY=()

@@ -5,6 +5,7 @@ complete -c stent -n __fish_use_subcommand -f -s V -l version -d 'print the vers
 complete -c stent -n __fish_use_subcommand -f -a diff -d 'compare two builds and write a patch'
 complete -c stent -n __fish_use_subcommand -f -a show -d 'say what a patch changes, and why'
 complete -c stent -n __fish_use_subcommand -f -a check -d 'compare unwind data with instructions'
+complete -c stent -n __fish_use_subcommand -f -a sign -d 'sign a patch'
 complete -c stent -n __fish_use_subcommand -f -a apply -d 'put a patch into processes'
 complete -c stent -n __fish_use_subcommand -f -a status -d 'list the patches in processes'
 complete -c stent -n __fish_use_subcommand -f -a revert -d 'take a patch out of processes'
@@ -40,6 +41,9 @@ complete -c stent -n '__fish_seen_subcommand_from apply' -l replace -d 'take out
 complete -c stent -n '__fish_seen_subcommand_from apply' -l no-wait -d 'leave threads that are inside'
 complete -c stent -n '__fish_seen_subcommand_from apply' -l force -d 'finish although threads are inside'
 complete -c stent -n '__fish_seen_subcommand_from apply' -s s -l search -x -d 'MiB to search for coroutines'
+complete -c stent -n '__fish_seen_subcommand_from apply' -l require-signature -d 'take it only if it is signed'
+complete -c stent -n '__fish_seen_subcommand_from apply' -l keys -r -d 'folder of the keys'
+complete -c stent -n '__fish_seen_subcommand_from apply' -l signature -r -d 'file of the signature'
 complete -c stent -n '__fish_seen_subcommand_from apply' -s v -l verbose -d 'name threads that were waited for'
 complete -c stent -n '__fish_seen_subcommand_from apply' -s h -l help -d 'print a short text'
 
@@ -70,3 +74,8 @@ complete -c stent -n '__fish_seen_subcommand_from upgrade' -s h -l help -d 'prin
 complete -c stent -n '__fish_seen_subcommand_from stack' -s j -l json -d 'print JSON'
 complete -c stent -n '__fish_seen_subcommand_from stack' -s h -l help -d 'print a short text'
 complete -c stent -n '__fish_seen_subcommand_from stack' -f -a '(__fish_complete_pids)'
+
+complete -c stent -n '__fish_seen_subcommand_from sign' -s s -l secret-key -r -d 'the secret key file'
+complete -c stent -n '__fish_seen_subcommand_from sign' -s o -l output -r -d 'the signature file to write'
+complete -c stent -n '__fish_seen_subcommand_from sign' -s t -l trusted-comment -x -d 'a line that is signed too'
+complete -c stent -n '__fish_seen_subcommand_from sign' -s h -l help -d 'print a short text'

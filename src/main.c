@@ -16,6 +16,7 @@ static const struct command {
 	{ "diff", cmd_diff, "compare two builds of a program or library and write a patch" },
 	{ "show", cmd_show, "say what a patch changes, per function, and why" },
 	{ "check", cmd_check, "compare a program's unwind data with its instructions" },
+	{ "sign", cmd_sign, "sign a patch, for machines that take only signed ones" },
 	{ "apply", cmd_apply, "put a patch into a running process, or all that it is for" },
 	{ "status", cmd_status, "list the patches that are in all processes, or in one" },
 	{ "revert", cmd_revert, "take a patch out of a running process, or all that hold it" },

@@ -32,6 +32,10 @@ static const char usage[] =
 	"                         that calls the other version. 'stent status' shows it\n"
 	"  -s, --search MIB       how much memory to search for suspended coroutines, in programs that can have\n"
 	"                         such, while they stand still (256); more than that is refused\n"
+	"      --require-signature    apply the patch only if it has a signature that holds, by one of the keys; the machine's\n"
+	"                         policy (/etc/stent/policy) may ask for that, too\n"
+	"      --keys FOLDER      where the keys are, minisign's *.pub (/etc/stent/keys); asks for a signature, too\n"
+	"      --signature FILE   the signature (by default the patch's name with .minisig behind it); likewise\n"
 	"  -v, --verbose          name every thread that was waited for\n"
 	"  -h, --help             print this text\n"
 	"\n"
@@ -103,7 +107,7 @@ int cmd_apply(int argc, char **argv)
 
 	if (!live_parse(&command, argc, argv, &arguments, &code))
 		return code;
-	status = bundle_read(arguments.what, &bundle, &error);
+	status = policy_read_patch(arguments.what, &arguments.signature, &bundle, &error);
 	if (status == STATUS_OK) {
 		arguments.bundle = &bundle;
 		live_hold_signals();

@@ -37,7 +37,7 @@ static enum status parse_search(const char *text, uint64_t *bytes, struct error 
 	return STATUS_OK;
 }
 
-enum { OPTION_SCOPE = 256, OPTION_NO_WAIT, OPTION_FORCE, OPTION_REPLACE, OPTION_TREE };
+enum { OPTION_SCOPE = 256, OPTION_NO_WAIT, OPTION_FORCE, OPTION_REPLACE, OPTION_TREE, OPTION_REQUIRE, OPTION_KEYS, OPTION_SIGNATURE };
 
 static const struct option options[] = {
 	{ "pid", required_argument, NULL, 'p' },
@@ -48,6 +48,9 @@ static const struct option options[] = {
 	{ "no-wait", no_argument, NULL, OPTION_NO_WAIT },
 	{ "force", no_argument, NULL, OPTION_FORCE },
 	{ "replace", no_argument, NULL, OPTION_REPLACE },
+	{ "require-signature", no_argument, NULL, OPTION_REQUIRE },
+	{ "keys", required_argument, NULL, OPTION_KEYS },
+	{ "signature", required_argument, NULL, OPTION_SIGNATURE },
 	{ "tree", no_argument, NULL, OPTION_TREE },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
@@ -87,6 +90,15 @@ static enum status parse_option(int option, const char *argument, struct live_ar
 		return STATUS_OK;
 	case OPTION_REPLACE:
 		arguments->options.replace = true;
+		return STATUS_OK;
+	case OPTION_REQUIRE:
+		arguments->signature.require = true;
+		return STATUS_OK;
+	case OPTION_KEYS:
+		arguments->signature.keys = argument;
+		return STATUS_OK;
+	case OPTION_SIGNATURE:
+		arguments->signature.file = argument;
 		return STATUS_OK;
 	case OPTION_TREE:
 		arguments->tree = true;
@@ -161,6 +173,11 @@ bool live_parse(const struct live_command *command, int argc, char **argv, struc
 	}
 	if (optind + 1 != argc || !arguments->pid == !arguments->all || (arguments->tree && arguments->all)) {
 		*code = cmd_misused(command->name, "%s", command->needed);
+		return false;
+	}
+	/* (Options of apply only; a patch that is in has been judged.) */
+	if (!command->new && (arguments->signature.require || arguments->signature.keys || arguments->signature.file)) {
+		*code = cmd_misused(command->name, "signatures are looked at by 'stent apply' only");
 		return false;
 	}
 	arguments->what = argv[optind];

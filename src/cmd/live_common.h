@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "cmd/policy.h"
 #include "live/live.h"
 
 struct live_arguments {
@@ -14,6 +15,7 @@ struct live_arguments {
 	bool all;
 	bool tree;		/* the process and all that descend from it */
 	bool verbose;
+	struct signature_wish signature;	/* of a patch to apply */
 	struct live_options options;
 };
 

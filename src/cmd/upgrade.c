@@ -131,7 +131,9 @@ int cmd_upgrade(int argc, char **argv)
 
 	if (parse(argc, argv, &upgrade, &code)) {
 		live_hold_signals();
-		status = run(&upgrade, &error);
+		status = upgrade.dry_run ? STATUS_OK : policy_check_upgrade(&error);
+		if (status == STATUS_OK)
+			status = run(&upgrade, &error);
 		if (status == STATUS_OK) {
 			upgrade_print(&upgrade);
 			status = outcomes_status(upgrade.outcomes);

@@ -28,6 +28,11 @@ enum status bundle_write(const struct bundle *bundle, const char *path, struct e
  * Free with bundle_free(), also after a failure.
  */
 enum status bundle_read(const char *path, struct bundle *bundle, struct error *error) must_check;
+
+/* The same, after the check has said STATUS_OK of the file's bytes: nothing is done with them before. */
+typedef enum status bundle_check(void *context, const uint8_t *bytes, size_t size, struct error *error);
+enum status bundle_read_checked(const char *path, bundle_check *check, void *context, struct bundle *bundle,
+				struct error *error) must_check;
 enum status bundle_parse(const uint8_t *bytes, size_t size, struct bundle *bundle, struct error *error) must_check;
 
 /* Does it hold what docs/format.md asks, each of its patches included? */

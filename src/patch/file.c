@@ -1,5 +1,5 @@
 /*
- * file.c: patch files on disk.
+ * file.c: files on disk: patches, signatures, keys.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "patch/bundle.h"
+#include "patch/file.h"
+#include "patch/file_open.h"
 
 /* Nothing real comes near; it keeps every 32-bit count and offset of the format from wrapping (each thing that is
  * counted takes a byte at least), and a wrong file name from filling the memory. */
@@ -93,11 +95,21 @@ static enum status replace_file(const char *path, const char *temporary, const u
 	return sync_folder(path);
 }
 
+enum status file_write(const char *path, const uint8_t *bytes, size_t size, struct error *error)
+{
+	char *temporary = text_format("%s.new.%d", path, (int)getpid());
+	enum status status = STATUS_OK;
+
+	if (replace_file(path, temporary, bytes, size))
+		status = fail(error, "%s: cannot write: %s", path, strerror(errno));
+	free(temporary);
+	return status;
+}
+
 enum status bundle_write(const struct bundle *bundle, const char *path, struct error *error)
 {
 	struct error reason = { 0 };
 	enum status status = bundle_verify(bundle, &reason);
-	char *temporary;
 	uint8_t *bytes;
 	size_t size;
 
@@ -107,50 +119,55 @@ enum status bundle_write(const struct bundle *bundle, const char *path, struct e
 		return status;
 	}
 	bytes = bundle_encode(bundle, &size);
-	if (size > FILE_SIZE_MAX) {
+	if (size > FILE_SIZE_MAX)
 		status = fail(error, "%s: not written: %zu bytes are too long for a patch", path, size);
-		free(bytes);
-		return status;
-	}
-	temporary = text_format("%s.new.%d", path, (int)getpid());
-	if (replace_file(path, temporary, bytes, size))
-		status = fail(error, "%s: cannot write: %s", path, strerror(errno));
-	free(temporary);
+	else
+		status = file_write(path, bytes, size, error);
 	free(bytes);
 	return status;
 }
 
-/* Non-blocking, so that a named pipe is reported and not waited for. */
-static enum status read_file(const char *path, uint8_t **bytes, size_t *size, struct error *error)
+enum status file_read_open(int fd, const char *path, uint64_t limit, uint8_t **bytes, size_t *size, struct error *error)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	enum status status = STATUS_OK;
 	struct stat about;
 
+	if (fstat(fd, &about))
+		return fail(error, "%s: cannot read: %s", path, strerror(errno));
+	if (!S_ISREG(about.st_mode) || (uint64_t)about.st_size > limit)
+		return fail(error, "%s: not a regular file of at most %ju %s", path, limit >> 20 ? (uintmax_t)limit >> 20 : (uintmax_t)limit,
+			    limit >> 20 ? "MiB" : "bytes");
+	*bytes = memory_zeroed((size_t)about.st_size + 1, 1);
+	if (read_all(fd, *bytes, (size_t)about.st_size, size))
+		return fail(error, "%s: cannot read: %s", path, strerror(errno));
+	return STATUS_OK;
+}
+
+/* Non-blocking, so that a named pipe is reported and not waited for. */
+enum status file_read(const char *path, uint64_t limit, uint8_t **bytes, size_t *size, struct error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	enum status status;
+
+	*bytes = NULL;
+	*size = 0;
 	if (fd < 0)
 		return fail(error, "%s: cannot open: %s", path, strerror(errno));
-	if (fstat(fd, &about))
-		status = fail(error, "%s: cannot read: %s", path, strerror(errno));
-	else if (!S_ISREG(about.st_mode) || (uint64_t)about.st_size > FILE_SIZE_MAX)
-		status = fail(error, "%s: not a regular file of at most %ju MiB", path, (uintmax_t)FILE_SIZE_MAX >> 20);
-	if (!status) {
-		*bytes = memory_zeroed((size_t)about.st_size, 1);
-		if (read_all(fd, *bytes, (size_t)about.st_size, size))
-			status = fail(error, "%s: cannot read: %s", path, strerror(errno));
-	}
+	status = file_read_open(fd, path, limit, bytes, size, error);
 	close(fd);
 	return status;
 }
 
-enum status bundle_read(const char *path, struct bundle *bundle, struct error *error)
+enum status bundle_read_checked(const char *path, bundle_check *check, void *context, struct bundle *bundle, struct error *error)
 {
 	struct error reason = { 0 };
-	uint8_t *bytes = NULL;
-	size_t size = 0;
+	uint8_t *bytes;
+	size_t size;
 	enum status status;
 
 	*bundle = (struct bundle){ 0 };
-	status = read_file(path, &bytes, &size, error);
+	status = file_read(path, FILE_SIZE_MAX, &bytes, &size, error);
+	if (!status && check)
+		status = check(context, bytes, size, error);
 	if (!status) {
 		status = bundle_parse(bytes, size, bundle, &reason);
 		if (status)
@@ -159,4 +176,9 @@ enum status bundle_read(const char *path, struct bundle *bundle, struct error *e
 	error_clear(&reason);
 	free(bytes);
 	return status;
+}
+
+enum status bundle_read(const char *path, struct bundle *bundle, struct error *error)
+{
+	return bundle_read_checked(path, NULL, NULL, bundle, error);
 }
