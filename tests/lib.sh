@@ -4,6 +4,7 @@
 #	ok "what holds"			one result; not_ok and skip likewise
 #	check "what holds" command...	ok if the command succeeds, else not_ok with what it printed
 #	verdict $? "what holds"		ok if the status is 0, else not_ok
+#	exits 2 "text" command...	true if the command ends with this status, and its output has the text
 #	start command...		run in the background, pid in $started; ended when the script ends
 #	within 5 command...		try the command again until it succeeds, for so many seconds
 #	limit 10 command...		run it, but end it after so many seconds (exit status 124)
@@ -111,6 +112,15 @@ check() {	# WHAT COMMAND...
 # A result of something that had to be done in this shell, not in a subshell as check does it.
 verdict() {	# STATUS WHAT
 	if [ "$1" = 0 ]; then ok "$2"; else not_ok "$2"; fi
+}
+
+exits() {	# STATUS PATTERN COMMAND...: this exit status, and the output has this
+	local want=$1 pattern=$2 output status
+	shift 2
+	output=$("$@" 2>&1)
+	status=$?
+	[ "$status" = "$want" ] || { echo "exit status $status; output: $output"; return 1; }
+	grep -q -e "$pattern" <<<"$output" || { echo "no '$pattern' in: $output"; return 1; }
 }
 
 start() {

@@ -22,13 +22,6 @@ lacks() {	# PATTERN COMMAND...: it succeeds, and its output has this nowhere
 	! grep -e "$pattern" <<<"$output"
 }
 
-refuses() {	# PATTERN COMMAND...: it fails with status 1, and says this
-	local pattern=$1 output
-	shift
-	output=$("$@" 2>&1)
-	[ $? = 1 ] && grep -q -e "$pattern" <<<"$output" || { echo "not so: $output"; return 1; }
-}
-
 builds() {
 	cp tests/source/lengthd.c "$scratch/" && build 1 &&
 		patch -s "$scratch/lengthd.c" tests/source/fix.diff && build 2
@@ -70,4 +63,4 @@ within 5 runs "$started"
 rm "$scratch/gone"
 check "the old code comes from a process whose file is gone" holds ' call .*strtol .* call .*strtol' \
 	"$stent" show --asm -p "$started" "$patch"
-check "another build is not taken for the old one" refuses 'its build-id differs' "$stent" show --asm --old "$scratch/s2" "$patch"
+check "another build is not taken for the old one" exits 1 'its build-id differs' "$stent" show --asm --old "$scratch/s2" "$patch"

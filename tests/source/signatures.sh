@@ -4,17 +4,7 @@
 command -v minisign >/dev/null || skip_all "there is no minisign"
 plan 29
 
-exits() {	# STATUS PATTERN COMMAND...
-	local want=$1 pattern=$2 output status
-	shift 2
-	output=$("$@" 2>&1)
-	status=$?
-	[ "$status" = "$want" ] || { echo "exit status $status; output: $output"; return 1; }
-	grep -q -e "$pattern" <<<"$output" || { echo "no '$pattern' in: $output"; return 1; }
-}
-
 cd "$scratch" || exit 1
-keys=$scratch/keys
 mkdir -m 755 keys
 cp "$top/tests/source/lengthd.c" "$top/tests/source/fix.diff" . &&
 	gcc -O2 -Wl,--build-id -o lengthd lengthd.c && patch -s lengthd.c fix.diff &&

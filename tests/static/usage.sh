@@ -4,15 +4,6 @@
 commands="diff show apply status revert upgrade"
 plan 13
 
-exits() {	# STATUS PATTERN COMMAND...: this exit status, and the output has this
-	local want=$1 pattern=$2 output status
-	shift 2
-	output=$("$@" 2>&1)
-	status=$?
-	[ "$status" = "$want" ] || { echo "exit status $status; output: $output"; return 1; }
-	grep -q -e "$pattern" <<<"$output" || { echo "no '$pattern' in: $output"; return 1; }
-}
-
 all_listed() {
 	local name
 	for name in $commands; do
