@@ -127,7 +127,7 @@ check:
 	@scripts/deps build check man deb
 	+@$(MAKE) --no-print-directory all unit asan live-programs stack-programs chaos-programs real-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@BUILD=$(BUILD) tests/run $(call SCRIPTS,static) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
-		$(SPIES) $(foreach folder,live targets source chaos invisible cxx stack fuzz transition,$(call SCRIPTS,$(folder))) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
+		$(SPIES) $(foreach folder,live targets source chaos invisible cxx changes stack fuzz transition,$(call SCRIPTS,$(folder))) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
 
 # libFuzzer needs clang. What it finds new goes to the build's folder, not into the corpus. FUZZ: which (fuzz_NAME.c); SECONDS: for each.
 FUZZ    ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))

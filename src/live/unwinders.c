@@ -65,19 +65,10 @@ static void count_personalities(const struct image *image, struct traits *traits
 	}
 }
 
-/* glibc says so of itself in each program that it is linked into. */
+/* What it begins with comes from glibc, and says so by a note (LSB Core 5.0, 10.8). */
 static bool is_glibc(const struct image *image)
 {
-	static const char banner[] = "GNU C Library";
-
-	for (size_t i = 0; i < image->sections.count; i++) {
-		const struct section *section = &image->sections.item[i];
-
-		if (section->data && !section->execute &&
-		    memmem(section->data, section->span.end - section->span.start, banner, sizeof(banner) - 1))
-			return true;
-	}
-	return false;
+	return image_section_named(image, ".note.ABI-tag") != NULL;
 }
 
 /* Code can throw by way of an unwinder of its own. A static program of glibc has one, and one personality routine, even if it is in C: both for pthread_cancel. */
