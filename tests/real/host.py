@@ -249,8 +249,8 @@ def libgs():
                    "10 10 50 50 rectfill showpage (nullpage) selectdevice\n").encode()
         expect(run(program) >= 0, "PostScript")
         with open(out, "rb") as file:
-            page = file.read()
-        expect(page.startswith(b"P5") and 2400 <= page.count(b"\0") <= 2600, "page")
+            file.seek(-100 * 100, os.SEEK_END)		# each page is put behind the last one
+            expect(file.read().count(b"\0") == 50 * 50, "page")
     return use
 
 
