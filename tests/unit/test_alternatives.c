@@ -49,7 +49,7 @@ static struct validated *built;
 
 static int build(void **state)
 {
-	char *source = text_copy(".text\n");
+	char *source = text_copy(".text\n"), *whole;
 
 	alarm(60);
 	for (size_t i = 0; i < SAMPLES; i++) {
@@ -62,8 +62,9 @@ static int build(void **state)
 		source = more;
 	}
 	/* What makes the row at the entry of `inner` exact: nobody calls it, and who jumps there has pushed. */
-	source = text_format("%sleads_inside: .cfi_startproc\n push %%rax\n" PUSHED " jmp inner\n .cfi_endproc\n .fill 64,1,0xcc\n", source);
-	built = validated_build(source, "s", "-Wl,-Bsymbolic");
+	whole = text_format("%sleads_inside: .cfi_startproc\n push %%rax\n" PUSHED " jmp inner\n .cfi_endproc\n .fill 64,1,0xcc\n", source);
+	built = validated_build(whole, "s", "-Wl,-Bsymbolic");
+	free(whole);
 	free(source);
 	return 0;
 }
