@@ -62,7 +62,7 @@
 /* What stays: the same code whatever versions it is called with, and no part of its callers. */
 #define KEPT __attribute__((noinline, noclone, noipa))
 
-#define WORKERS 64
+#define WORKERS 65	/* the last one is the answering thread */
 #define LOG 1024
 
 /* Of the process and its children by fork. */

@@ -78,17 +78,17 @@ several() {
 crowd() {
 	local i
 	contract_start || return 1
-	for i in {16..55}; do
+	for i in {24..63}; do
 		enter "$i" pair a1 || return 1
 	done
 	begin_apply two --timeout 20 && within 10 are_armed 40 && sleep 0.2 || fails "$(cat "$scratch/job")" || return 1
-	for i in {16..55}; do
+	for i in {24..63}; do
 		echo "send $i g" >&"$victim_in"
 	done
-	for i in {16..55}; do
+	for i in {24..63}; do
 		read -t 10 -r _ <&"$victim_out" || return 1
 	done
-	for i in {16..55}; do
+	for i in {24..63}; do
 		within 5 says 'a1h1b2\.' "log $i" || return 1
 	done
 	job_ends 0 && in_state two active && sound
