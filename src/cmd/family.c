@@ -181,7 +181,7 @@ enum status family_run(const struct live_command *command, const struct live_arg
 	const struct family_task task = { .command = command, .arguments = &mine, .pid = arguments->pid };
 	struct live_report report = { 0 };
 	int outcome = OUTCOME_GONE, others;
-	bool has_child = false;
+	bool has_child = false, concerned;
 
 	if (arguments->tree && kill(arguments->pid, 0) < 0 && errno == ESRCH) {
 		fprintf(stderr, "stent: process %d: there is no such process\n", arguments->pid);
@@ -192,10 +192,14 @@ enum status family_run(const struct live_command *command, const struct live_arg
 		mine.options.between = family_tell;
 	family.command = command;
 	family.arguments = &mine;
+	/* Of a tree the process that was named need not have the image itself. */
+	concerned = !arguments->tree || is_concerned(arguments);
+	/* Its children have mapped what it has: they shall not all validate that at the same time. */
+	if (arguments->tree && concerned)
+		live_read_ahead(arguments->pid);
 	if (arguments->tree)
 		start_foreman(NULL, (struct live_region){ 0 });
-	/* Of a tree the process that was named need not have the image itself. */
-	if (!arguments->tree || is_concerned(arguments))
+	if (concerned)
 		outcome = family_work(&task, &report, &has_child);
 	others = finish_others(outcome, &report, has_child);
 	outcome = outcome_worse(outcome, others);

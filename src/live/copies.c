@@ -135,3 +135,16 @@ enum live_concern live_look(pid_t pid, const struct bundle *bundle, const char *
 	error_clear(&unused);
 	return concern;
 }
+
+void live_read_ahead(pid_t pid)
+{
+	struct error unused = { 0 };
+	struct survey survey = { 0 };
+	struct process process;
+
+	if (process_open(pid, PROCESS_LOOK, &process, &unused) == STATUS_OK && survey_read(&process, &survey, &unused) == STATUS_OK)
+		survey_unwind(&survey);
+	survey_free(&survey);
+	process_close(&process);
+	error_clear(&unused);
+}

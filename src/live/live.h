@@ -99,6 +99,9 @@ enum live_copy live_look_at_copy(pid_t pid, struct live_region region, bool *unf
 enum status live_finish_copy(const struct process *process, struct live_region region, bool new, const struct live_options *options,
 			     struct live_report *report, struct error *error) must_check;
 
+/* Have the unwind data of all images of a process in the cache, where it is then found by those who work on the process and on its like. */
+void live_read_ahead(pid_t pid);
+
 /* Does a command concern a process? */
 enum live_concern {
 	LIVE_UNCONCERNED,	/* it has not the image, or not the patch; or is gone, or can't be looked at */
