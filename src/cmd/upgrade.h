@@ -11,7 +11,8 @@
  *	start			where it is mapped, as a hexadecimal number
  *	old_build_id, new_build_id
  *	old_digest, new_digest	of the files: what tells pairs apart. Build-ids don't, because a file may claim any
- *	replace			patches that an earlier stent upgrade put in are to be taken out
+ *	replaces		names of patches of it that are to be taken out
+ *	by			name of the patch that has brought the new build already
  *	result, why		it is decided already: as an outcome (outcomes.h)
  *	left_out		the user does not want it patched
  *	pair			index into struct upgrade's pairs, where nothing is decided

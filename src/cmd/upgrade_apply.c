@@ -1,8 +1,8 @@
 /*
  * upgrade_apply.c: the patches go into the processes.
  *
- * Images of one process that may rely on each other go in together or not at all: those of one source package, and those of which it is
- * not known where they come from. (Those of different packages a distribution allows to be of different ages.)
+ * Images of one process that may rely on each other go in together, in one transition, or not at all: those of one source package, and
+ * those of which it is not known where they come from. (Those of different packages a distribution allows to be of different ages.)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 #include "cmd/outcomes.h"
 #include "cmd/progress_bar.h"
 #include "cmd/upgrade.h"
+#include "diff/diff.h"
 #include "process/crew.h"
 
 #define LIMIT 60000u	/* milliseconds for one process, on top of its timeout for each patch */
@@ -60,7 +61,7 @@ static const json_t *find_obstacle(const json_t *images, const json_t *image)
 	const json_t *other;
 
 	for (size_t i = 0; (other = json_array_get(images, i)); i++)
-		if (other != image && go_together(image, other) && !outcome_is(other, STATUS_NOTHING))
+		if (other != image && is_decided(other) && go_together(image, other) && !outcome_is(other, STATUS_NOTHING))
 			return other;
 	return NULL;
 }
@@ -71,11 +72,8 @@ static json_t *explain_obstacle(const json_t *image, const json_t *other)
 	const char *name = everywhere_text(image, "image"), *other_name = everywhere_text(other, "image");
 	struct error error = { 0 };
 
-	if (!is_decided(other))
-		(void)refuse(&error, "%s and %s were replaced together, and would have to be patched in one transition", name, other_name);
-	else
-		(void)refuse(&error, "%s was replaced together with %s, which %s: the new %s may need the new %s", name, other_name,
-			     json_object_get(other, "left_out") ? "is to be left alone" : "can't be patched", name, other_name);
+	(void)refuse(&error, "%s was replaced together with %s, which %s: the new %s may need the new %s", name, other_name,
+		     json_object_get(other, "left_out") ? "is to be left alone" : "can't be patched", name, other_name);
 	return everywhere_lines(&error);
 }
 
@@ -113,24 +111,98 @@ static size_t count_undecided(const json_t *images)
 	return count;
 }
 
-static void finish_image(json_t *image, const struct process *process, enum status status, const struct live_report *report,
-			 struct error *error)
+/* Images of a process that are patched in one transition. */
+struct unit {
+	ARRAY(json_t *) images;		/* borrowed */
+	bool replace;
+	struct bundle bundle;		/* its patches are those of pairs, but for their names and descriptions */
+	char *name, *description;	/* owned */
+};
+
+static void add_to_unit(json_t *images, json_t *image, struct unit *unit)
+{
+	json_t *other;
+
+	*array_add(&unit->images) = image;
+	json_object_set_new(image, "tried", json_true());
+	unit->replace |= json_array_size(json_object_get(image, "replaces")) > 0;
+	for (size_t i = 0; (other = json_array_get(images, i)); i++)
+		if (!is_decided(other) && !json_object_get(other, "tried") && go_together(image, other))
+			add_to_unit(images, other, unit);
+}
+
+static bool has_patch(const struct bundle *bundle, const struct patch *patch)
+{
+	for (size_t i = 0; i < bundle->count; i++)
+		if (build_id_equal(&bundle->item[i].old_id, &patch->old_id))
+			return true;
+	return false;
+}
+
+/* One patch of all, with a name and a description that are the same in every process and every run. */
+static void join_patches(const struct upgrade *upgrade, struct unit *unit)
+{
+	struct bundle *bundle = &unit->bundle;
+
+	for (size_t i = 0; i < unit->images.count; i++) {
+		const struct patch *patch = &pair_of(upgrade, unit->images.item[i])->bundle.item[0];
+
+		if (!has_patch(bundle, patch))
+			*array_add(bundle) = *patch;
+	}
+	bundle_sort(bundle);
+	if (bundle->count == 1)
+		return;
+	unit->name = diff_name(bundle->item[0].image, bundle->item[0].old_version, bundle->item[0].new_version);
+	unit->description = text_format(UPGRADE_MARK "the new builds of %s and %zu more", bundle->item[0].image, bundle->count - 1);
+	for (size_t i = 0; i < bundle->count; i++) {
+		bundle->item[i].name = unit->name;
+		bundle->item[i].description = unit->description;
+	}
+}
+
+static void free_unit(struct unit *unit)
+{
+	array_free(&unit->bundle);	/* what is in the patches belongs to pairs */
+	array_free(&unit->images);
+	free(unit->name);
+	free(unit->description);
+}
+
+static void finish_unit(const struct unit *unit, const struct process *process, enum status status, const struct live_report *report,
+			struct error *error)
 {
 	json_t *outcome = outcome_make(process, status, report, error);
 
 	json_object_del(outcome, "image");
-	json_object_update(image, outcome);
+	for (size_t i = 0; i < unit->images.count; i++)
+		json_object_update(unit->images.item[i], outcome);
 	json_decref(outcome);
 }
 
-static enum status apply_one(const struct upgrade *upgrade, const struct process *process, const json_t *image,
-			     struct live_report *report, struct error *error)
+static void apply_unit(const struct upgrade *upgrade, const struct process *process, enum status opened, const struct error *error,
+		       struct unit *unit)
 {
-	const struct upgrade_pair *pair = pair_of(upgrade, image);
 	struct live_options options = upgrade->options;
+	struct live_report report = { 0 };
+	struct error why = { 0 };
+	enum status status = opened;
 
-	options.replace = json_is_true(json_object_get(image, "replace"));
-	return live_apply(process, &pair->bundle, &options, report, error);
+	options.replace = unit->replace;
+	join_patches(upgrade, unit);
+	if (status == STATUS_OK)
+		status = bundle_verify(&unit->bundle, &why);
+	else
+		(void)error_add(&why, status, "%s", error->text);
+	if (status == STATUS_OK)
+		status = live_apply(process, &unit->bundle, &options, &report, &why);
+	/* One that has ended needs nothing any more. */
+	if (status == STATUS_ERROR && !process_alive(process)) {
+		error_clear(&why);
+		status = error_add(&why, STATUS_NOTHING, "the process has ended");
+	}
+	finish_unit(unit, process, status, &report, &why);
+	live_report_free(&report);
 }
 
 /* In a child. */
@@ -141,30 +213,19 @@ static char *apply(void *context, size_t job)
 	pid_t pid = (pid_t)json_integer_value(json_object_get(json_array_get(applying->processes, job), "pid"));
 	struct error error = { 0 };
 	struct process process;
-	enum status opened = count_undecided(images) ? process_open(pid, PROCESS_CHANGE, &process, &error) : STATUS_NOTHING;
+	enum status opened = process_open(pid, PROCESS_CHANGE, &process, &error);
 	char *text;
 
 	for (size_t i = 0; (image = json_array_get(images, i)); i++) {
-		struct live_report report = { 0 };
-		struct error why = { 0 };
-		enum status status = opened;
+		struct unit unit = { 0 };
 
 		if (is_decided(image))
 			continue;
-		if (status == STATUS_OK)
-			status = apply_one(applying->upgrade, &process, image, &report, &why);
-		else
-			(void)error_add(&why, status, "%s", error.text);
-		/* One that has ended needs nothing any more. */
-		if (status == STATUS_ERROR && !process_alive(&process)) {
-			error_clear(&why);
-			status = error_add(&why, STATUS_NOTHING, "the process has ended");
-		}
-		finish_image(image, &process, status, &report, &why);
-		live_report_free(&report);
+		add_to_unit(images, image, &unit);
+		apply_unit(applying->upgrade, &process, opened, &error, &unit);
+		free_unit(&unit);
 	}
-	if (opened != STATUS_NOTHING)
-		process_close(&process);
+	process_close(&process);
 	error_clear(&error);
 	text = json_dumps(images, JSON_COMPACT);
 	json_decref(images);
@@ -192,7 +253,9 @@ static void add_outcomes(struct applying *applying, const json_t *process, const
 			json_object_set(outcome, "service", json_object_get(process, "service"));
 		json_object_del(outcome, "start");
 		json_object_del(outcome, "pair");
-		json_object_del(outcome, "replace");
+		json_object_del(outcome, "replaces");
+		json_object_del(outcome, "by");
+		json_object_del(outcome, "tried");
 		json_decref(outcome);
 	}
 }

@@ -83,13 +83,16 @@ static const struct ledger *find_done(const struct survey *survey, const struct 
 /* Earlier patches of the image: those of stent upgrade are replaced, others are somebody's who may still want them. */
 static void check_patches(const struct scan *scan, const struct survey *survey, const struct mapped_image *mapped, json_t *image)
 {
+	json_t *replaced = json_array();
+
+	json_object_set_new(image, "replaces", replaced);
 	for (size_t i = 0; i < survey->ledgers.count; i++) {
 		const struct ledger *ledger = &survey->ledgers.item[i];
 		struct error error = { 0 };
 
 		if (!find_on(ledger, mapped))
 			continue;
-		json_object_set_new(image, "replace", json_true());
+		json_array_append_new(replaced, json_string(ledger->name));
 		if (is_of_upgrade(ledger) || scan->upgrade->replace)
 			continue;
 		(void)refuse(&error, "patch %s of %s is in it, which stent upgrade has not made: revert it, or let it be taken out by --replace",
@@ -200,11 +203,12 @@ static json_t *describe_gone(const struct mapped_image *mapped, const struct pro
 	return image;
 }
 
+/* `again`: also when it has the new build by a patch, because that patch will be replaced. */
 static json_t *describe_new(struct scan *scan, const struct survey *survey, const struct mapped_image *mapped,
-			    const struct successor *successor)
+			    const struct successor *successor, bool again)
 {
 	json_t *image = make_image(mapped, successor->path);
-	const struct ledger *done = find_done(survey, mapped, &successor->id);
+	const struct ledger *done = again ? NULL : find_done(survey, mapped, &successor->id);
 
 	set_build_id(image, "new_build_id", &successor->id);
 	if (done) {
@@ -212,6 +216,7 @@ static json_t *describe_new(struct scan *scan, const struct survey *survey, cons
 
 		(void)error_add(&error, STATUS_NOTHING, "patch %s has brought it already", done->name);
 		decide_by(image, STATUS_NOTHING, &error);
+		json_object_set_new(image, "by", json_string(done->name));
 		return image;
 	}
 	if (!is_wanted(scan->upgrade, mapped->name, successor->path))
@@ -224,7 +229,7 @@ static json_t *describe_new(struct scan *scan, const struct survey *survey, cons
 
 /* What there is to say of an image, with the path of its new file; or NULL. */
 static json_t *look_at_image(struct scan *scan, const struct survey *survey, const struct process_root *root,
-			     const struct mapped_image *mapped, char **path)
+			     const struct mapped_image *mapped, bool again, char **path)
 {
 	struct successor successor;
 	struct error error = { 0 };
@@ -235,7 +240,7 @@ static json_t *look_at_image(struct scan *scan, const struct survey *survey, con
 		image = successor.path ? describe_same(survey, mapped, &successor) : NULL;
 		break;
 	case SUCCESSOR_NEW:
-		image = describe_new(scan, survey, mapped, &successor);
+		image = describe_new(scan, survey, mapped, &successor, again);
 		break;
 	case SUCCESSOR_UNKNOWN:
 		/* A file that no name leads to any more has been replaced, or will be missed. Of another one nobody says so. */
@@ -282,25 +287,49 @@ static void set_sources(struct scan *scan, const struct process_root *root, char
 		json_object_set_new(image, "source", json_string(origin_find(&scan->origins, root, paths[i])));
 }
 
+/* Is the patch that has brought this image's new build to be replaced, for another image that it is for, too? */
+static bool loses_patch(const json_t *images, const json_t *image)
+{
+	const char *by = everywhere_text(image, "by");
+	const json_t *other, *name;
+
+	for (size_t i = 0; *by && (other = json_array_get(images, i)); i++)
+		for (size_t j = 0; (name = json_array_get(json_object_get(other, "replaces"), j)); j++)
+			if (!strcmp(json_string_value(name), by))
+				return true;
+	return false;
+}
+
 /* All images of a process that there is something to say of. */
 static json_t *look_at_images(struct scan *scan, const struct survey *survey, const struct process_root *root)
 {
 	ARRAY(char *) paths = { 0 };	/* of the new files, as the kernel names them */
-	json_t *images = json_array();
+	ARRAY(const struct mapped_image *) mapped = { 0 };
+	json_t *images = json_array(), *image;
 
 	for (size_t i = 0; i < survey->images.count; i++) {
 		char *path = NULL;
-		json_t *image = look_at_image(scan, survey, root, &survey->images.item[i], &path);
 
-		if (image) {
-			json_array_append_new(images, image);
-			*array_add(&paths) = path;
-		}
+		image = look_at_image(scan, survey, root, &survey->images.item[i], false, &path);
+		if (!image)
+			continue;
+		json_array_append_new(images, image);
+		*array_add(&mapped) = &survey->images.item[i];
+		*array_add(&paths) = path;
+	}
+	for (size_t i = 0; (image = json_array_get(images, i)); i++) {
+		char *path = NULL;
+		json_t *other = loses_patch(images, image) ? look_at_image(scan, survey, root, mapped.item[i], true, &path) : NULL;
+
+		if (other)
+			json_array_set_new(images, i, other);
+		free(path);
 	}
 	set_sources(scan, root, paths.item, images);
 	for (size_t i = 0; i < paths.count; i++)
 		free(paths.item[i]);
 	array_free(&paths);
+	array_free(&mapped);
 	return images;
 }
 

@@ -9,7 +9,7 @@
 # shellcheck source=tests/crowds.sh
 . "$top/tests/crowds.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 53
+plan 62
 
 build_crowd crowd "1 2 3" || exit 1
 mkdir "$scratch/bin" "$scratch/lib"
@@ -126,7 +126,7 @@ victim_stop
 database=$root/var/lib/dpkg
 mkdir -p "$database/info" "$root/lib"
 "${CC:-gcc}" -shared -fPIC -o "$scratch/libcrowd.none" -x c - </dev/null -Wl,-soname,libcrowd.so.1
-for version in 1 2; do
+for version in 1 2 3; do
 	build_crowd both $version -Wl,--no-as-needed "$scratch/libcrowd.none" -Wl,-rpath,/lib || exit 1
 done
 both_start() {
@@ -138,9 +138,6 @@ both_start() {
 }
 both_start
 verdict $? "a program and a library, both replaced"
-check "of no known package: exit status 2" stent_ends 2 upgrade
-check "says that they belong together" says "were replaced together, and would have to be patched in one transition"
-check "none is patched" crowd_runs 2 0 0
 rm "$root/lib/libcrowd.so.1"
 check "where the library has another name by now: exit status 2" stent_ends 2 upgrade
 check "the program may need that one" says "both was replaced together with libcrowd.so.1, which can't be patched"
@@ -152,15 +149,37 @@ package() {	# NAME SOURCE
 	printf 'Package: %s\nStatus: install ok installed\nArchitecture: amd64\n%sVersion: 1\n\n' "$1" "${2:+Source: $2 (1.0-1)$'\n'}"
 }
 { package other; package both-bin both; package libcrowd1 both; } >"$database/status"
-check "of two packages from one source: exit status 2" stent_ends 2 upgrade
-check "none is patched, either" crowd_runs 2 0 0
-check "one without the other: exit status 2" stent_ends 2 upgrade --exclude 'libcrowd*'
+check "one without the other, of one source: exit status 2" stent_ends 2 upgrade --exclude 'libcrowd*'
 check "says so" says "both was replaced together with libcrowd.so.1, which is to be left alone"
-{ package other; package both-bin; package libcrowd1 crowd; } >"$database/status"
-check "of two sources" stent_ends 0 upgrade
+patches_are() {	# COUNT
+	limit 10 "$stent" status -p "$victim" >"$scratch/output" && [ "$(grep -c '^[^ ].*: active' "$scratch/output")" = "$1" ] ||
+		{ cat "$scratch/output"; return 1; }
+}
+check "both, of one source" stent_ends 0 upgrade
 check "both are patched" row 6 "patched, paused"
+check "by one patch" patches_are 1
 check "the new program runs" crowd_runs 0 2 0
 check "the second time there is nothing to do" stent_ends 3 upgrade
+replace "$scratch/both.3" "$root/bin/both"
+check "a further update of one of them" stent_ends 0 upgrade
+check "both are patched again" row 6 "patched, paused"
+check "by one patch, which has replaced the other one" patches_are 1
+check "the newest program runs" crowd_runs 0 0 2
+check "the second time there is nothing to do, either" stent_ends 3 upgrade
+victim_stop
+both_start
+verdict $? "again, from the old builds"
+{ package other; package both-bin; package libcrowd1 crowd; } >"$database/status"
+check "both, of two sources" stent_ends 0 upgrade
+check "by two patches" patches_are 2
+check "the new program runs" crowd_runs 0 2 0
+check "the second time there is nothing to do" stent_ends 3 upgrade
+victim_stop
+rm -r "$database"
+both_start
+verdict $? "again, from the old builds"
+check "both, of unknown sources" stent_ends 0 upgrade
+check "by one patch" patches_are 1
 victim_stop
 
 # A daemon that goes into an empty folder once it runs: its program lies outside.
