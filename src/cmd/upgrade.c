@@ -96,6 +96,9 @@ static enum status run(struct upgrade *upgrade, struct error *error)
 		json_decref(processes);
 		if (status != STATUS_OK)
 			return status;
+		if (!upgrade->seen && json_array_size(upgrade->unseen))
+			return fail(error, "no process can be looked at; the first: %s",
+				    json_string_value(json_array_get(json_object_get(json_array_get(upgrade->unseen, 0), "why"), 0)));
 		if (!found || upgrade->dry_run)
 			break;
 	}

@@ -9,7 +9,7 @@
 # shellcheck source=tests/crowds.sh
 . "$top/tests/crowds.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 56
+plan 57
 
 build_crowd crowd "1 2 3" && build_pair victim || exit 1
 mkdir "$scratch/bin"
@@ -158,4 +158,12 @@ victim_stop
 victim=$one victim_in=$one_in victim_out=$one_out
 check "and so does the first" crowd_runs 0 1 0
 victim_stop
+if command -v setpriv >/dev/null; then
+	cp "$stent" "$scratch/stent"
+	chmod 755 "$scratch" "$scratch/stent"
+	check "who can look at no process is not told that there is nothing to do" ends_with 1 \
+		setpriv --reuid=65534 --regid=65534 --clear-groups "$scratch/stent" upgrade
+else
+	skip "who can look at no process is not told that there is nothing to do" "there is no setpriv(1)"
+fi
 exit "$((failures > 0))"
