@@ -55,8 +55,11 @@ static uint64_t now(void)
 
 static void read_clock(void)
 {
-	uint64_t time = now(), last = atomic_exchange(&shared->last, time), longest = shared->gap;
+	uint64_t time = now(), last = shared->last, longest = shared->gap;
 
+	/* One that was put off the processor between the two has a time that is older than the last: it tells nothing. */
+	while (last < time && !atomic_compare_exchange_weak(&shared->last, &last, time))
+		;
 	while (last && time > last && time - last > longest)
 		if (atomic_compare_exchange_weak(&shared->gap, &longest, time - last))
 			break;
