@@ -33,8 +33,6 @@
 #include "live/transiting.h"
 #include "process/sharing.h"
 
-#define MANY 64		/* threads, of which it is worth while to know where their stacks begin */
-
 /* A thread in this stop. */
 struct arrival {
 	const struct thread *thread;
@@ -47,7 +45,7 @@ struct arrival {
 
 struct settling {
 	struct transition *transition;
-	const struct maps *maps;
+	struct maps maps;
 	struct versions versions;
 	ARRAY(struct arrival) arrivals;
 	bool first;		/* nobody goes by the table: entries may have no jumps, or not all */
@@ -112,64 +110,23 @@ static bool can_begin(struct settling *settling)
 	return can;
 }
 
-/*
- * Is the survey's list of files that code comes from still right? What is mapped later than this look no thread has executed when all
- * have stopped: whoever maps something returns to the program only by way of its stop, and can tell nobody of it before.
- */
-void settle_begin(void *context)
-{
-	struct transition *transition = context;
-	struct error unused = { 0 };
-
-	maps_free(&transition->maps);
-	transition->known = maps_look(transition->survey->process, &transition->maps, &unused) == STATUS_OK &&
-			    transition_knows(transition, &transition->maps);
-	error_clear(&unused);
-}
-
-void settle_peek(void *context, const struct threads *threads, size_t first, size_t count)
-{
-	struct transition *transition = context;
-
-	while (transition->quiet.count < first + count)
-		*array_add(&transition->quiet) = 0;
-	/* (A walk takes as long as some ten threads.) */
-	stacks_peek(&transition->leaving, &transition->entries, threads->count < MANY ? NULL : &transition->maps, threads->item + first,
-		    count, transition->quiet.item + first);
-}
-
-static struct arrival *add_arrival(struct settling *settling, const struct thread *thread)
-{
-	struct transition *transition = settling->transition;
-	struct arrival *arrival = array_add(&settling->arrivals);
-
-	*arrival = (struct arrival){ .thread = thread, .pointer = registers_thread_pointer(&thread->registers) };
-	arrival->now = versions_of(transition->ledger, &settling->versions, arrival->pointer);
-	transition->report->threads++;
-	return arrival;
-}
-
 static void look_at_thread(struct settling *settling, const struct thread *thread, const struct stack *stack)
 {
 	struct transition *transition = settling->transition;
-	struct arrival *arrival = add_arrival(settling, thread);
+	struct arrival *arrival = array_add(&settling->arrivals);
 	struct stack_result result;
 
-	stack_check_read(&transition->leaving, settling->maps, thread, stack, &result);
-	arrival->free = result.verdict == STACK_FREE;
+	stack_check_read(&transition->leaving, &settling->maps, thread, stack, &result);
+	*arrival = (struct arrival){ .thread = thread, .free = result.verdict == STACK_FREE };
 	if (!arrival->free)
 		arrival->text = text_copy(result.text);
+	arrival->pointer = registers_thread_pointer(&thread->registers);
+	arrival->now = versions_of(transition->ledger, &settling->versions, arrival->pointer);
 	arrival->in_entry = settling->first &&
 			    !(arrival->free && !result.walked && stack_passes(&transition->entries, thread, stack)) &&
-			    goes_on_in(&transition->entries, settling->maps, thread, stack);
+			    goes_on_in(&transition->entries, &settling->maps, thread, stack);
+	transition->report->threads++;
 	transition->report->walked += result.walked;
-}
-
-/* Of a thread that has kept quiet there is nothing more to see. */
-static bool is_quiet(const struct transition *transition, size_t index)
-{
-	return index < transition->quiet.count &&
-	       transition->quiet.item[index] == (STACK_QUIET_ONE | STACK_QUIET_OTHER);
 }
 
 static void look_at_threads(struct settling *settling)
@@ -179,18 +136,7 @@ static void look_at_threads(struct settling *settling)
 	size_t read;
 
 	for (size_t i = 0; i < threads->count; i += read) {
-		size_t run = 0;
-
-		read = 1;
-		if (threads->item[i].state == THREAD_STOPPED && is_quiet(transition, i)) {
-			add_arrival(settling, &threads->item[i])->free = true;
-			continue;
-		}
-		while (i + run < threads->count && !is_quiet(transition, i + run))
-			run++;
-		if (!run)
-			continue;
-		read = stacks_read(&transition->leaving, settling->maps, threads->item + i, run);
+		read = stacks_read(&transition->leaving, &settling->maps, threads->item + i, threads->count - i);
 		for (size_t j = 0; j < read; j++)
 			if (threads->item[i + j].state == THREAD_STOPPED)	/* else it has ended */
 				look_at_thread(settling, &threads->item[i + j], &transition->leaving.stacks->item[j]);
@@ -245,7 +191,7 @@ static bool contexts_are_free(struct settling *settling)
 	struct transition *transition = settling->transition;
 	struct stack_result result;
 
-	contexts_check(&transition->leaving, settling->maps, &transition->threads, &result);
+	contexts_check(&transition->leaving, &settling->maps, &transition->threads, &result);
 	if (result.verdict != STACK_FREE)
 		block(transition, transition->survey->process->pid, result.text);
 	return result.verdict == STACK_FREE;
@@ -375,7 +321,7 @@ static bool are_left(const struct settling *settling, const struct range *ranges
 		stack_check_add(&check, ranges[i], "");
 	stack_check_ready(&check);
 	for (size_t i = 0; i < settling->arrivals.count && result.verdict == STACK_FREE; i++)
-		stack_check_thread(&check, settling->maps, settling->arrivals.item[i].thread, &result);
+		stack_check_thread(&check, &settling->maps, settling->arrivals.item[i].thread, &result);
 	stack_check_free(&check);
 	return result.verdict == STACK_FREE;
 }
@@ -453,7 +399,7 @@ static enum status settle(struct settling *settling, bool force, struct error *e
 	enum status status;
 
 	/* What a stack proves rests on unwind data; a library that was loaded since may have some of its own, and coroutines. */
-	transition->stale = !transition->known;
+	transition->stale = !transition_knows(transition, &settling->maps);
 	if (transition->stale) {
 		block(transition, transition->survey->process->pid, "the process loads or unloads libraries");
 		return STATUS_NOTHING;
@@ -513,15 +459,10 @@ static enum status read_versions(struct settling *settling, struct error *error)
 enum status settle_all(struct transition *transition, bool force, struct error *error)
 {
 	const struct process *process = transition->survey->process;
-	struct settling settling = { .transition = transition, .maps = &transition->maps };
-	struct maps all = { 0 };
-	enum status status = STATUS_OK;
+	struct settling settling = { .transition = transition };
+	/* Suspended contexts are looked for everywhere, frames only where threads are. */
+	enum status status = (transition->survey->switches ? maps_read : maps_look)(process, &settling.maps, error);
 
-	/* Suspended contexts are looked for everywhere, frames only where threads are: then single mappings are asked for, if they can be. */
-	if (transition->survey->switches || !transition->maps.query) {
-		status = maps_read(process, &all, error);
-		settling.maps = &all;
-	}
 	if (status == STATUS_OK)
 		status = read_versions(&settling, error);
 	if (status == STATUS_OK)
@@ -532,6 +473,6 @@ enum status settle_all(struct transition *transition, bool force, struct error *
 	for (size_t i = 0; i < settling.arrivals.count; i++)
 		free(settling.arrivals.item[i].text);
 	array_free(&settling.arrivals);
-	maps_free(&all);
+	maps_free(&settling.maps);
 	return status;
 }

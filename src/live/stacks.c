@@ -12,10 +12,7 @@
 
 #define STACK_MAX (1ul << 30)	/* bytes of one stack; more is not read while a process stands still */
 #define TLS_MAX (1ul << 20)	/* bytes of thread-local variables between a thread's first frame and its control block */
-#define NEAR_MAX (16ul << 10)	/* bytes between a thread's stack pointer and its control block, with which it is looked at while others run */
-#define PEEK_AT_ONCE 16u	/* threads: as many as fit into TOGETHER_MAX */
-_Static_assert(PEEK_AT_ONCE <= STACKS_AT_ONCE, "there is a struct stack for each");
-#define TOGETHER_MAX (512u << 10)	/* bytes of stacks that are read together: what a processor's cache holds until they are scanned */
+#define TOGETHER_MAX (256u << 10)	/* bytes of stacks that are read together: what a processor's cache holds until they are scanned */
 
 void stack_check_add(struct stack_check *check, struct range range, const char *name)
 {
@@ -342,113 +339,6 @@ static bool scan(const struct stack_check *check, const struct thread *thread, c
 
 	return registers_pass(check, thread) &&
 	       scan_words_either(&check->set, &check->restorers, first_word(stack), words) == words;
-}
-
-/*
- * The memory up to the thread's control block, or to the end of [stack], as by stack_find(), but without a look at the mappings. Where it
- * can be read as a whole there is no hole in it. So the thread's own stack, which ends right there, is all in it from the stack pointer
- * on, also when the pointer is in other memory, below that stack.
- *
- * The largest part of that is the thread's variables, above its first frame. Where that frame is at the same distance from the control
- * block as in a thread that was walked, as the word there tells (begins_there()), it is the end.
- */
-static bool find_near(const struct stack_check *check, const struct thread *thread, struct stack *stack)
-{
-	const struct stacks *stacks = check->stacks;
-	uint64_t pointer, end;
-	bool first = thread->tid == check->survey->process->pid;
-
-	*stack = (struct stack){ .why = "not looked at" };
-	if (thread->state != THREAD_STOPPED || thread->unreadable)
-		return false;
-	pointer = registers_stack(&thread->registers);
-	end = first ? check->survey->stack_end : registers_thread_pointer(&thread->registers) & ~7ul;
-	if (!first && stacks->entry)
-		end -= stacks->entry_below - sizeof(uint64_t);
-	if (pointer % sizeof(uint64_t) || pointer < FRAME_RED_ZONE || end <= pointer || end - pointer > NEAR_MAX)
-		return false;
-	*stack = (struct stack){ .range = { pointer - FRAME_RED_ZONE, end } };
-	return true;
-}
-
-/*
- * The last word that was read returns to where threads begin. That address gets onto a stack by the one call with which a thread does, so
- * the thread whose control block is at this distance began here, and has no frame above.
- */
-static bool begins_there(const struct stack_check *check, const struct thread *thread, const struct stack *stack)
-{
-	return !check->stacks->entry || thread->tid == check->survey->process->pid ||
-	       first_word(stack)[words_of(stack) - 1] == check->stacks->entry;
-}
-
-/* From a thread whose whole memory up to its control block has been read. */
-static void learn_entry(const struct stack_check *check, const struct maps *maps, const struct thread *thread, const struct stack *stack)
-{
-	const struct unwind_trace *trace = check->trace;
-	uint64_t entry;
-
-	stack_walk(check->survey, maps, check->arch, thread, stack->range, NULL, stack->bytes, check->trace);
-	if (!unwind_trace_proven(trace) || trace->frames.count < 2)
-		return;
-	entry = trace->frames.item[trace->frames.count - 1].pc;
-	for (size_t i = words_of(stack); i-- > 0;)
-		if (first_word(stack)[i] == entry) {
-			check->stacks->entry = entry;
-			check->stacks->entry_below = (words_of(stack) - i) * sizeof(uint64_t);
-			return;
-		}
-}
-
-/* True: they have been read. */
-static bool read_near(const struct stack_check *check, const struct thread *threads, size_t count)
-{
-	struct stacks *stacks = check->stacks;
-	struct iovec pieces[STACKS_AT_ONCE];
-	size_t wanted = 0, size = 0;
-	pid_t tid = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		struct stack *stack = &stacks->item[i];
-
-		if (!find_near(check, &threads[i], stack))
-			continue;
-		tid = threads[i].tid;
-		stack->bytes = stacks->bytes + size;
-		pieces[wanted] = (struct iovec){ (void *)stack->range.start, stack->range.end - stack->range.start };
-		size += pieces[wanted++].iov_len;
-	}
-	return tid && process_read_pieces(tid, pieces, wanted, stacks->bytes, size);
-}
-
-static void peek(const struct stack_check *one, const struct stack_check *other, const struct maps *maps,
-		 const struct thread *threads, size_t count, uint8_t *quiet)
-{
-	size_t last = count;
-
-	if (!read_near(one, threads, count))
-		return;
-	for (size_t i = 0; i < count; i++) {
-		const struct stack *stack = &one->stacks->item[i];
-
-		if (stack->why || !begins_there(one, &threads[i], stack))
-			continue;
-		if (!name_inside(one, registers_pc(&threads[i].registers)) && scan(one, &threads[i], stack))
-			quiet[i] |= STACK_QUIET_ONE;
-		if (quiet[i] && stack_passes(other, &threads[i], stack))
-			quiet[i] |= STACK_QUIET_OTHER;
-		if (quiet[i] && threads[i].tid != one->survey->process->pid)
-			last = i;
-	}
-	if (maps && !one->stacks->entry && last < count)
-		learn_entry(one, maps, &threads[last], &one->stacks->item[last]);
-}
-
-void stacks_peek(const struct stack_check *one, const struct stack_check *other, const struct maps *maps,
-		 const struct thread *threads, size_t count, uint8_t *quiet)
-{
-	memset(quiet, 0, count);
-	for (size_t i = 0; i < count; i += PEEK_AT_ONCE)
-		peek(one, other, maps, threads + i, count - i < PEEK_AT_ONCE ? count - i : PEEK_AT_ONCE, quiet + i);
 }
 
 void stack_check_read(const struct stack_check *check, const struct maps *maps, const struct thread *thread,

@@ -41,11 +41,6 @@ struct stacks {
 	struct stack item[STACKS_AT_ONCE];
 	uint8_t *bytes;		/* owned; for those that are read next, too */
 	size_t room;
-	/*
-	 * Where threads of the process begin, as an exact walk of one has shown: the return address into the code that no frame is above of, and
-	 * how far below the control block it stands. 0: not known yet.
-	 */
-	uint64_t entry, entry_below;
 };
 
 /* Code that is being left. */
@@ -79,15 +74,6 @@ void stack_check_thread(const struct stack_check *check, const struct maps *maps
 size_t stacks_read(const struct stack_check *check, const struct maps *maps, const struct thread *threads, size_t count);
 void stack_check_read(const struct stack_check *check, const struct maps *maps, const struct thread *thread,
 		      const struct stack *stack, struct stack_result *result);
-
-/*
- * What can be said of stopped threads while others may still run: of the mappings (maps_look()) hardly anything is asked. Bit 1 of quiet[i]: thread i is free of
- * what `one` leaves, by the scan alone; bit 2: of what `other` leaves, likewise. A thread without the bit has to be looked at when all have
- * stopped. Uses one->stacks. `maps` is NULL where it is not worth while to find out where stacks begin.
- */
-enum { STACK_QUIET_ONE = 1, STACK_QUIET_OTHER = 2 };
-void stacks_peek(const struct stack_check *one, const struct stack_check *other, const struct maps *maps,
-		 const struct thread *threads, size_t count, uint8_t *quiet);
 
 /* Of a thread that another check has found free without a walk: is it free for this one, too, without a walk? */
 bool stack_passes(const struct stack_check *check, const struct thread *thread, const struct stack *stack);

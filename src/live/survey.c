@@ -14,9 +14,6 @@ enum status survey_read(const struct process *process, struct survey *survey, st
 	status = maps_read(process, &survey->maps, error);
 	if (status != STATUS_OK)
 		return status;
-	for (size_t i = 0; i < survey->maps.count; i++)
-		if (mapping_special(&survey->maps.item[i], "[stack]"))
-			survey->stack_end = survey->maps.item[i].range.end;
 	images_read(process, &survey->maps, &survey->images);
 	ledgers_read(process, &survey->maps, &survey->ledgers, &survey->damaged);
 	return STATUS_OK;

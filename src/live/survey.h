@@ -34,7 +34,6 @@ struct survey {
 	struct maps maps;
 	struct mapped_images images;
 	struct ledgers ledgers;
-	uint64_t stack_end;	/* of the first thread's stack, [stack]; 0: there is none */
 	size_t damaged;		/* ledgers that can't be read */
 	ARRAY(struct survey_code) codes;
 	ARRAY(struct range) restorers;	/* code that signal handlers return to */

@@ -37,16 +37,13 @@ struct transition {
 	struct live_report *report;
 	struct stack_check leaving;	/* versions that are left; dispatchers and displaced copies, which belong to both */
 	struct stack_check entries;	/* where nobody may go on when entries are redirected; and dispatchers, as above */
-	struct threads threads;		/* in a stop of all, */
-	ARRAY(uint8_t) quiet;		/* what stacks_peek() has said of each, */
-	struct maps maps;		/* and the mappings: maps_look() */
+	struct threads threads;		/* in a stop of all */
 	struct blockers blockers;	/* of the last try */
 	struct remote_leftovers leftovers;	/* stubs of killed patchers, to be removed when all stands still */
 	const char *together;		/* why threads can only move all at once, or NULL */
 	bool was_active;		/* the patch was in force, or on its way out, when this stent came */
 	uint64_t files;			/* digest_code_files() of the survey: rows and entries are known of what is mapped like that */
-	bool known;			/* in a stop of all: it is still mapped like that */
-	bool stale;			/* in the last stop of all it was not */
+	bool stale;			/* a stop of all has found other files than these */
 	bool begun;			/* a stop of all has set up everything in this direction */
 	ARRAY(struct watched) watched;
 	size_t turn;			/* of the threads without a breakpoint to be looked at */
@@ -73,10 +70,6 @@ bool transition_is_alone(struct transition *transition) must_check;
 
 /* transition.c: what is left when all go where transition->to says: set both checks, again after a change of direction. */
 void transition_prepare(struct transition *transition);
-
-/* settle.c: for threads_stop(). */
-void settle_begin(void *context);
-void settle_peek(void *context, const struct threads *threads, size_t first, size_t count);
 
 /*
  * settle.c: with all threads stopped, do what can be done. STATUS_OK: all have arrived, and the ledger says so. STATUS_NOTHING: not now;

@@ -146,10 +146,6 @@ static enum status stop_and_settle(struct transition *transition, unsigned int m
 	enum status status;
 
 	blockers_clear(&transition->blockers);
-	transition->quiet.count = 0;
-	transition->threads.asked = settle_begin;
-	transition->threads.look = settle_peek;
-	transition->threads.context = transition;
 	transition->report->threads = transition->report->walked = 0;
 	transition->report->tries++;
 	status = threads_stop(transition->survey->process, milliseconds, &transition->threads, error);
@@ -415,8 +411,6 @@ enum status transition_run(struct survey *survey, struct ledger *ledger, enum ve
 	array_free(&transition.leftovers);
 	array_free(&transition.watched);
 	array_free(&transition.arrived);
-	array_free(&transition.quiet);
-	maps_free(&transition.maps);
 	blockers_free(&transition.blockers);
 	threads_free(&transition.threads);
 	stack_check_free(&transition.leaving);

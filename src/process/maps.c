@@ -125,8 +125,7 @@ struct procmap_query {
 
 struct maps_query {
 	int descriptor;		/* of the process's maps; not owned */
-	struct mapping found;	/* by maps_find(), */
-	struct mapping code;	/* and by maps_next_code(), which asks for no name */
+	struct mapping found;
 	char name[PATH_MAX];
 };
 
@@ -142,9 +141,11 @@ static bool ask(const struct maps_query *query, uint64_t address, uint64_t flags
 	return ioctl(query->descriptor, PROCMAP_QUERY, asked) == 0;
 }
 
-static struct mapping answer(const struct procmap_query *asked, const char *name)
+static void note_answer(struct maps_query *query, const struct procmap_query *asked)
 {
-	return (struct mapping){
+	if (!asked->vma_name_size)
+		query->name[0] = '\0';
+	query->found = (struct mapping){
 		.range = { asked->vma_start, asked->vma_end },
 		.read = asked->vma_flags & PROCMAP_QUERY_VMA_READABLE,
 		.write = asked->vma_flags & PROCMAP_QUERY_VMA_WRITABLE,
@@ -153,7 +154,7 @@ static struct mapping answer(const struct procmap_query *asked, const char *name
 		.offset = asked->vma_offset,
 		.device = (uint64_t)asked->dev_major << 32 | asked->dev_minor,
 		.inode = asked->inode,
-		.name = asked->vma_name_size ? name : "",
+		.name = query->name,
 	};
 }
 
@@ -162,11 +163,10 @@ static bool query(struct maps_query *query, uint64_t address)
 {
 	struct procmap_query asked;
 
-	query->found.range = (struct range){ 0 };
 	if (!ask(query, address, 0, SHORT_NAME, &asked) &&
 	    (errno != ENAMETOOLONG || !ask(query, address, 0, sizeof(query->name), &asked)))
 		return false;
-	query->found = answer(&asked, query->name);
+	note_answer(query, &asked);
 	return true;
 }
 
@@ -174,7 +174,6 @@ enum status maps_look(const struct process *process, struct maps *maps, struct e
 {
 	*maps = (struct maps){ .query = memory_resize(NULL, 1, sizeof(*maps->query)) };
 	maps->query->descriptor = process->mappings;
-	maps->query->found.range = (struct range){ 0 };
 	/* Nothing is at address 0, unless the program wants it so. A kernel that can't be asked says so: ENOTTY. */
 	if (query(maps->query, 0) || errno == ENOENT)
 		return STATUS_OK;
@@ -212,7 +211,7 @@ const struct mapping *maps_find(const struct maps *maps, uint64_t address)
 	size_t index;
 
 	if (maps->query)
-		return range_holds(maps->query->found.range, address) || query(maps->query, address) ? &maps->query->found : NULL;
+		return query(maps->query, address) ? &maps->query->found : NULL;
 	index = find_index(maps, address);
 	return index < maps->count && range_holds(maps->item[index].range, address) ? &maps->item[index] : NULL;
 }
@@ -224,8 +223,8 @@ const struct mapping *maps_next_code(const struct maps *maps, uint64_t address)
 	if (maps->query) {
 		if (!ask(maps->query, address, PROCMAP_QUERY_COVERING_OR_NEXT_VMA | PROCMAP_QUERY_VMA_EXECUTABLE, 0, &asked))
 			return NULL;
-		maps->query->code = answer(&asked, "");
-		return &maps->query->code;
+		note_answer(maps->query, &asked);
+		return &maps->query->found;
 	}
 	for (size_t i = find_index(maps, address); i < maps->count; i++)
 		if (maps->item[i].execute)

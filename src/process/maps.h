@@ -33,8 +33,7 @@ void maps_free(struct maps *maps);
 
 /*
  * As maps_read(), for who asks maps_find() for a few addresses while the process is stopped. Where the kernel can be asked for a single
- * mapping, nothing is read before the first question, which the process must be stopped for; item[] stays empty, and what the functions
- * below return is valid until the next call of one.
+ * mapping, nothing is read before, item[] stays empty, and what the functions below return is valid until the next call of one.
  */
 enum status maps_look(const struct process *process, struct maps *maps, struct error *error) must_check;
 

@@ -12,10 +12,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "process/sharing.h"
 #include "process/tick.h"
-
-#define LOOKED_TOGETHER 32	/* threads */
 
 static sigset_t mask_outside;
 static unsigned int windows;
@@ -108,15 +105,7 @@ static bool is_complete(const struct process *process, const struct threads *thr
 	return fstatat(process->directory, "task", &stat, 0) == 0 && stat.st_nlink == threads->count + 2;
 }
 
-static void look(struct threads *threads, size_t *looked, size_t end)
-{
-	if (threads->look && end > *looked)
-		threads->look(threads->context, threads, *looked, end - *looked);
-	*looked = end;
-}
-
-/* *looked: how many have been looked at. */
-static bool wait_all(const struct process *process, struct threads *threads, uint64_t deadline, size_t *looked)
+static bool wait_all(const struct process *process, struct threads *threads, uint64_t deadline)
 {
 	bool all = true;
 
@@ -126,10 +115,7 @@ static bool wait_all(const struct process *process, struct threads *threads, uin
 
 		if (!thread_wait(process, &threads->item[i], left))
 			all = false;
-		if (i + 1 >= *looked + LOOKED_TOGETHER)
-			look(threads, looked, i + 1);
 	}
-	look(threads, looked, threads->count);
 	return all;
 }
 
@@ -148,14 +134,12 @@ enum status threads_stop(const struct process *process, unsigned int millisecond
 	size_t asked = threads->count;	/* those that are in the list are stopped, or have been asked last time */
 	enum status status;
 	uint64_t deadline;
-	size_t found, looked = 0;
+	size_t found;
 
 	window_open();
 	status = seize_new(process, threads, &found, error);
 	if (status != STATUS_OK)
 		return status;
-	/* Many threads take long to seize: who wants to know whether others share the memory finds the answer as new as can be. */
-	(void)!sharing_process(process);
 	raise_priority();
 	tick_start();
 	threads->stopped_at = clock_now();
@@ -168,9 +152,7 @@ enum status threads_stop(const struct process *process, unsigned int millisecond
 		for (; asked < threads->count; asked++)
 			if (threads->item[asked].state == THREAD_RUNNING)
 				thread_interrupt(&threads->item[asked]);
-		if (threads->asked)
-			threads->asked(threads->context);
-		if (!wait_all(process, threads, deadline, &looked))
+		if (!wait_all(process, threads, deadline))
 			status = STATUS_GAVE_UP;
 		else if (is_complete(process, threads))
 			break;

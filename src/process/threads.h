@@ -58,15 +58,6 @@ struct threads {
 	struct thread *item;
 	size_t count, room;
 	uint64_t stopped_at;	/* CLOCK_MONOTONIC, ns: first request to stop; 0: nothing is stopped */
-	/*
-	 * What may be found out while threads are on their way to their stops costs the process little. NULL, or called by threads_stop():
-	 * when all that are known have been asked to stop (again if there turn out to be more): none that has been in the kernel since
-	 * executes anything of the program;
-	 */
-	void (*asked)(void *context);
-	/* and about `count` threads, from item[first] on, that have stopped. Once about each, in order. */
-	void (*look)(void *context, const struct threads *threads, size_t first, size_t count);
-	void *context;
 };
 
 /*
