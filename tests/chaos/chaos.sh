@@ -14,7 +14,8 @@
 step=${STEP:-211}
 killer=$build/tests/chaos/kill_at
 threads=(nanosleep spin poll futex read signals)	# none whose call ends early when its tracer dies: epoll, recv, sigwait
-points=0 survived=0 recovered=0
+points=0 survived=0 recovered=0 runs=0
+start=start_victim
 
 plan 12
 
@@ -55,13 +56,22 @@ upgraded() {
 	[[ $? == [03] ]] && runs_version 2
 }
 
+start_victim() {
+	# shellcheck disable=SC2086 # words
+	victim_start "$scratch/victim.1" $threads_now
+}
+
 fresh() {
 	if [ -n "${victim-}" ]; then
 		# Killed before there was a ledger, stent leaves its stub behind the end of the text: the next apply takes it away.
 		to_new && to_old && text_is_file "$victim" victim.1 && victim_stop || return 1
 	fi
-	# shellcheck disable=SC2086 # words
-	victim_start "$scratch/victim.1" $threads_now
+	start_victim
+}
+
+# Each replacement leaves a region, and what holds more than LEDGERS_MAX of them is refused (src/live/ledger.h): a new process now and then.
+renew() {	# START-COMMAND
+	[ $((++runs % 50)) != 0 ] || { to_old && victim_stop && "$1"; }
 }
 
 # One run that is killed at a point, and what comes after. Sets "through" when there was no such point any more.
@@ -69,6 +79,7 @@ kill_once() {	# POINT BEFORE AFTER STENT-ARGUMENT...
 	local point=$1 before=$2 after=$3
 	shift 3
 	through=
+	[ "$before" = fresh ] || renew "$start" || { echo "a new process at point $point"; return 1; }
 	$before || { echo "before point $point"; return 1; }
 	[ "$1" = upgrade ] || set -- "$@" -p "$victim"
 	limit 60 "$killer" "$point" "$stent" "$@" 2>"$scratch/killer"
@@ -117,6 +128,7 @@ start_upgraded() {
 	cp "$scratch/victim.1" "$scratch/upgraded" && victim_start "$scratch/upgraded" "${threads[@]}" &&
 		cp "$scratch/victim.2" "$scratch/new" && mv "$scratch/new" "$scratch/upgraded"
 }
+start=start_upgraded
 start_upgraded
 kill_everywhere "several threads, upgrade" to_old upgraded upgrade --only upgraded
 victim_stop
