@@ -310,60 +310,6 @@ static void list_threads(struct settling *settling)
 	}
 }
 
-/* Nobody is in these ranges, or goes back there, as far as all stacks tell. */
-static bool are_left(const struct settling *settling, const struct range *ranges, size_t count)
-{
-	const struct transition *transition = settling->transition;
-	struct stack_check check = { .survey = transition->survey, .arch = transition->leaving.arch };
-	struct stack_result result = { .verdict = STACK_FREE };
-
-	for (size_t i = 0; i < count; i++)
-		stack_check_add(&check, ranges[i], "");
-	stack_check_ready(&check);
-	for (size_t i = 0; i < settling->arrivals.count && result.verdict == STACK_FREE; i++)
-		stack_check_thread(&check, &settling->maps, settling->arrivals.item[i].thread, &result);
-	stack_check_free(&check);
-	return result.verdict == STACK_FREE;
-}
-
-/* Stubs that killed patchers have left. */
-static void sweep_leftovers(const struct settling *settling)
-{
-	const struct transition *transition = settling->transition;
-
-	if (transition->leftovers.count && are_left(settling, transition->leftovers.item, transition->leftovers.count))
-		remote_sweep(transition->survey->process, &transition->leftovers);
-}
-
-/* A patch whose image has gone: once nobody is in its code, nobody has to find that code's tables, and its memory may be used again. */
-static void retire(const struct settling *settling, struct ledger *lost)
-{
-	const struct survey *survey = settling->transition->survey;
-	ARRAY(struct range) code = { 0 };
-	struct error unused = { 0 };
-
-	for (size_t i = 0; i < lost->parts.count; i++)
-		if (lost->parts.item[i].flags & SEGMENT_EXECUTE)
-			*array_add(&code) = lost->parts.item[i].range;
-	for (size_t i = 0; i < lost->finders.count; i++)
-		*array_add(&code) = lost->finders.item[i].code;
-	if (are_left(settling, code.item, code.count) &&
-	    finders_remove(survey, lost, settling->transition->ledger, &unused) == STATUS_OK)
-		(void)!ledger_store_state(survey->process, lost, LEDGER_REVERTED, &unused);
-	array_free(&code);
-	error_clear(&unused);
-}
-
-static void retire_lost(const struct settling *settling)
-{
-	struct survey *survey = settling->transition->survey;
-
-	/* Where there may be coroutines, stacks are not all that there is. */
-	for (size_t i = 0; i < survey->ledgers.count && !survey->switches; i++)
-		if (survey->ledgers.item[i].lost)
-			retire(settling, &survey->ledgers.item[i]);
-}
-
 /* A write has failed in the stop in which the transition began: nobody has run since, so all can be as it was. */
 static enum status undo(const struct settling *settling, enum ledger_state before, struct error *error)
 {
@@ -425,10 +371,8 @@ static enum status settle(struct settling *settling, bool force, struct error *e
 		return STATUS_NOTHING;
 	}
 	status = write_all(settling, error);
-	if (status == STATUS_OK) {
-		sweep_leftovers(settling);
-		retire_lost(settling);
-	}
+	if (status == STATUS_OK)
+		leavings_clear(transition, &settling->maps);
 	if (status != STATUS_OK && status != STATUS_NOTHING && !on)
 		(void)!undo(settling, before, error);
 	return status;
