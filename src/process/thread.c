@@ -66,6 +66,12 @@ static bool is_thread_of(const struct process *process, pid_t tid)
 	return faccessat(process->directory, name, F_OK, 0) == 0;
 }
 
+/* What can't be read about a thread doesn't mean that there is none: a list of threads without one that runs would be taken for complete. */
+static bool is_gone(const struct process *process, pid_t tid)
+{
+	return !is_thread_of(process, tid) && (errno == ENOENT || errno == ESRCH);
+}
+
 /*
  * PTRACE_SEIZE. Another stent that only looks (`stent status`, `stent stack`) lets go in a moment, and must not make this
  * one fail. The wait is short, because other threads may stand meanwhile; a debugger, or a stent at work, is still there behind it.
@@ -95,7 +101,13 @@ enum status thread_seize(const struct process *process, pid_t tid, struct thread
 	struct task task;
 
 	*thread = (struct thread){ .tid = tid, .state = THREAD_ENDED };
-	if (!process_task(process, tid, &task) || task_ended(&task) || task_kernel_worker(&task))
+	if (!process_task(process, tid, &task)) {
+		if (is_gone(process, tid))
+			return STATUS_OK;
+		thread->state = THREAD_RELEASED;
+		return fail(error, "process %d (%s): nothing can be read about thread %d", process->pid, process->comm, tid);
+	}
+	if (task_ended(&task) || task_kernel_worker(&task))
 		return STATUS_OK;
 	if (seize(process, tid) == 0) {
 		thread->state = THREAD_RUNNING;
@@ -176,7 +188,7 @@ static bool ended_unreported(const struct process *process, pid_t tid)
 {
 	struct task task;
 
-	return !process_task(process, tid, &task) || task_ended(&task);
+	return process_task(process, tid, &task) ? task_ended(&task) : is_gone(process, tid);
 }
 
 /*
