@@ -12,9 +12,20 @@ as_nobody() {
 	fi
 }
 
+# Folders of libraries are copied, too: that of this tree may be in one that other users can't enter.
+copy_libraries() {
+	local folders folder
+	mkdir -p "$scratch/libraries"
+	IFS=: read -ra folders <<<"$libraries"
+	for folder in "${folders[@]}"; do
+		[ ! -d "$folder" ] || cp -r "$folder/." "$scratch/libraries/"
+	done
+}
+
 # Starts it and sets $server. $postgres_libraries come before other folders of libraries, if it is set.
 start_postgres() {	# FOLDER-OF-SERVER FOLDER-OF-CLIENT
-	local paths=${postgres_libraries:+$postgres_libraries:}$libraries
+	local paths=${postgres_libraries:+$postgres_libraries:}$scratch/libraries
+	copy_libraries
 	postgres_client=$2
 	mkdir -p "$scratch/usr/lib/postgresql/15" "$scratch/usr/share/postgresql" "$scratch/data"
 	cp -r "$1/usr/lib/postgresql/15/bin" "$scratch/usr/lib/postgresql/15/"
