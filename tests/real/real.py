@@ -178,6 +178,9 @@ def live(pair, paths, patch_path, patch, folder, row):
     try:
         try:
             pids = workload.start()
+        except workloads.NotHere as problem:
+            row.result, row.reasons = "skipped", [str(problem)]
+            return
         except Exception as problem:
             raise Failure(f"the old version does not run here: {problem}; {workload.last_words()[-200:]}") from problem
         client = Client(workload)

@@ -11,6 +11,10 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+class NotHere(Exception):
+    """The program can't be run on this machine, for a reason that has nothing to do with it."""
+
+
 def free_port():
     for _ in range(50):
         port = random.randrange(20000, 30000)
@@ -190,6 +194,8 @@ class Sshd(Workload):
         with open("/etc/passwd") as file:
             users = self.write("passwd", file.read() + "sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin\n")
         os.chmod(users, 0o644)
+        if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+            raise NotHere("no mount namespace can be made here")
         process = self.run(["unshare", "--mount", "sh", "-c", 'mount --bind "$1" /etc/passwd && shift && exec "$@"', "sh", users,
                             self.old, "-D", "-e", "-f", configuration])
         until(10, lambda: listens(self.port), "listening")
