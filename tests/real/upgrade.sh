@@ -35,6 +35,8 @@ fetch_redis || skip_all "$reason"	# what the client sends
 old=(redis-server="$redis_old_version" redis-tools="$redis_old_version" nginx="$nginx_old_version" nginx-common="$nginx_old_version")
 new=(redis-server="$redis_new_version" redis-tools="$redis_new_version" nginx="$nginx_new_version" nginx-common="$nginx_new_version")
 install "${old[@]}" || skip_all "the old packages can't be installed: $(grep -m1 '^E:' "$scratch/apt")"
+chroot $root apt-get -s -o APT::Sandbox::User=root install --no-install-recommends "${new[@]}" >"$scratch/apt" 2>&1 ||
+	skip_all "the new packages can't be had: $(grep -m1 '^E:' "$scratch/apt")"
 plan 27
 
 inside() {
