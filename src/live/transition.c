@@ -131,6 +131,8 @@ static void note_running(struct transition *transition)
 		else
 			blockers_add(&transition->blockers, process, thread->tid, "does not stop");
 	}
+	if (!transition->blockers.count)
+		blockers_add(&transition->blockers, process, process->pid, "makes threads as fast as they are stopped");
 }
 
 static void count_pause(struct live_report *report, uint64_t pause)

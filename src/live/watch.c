@@ -31,7 +31,7 @@
 #define FOLLOW_TIME 20u		/* milliseconds that a thread is followed from system call to system call */
 #define DISTURBED 32u		/* stops of a thread with a breakpoint on its way to it. Each makes some calls start anew */
 #define DESCRIPTORS_KEPT 64	/* that are not used for breakpoints */
-#define UNMOVED_TIME 200u	/* milliseconds until a stop of all is tried for threads that can't move otherwise */
+#define UNMOVED_TIME 200u	/* milliseconds until a stop of all is tried where only that helps */
 
 static uint64_t later(unsigned int milliseconds)
 {
@@ -113,13 +113,36 @@ static struct watched *add(struct transition *transition, pid_t tid)
 	return watched;
 }
 
+static bool holds(const struct tids *tids, pid_t tid)
+{
+	for (size_t i = 0; i < tids->count; i++)
+		if (tids->item[i] == tid)
+			return true;
+	return false;
+}
+
+/* Where threads come and go, most are gone before it is their turn to be looked at. */
+static void forget_gone(struct transition *transition, const struct tids *tids)
+{
+	for (size_t i = 0; i < transition->watched.count; i++) {
+		struct watched *watched = &transition->watched.item[i];
+
+		if (watched->pointer_known || watched->thread.state != THREAD_RELEASED || holds(tids, watched->thread.tid))
+			continue;
+		*watched = transition->watched.item[--transition->watched.count];
+		i--;
+	}
+}
+
 /* Threads that nobody has seen yet are put into the list. True: there were some. */
 static bool list_new_threads(struct transition *transition)
 {
 	const struct process *process = transition->survey->process;
 	struct tids tids = { 0 };
-	bool found = !process_tids(process, &tids);	/* nobody knows: then there may be some */
+	bool found = !process_tids(process, &tids) || tids.cut;	/* nobody knows: then there may be some */
 
+	if (!found)
+		forget_gone(transition, &tids);
 	for (size_t i = 0; i < tids.count; i++)
 		if (!has_arrived(transition, tids.item[i]) && !find_watched(transition, tids.item[i])) {
 			add(transition, tids.item[i]);
@@ -148,7 +171,7 @@ static bool is_shared(struct transition *transition, struct watched *watched, st
 {
 	const struct process *process = transition->survey->process;
 	struct tids tids = { 0 };
-	bool shared = watched->shared || sharing_process(process) || !process_tids(process, &tids);
+	bool shared = watched->shared || sharing_process(process) || !process_tids(process, &tids) || tids.cut;
 
 	for (size_t i = 0; i < tids.count && !shared; i++) {
 		const struct watched *other = find_watched(transition, tids.item[i]);
@@ -434,10 +457,14 @@ static enum status round_of_visits(struct transition *transition, struct error *
 	return STATUS_OK;
 }
 
-static bool only_shared(const struct transition *transition)
+/*
+ * Those that share a pointer move in a stop of all only; and of those that nobody has looked at yet there is always another one where
+ * threads come and go fast: a stop of all tells what they are, too.
+ */
+static bool none_is_worth_waiting_for(const struct transition *transition)
 {
 	for (size_t i = 0; i < transition->watched.count; i++)
-		if (!transition->watched.item[i].shared)
+		if (!transition->watched.item[i].shared && transition->watched.item[i].pointer_known)
 			return false;
 	return true;
 }
@@ -520,7 +547,7 @@ enum status watch_threads(struct transition *transition, const struct patience *
 		tell(transition);
 		if (!transition->watched.count && !list_new_threads(transition))
 			break;
-		if (only_shared(transition) && clock_now() >= together)
+		if (clock_now() >= together && none_is_worth_waiting_for(transition))
 			break;
 		sigtimedwait(&child, NULL, &nap);
 	}

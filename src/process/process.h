@@ -88,10 +88,16 @@ bool process_task_call(const struct process *process, pid_t tid, struct task_cal
 /* A thread that still has the process's memory (the first one may have ended before the others), or 0. */
 pid_t process_living_task(const struct process *process);
 
-/* All threads of the process, also ended ones. Free with array_free(). */
+/*
+ * Threads of the process, also ended ones, in the order in which they were made. Free with array_free().
+ *
+ * The kernel goes from each thread to the next one; where the one that it has just listed ends meanwhile, the list ends there, however
+ * many follow (next_tid() in fs/proc/base.c). The list is made again then, some times. And who is made while it is made may be missing.
+ */
 struct tids {
 	pid_t *item;
 	size_t count, room;
+	bool cut;	/* it still ended like that: any that follow are missing */
 };
 
 /* False: they can't be listed (errno), so nothing is known of those that are missing: the process is gone, or no descriptor is free. */

@@ -41,7 +41,7 @@ static bool read_relative(pid_t pid, struct relative *relative)
 bool relatives_has_child(const struct process *process)
 {
 	struct tids tids = { 0 };
-	bool has = !process_tids(process, &tids) && process_alive(process);
+	bool has = (!process_tids(process, &tids) || tids.cut) && process_alive(process);
 
 	for (size_t i = 0; i < tids.count && !has; i++) {
 		char path[64], *text;

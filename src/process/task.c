@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/utf8.h"
@@ -22,6 +23,10 @@
 #define PF_EXITING 0x4u
 #define PF_USER_WORKER 0x4000u
 #define PF_KTHREAD 0x200000u
+
+#define LIST_ENTRY 32u		/* bytes */
+#define LIST_MORE 4096u		/* for threads that are made meanwhile */
+#define LIST_TRIES 10
 
 char *process_file(const struct process *process, const char *name, size_t *size)
 {
@@ -168,26 +173,51 @@ bool process_task_call(const struct process *process, pid_t tid, struct task_cal
 	return known;
 }
 
+/* One look at the list. The entries' names are numbers of at most seven digits (PID_MAX_LIMIT), each takes 32 bytes (getdents64(2)). */
+static bool list_once(int directory, struct tids *tids)
+{
+	size_t size = LIST_MORE;
+	struct stat stat;
+	uint8_t *bytes;
+	ssize_t count;
+
+	if (fstat(directory, &stat) < 0 || lseek(directory, 0, SEEK_SET) < 0)
+		return false;
+	/* In one call: where it goes on in a second one, by position, it leaves out as many as have ended in between. */
+	do {
+		size += 2 * LIST_ENTRY * (size_t)stat.st_nlink;
+		bytes = memory_resize(NULL, size, 1);
+		count = getdents64(directory, bytes, size);
+		tids->count = 0;
+		for (ssize_t at = 0; at < count; at += ((struct dirent64 *)(bytes + at))->d_reclen) {
+			const struct dirent64 *entry = (struct dirent64 *)(bytes + at);
+
+			if (isdigit((unsigned char)entry->d_name[0]))
+				*array_add(tids) = (pid_t)strtol(entry->d_name, NULL, 10);
+		}
+		free(bytes);
+	} while (count > 0 && (size_t)count > size - 2 * LIST_ENTRY && lseek(directory, 0, SEEK_SET) == 0);
+	return count >= 0;
+}
+
 bool process_tids(const struct process *process, struct tids *tids)
 {
-	int descriptor = openat(process->directory, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *directory = descriptor < 0 ? NULL : fdopendir(descriptor);
-	struct dirent *entry;
+	int directory = openat(process->directory, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool listed = directory >= 0;
 	int failed;
 
 	tids->count = 0;
-	if (!directory) {
-		failed = errno;
-		if (descriptor >= 0)
-			close(descriptor);
-		errno = failed;
-		return false;
+	tids->cut = true;
+	for (int tries = 0; listed && tids->cut && tries < LIST_TRIES; tries++) {
+		char name[32];
+
+		listed = list_once(directory, tids);
+		snprintf(name, sizeof(name), "%d", tids->count ? tids->item[tids->count - 1] : 0);
+		tids->cut = faccessat(directory, name, F_OK, 0) < 0;
 	}
-	for (errno = 0; (entry = readdir(directory)); errno = 0)
-		if (isdigit((unsigned char)entry->d_name[0]))
-			*array_add(tids) = (pid_t)strtol(entry->d_name, NULL, 10);
 	failed = errno;
-	closedir(directory);
+	if (directory >= 0)
+		close(directory);
 	errno = failed;
-	return !failed;
+	return listed;
 }

@@ -1,6 +1,6 @@
 /*
  * All threads of a process at once: seize everybody (which stops nobody), then ask all to stop, then wait for one
- * after the other, and look for new threads until none is left that could create one.
+ * after the other, and look for others until as many stand still as the kernel counts.
  */
 #include "process/threads.h"
 
@@ -69,12 +69,13 @@ static bool is_known(const struct threads *threads, pid_t tid, size_t hint)
 	return false;
 }
 
-static enum status seize_new(const struct process *process, struct threads *threads, size_t *found, struct error *error)
+/* *found: there was one that runs. */
+static enum status seize_new(const struct process *process, struct threads *threads, bool *found, struct error *error)
 {
 	struct tids tids = { 0 };
 	enum status status = STATUS_OK;
 
-	*found = 0;
+	*found = false;
 	if (!process_tids(process, &tids))
 		status = fail(error, "process %d (%s): its threads can't be listed: %s", process->pid, process->comm, strerror(errno));
 	for (size_t i = 0; i < tids.count && status == STATUS_OK; i++) {
@@ -84,25 +85,50 @@ static enum status seize_new(const struct process *process, struct threads *thre
 			continue;
 		status = thread_seize(process, tids.item[i], &thread, error);
 		*array_add(threads) = thread;
-		++*found;
+		*found |= thread.state == THREAD_RUNNING;
 	}
 	array_free(&tids);
 	return status;
 }
 
+/* Known to run no code of the program any more, and still counted by the kernel. */
+static bool is_remainder(const struct process *process, const struct thread *thread)
+{
+	struct task task;
+
+	return thread->state == THREAD_ENDED && process_task(process, thread->tid, &task) &&
+	       (task_ended(&task) || task_kernel_worker(&task));
+}
+
 /*
- * Nobody is missing. Who stands still creates no thread and is replaced by none, so no others exist where the kernel counts no more
- * than these; st_nlink of /proc/PID/task is 2 + their number (fs/proc/base.c, proc_task_getattr()). To list them all anew
- * takes a tenth of the time that a thousand threads are stopped for.
+ * Nobody is missing. That a look at the list finds nobody new does not say so: the list may be cut (struct tids). But the kernel counts:
+ * st_nlink of /proc/PID/task is 2 + the number of threads (fs/proc/base.c, proc_task_getattr()), and those that have ended are in it until
+ * the last of them has gone (__exit_signal() in kernel/exit.c). Who stands still makes no thread and is replaced by none. So, in this order:
+ * - the count: all that stand still, all that have ended but not gone yet, and who is missing;
+ * - those that have ended, and still not gone: as many as there were when it was counted, or fewer.
+ * Only if nobody is missing do these and the stopped ones come up to the count.
  */
 static bool is_complete(const struct process *process, const struct threads *threads)
 {
+	size_t accounted = 0;
 	struct stat stat;
 
+	if (fstatat(process->directory, "task", &stat, 0) < 0)
+		return false;
 	for (size_t i = 0; i < threads->count; i++)
-		if (threads->item[i].state != THREAD_STOPPED)
-			return false;
-	return fstatat(process->directory, "task", &stat, 0) == 0 && stat.st_nlink == threads->count + 2;
+		accounted += threads->item[i].state == THREAD_STOPPED || is_remainder(process, &threads->item[i]);
+	return stat.st_nlink == accounted + 2;
+}
+
+/* A number of theirs may be that of a new thread by now. */
+static void forget_ended(struct threads *threads)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < threads->count; i++)
+		if (threads->item[i].state != THREAD_ENDED)
+			threads->item[kept++] = threads->item[i];
+	threads->count = kept;
 }
 
 static bool wait_all(const struct process *process, struct threads *threads, uint64_t deadline)
@@ -128,13 +154,30 @@ static bool any_stopped(const struct threads *threads)
 	return false;
 }
 
+/* Ask the threads from the `asked`-th on to stop, and wait for all. STATUS_NOTHING: they do, but others may be missing. */
+static enum status stop_known(const struct process *process, size_t asked, uint64_t deadline, struct threads *threads,
+			      struct error *error)
+{
+	for (; asked < threads->count; asked++)
+		if (threads->item[asked].state == THREAD_RUNNING)
+			thread_interrupt(&threads->item[asked]);
+	if (!wait_all(process, threads, deadline))
+		return STATUS_GAVE_UP;
+	if (!any_stopped(threads) && !process_alive(process))
+		return fail(error, "process %d (%s) has ended", process->pid, process->comm);
+	if (is_complete(process, threads))
+		return STATUS_OK;
+	return clock_now() < deadline ? STATUS_NOTHING : STATUS_GAVE_UP;
+}
+
 enum status threads_stop(const struct process *process, unsigned int milliseconds, struct threads *threads,
 			 struct error *error)
 {
+	const struct timespec nap = { 0, 50000 };	/* who has ended needs a processor to go */
 	size_t asked = threads->count;	/* those that are in the list are stopped, or have been asked last time */
 	enum status status;
 	uint64_t deadline;
-	size_t found;
+	bool found;
 
 	window_open();
 	status = seize_new(process, threads, &found, error);
@@ -144,24 +187,16 @@ enum status threads_stop(const struct process *process, unsigned int millisecond
 	tick_start();
 	threads->stopped_at = clock_now();
 	deadline = threads->stopped_at + (uint64_t)milliseconds * 1000000u;
-	/*
-	 * A thread that runs may create another one at any time, so what was found is complete only when all
-	 * were stopped before the last look: a new thread is listed before the call that made it returns.
-	 */
-	do {
-		for (; asked < threads->count; asked++)
-			if (threads->item[asked].state == THREAD_RUNNING)
-				thread_interrupt(&threads->item[asked]);
-		if (!wait_all(process, threads, deadline))
-			status = STATUS_GAVE_UP;
-		else if (is_complete(process, threads))
+	while ((status = stop_known(process, asked, deadline, threads, error)) == STATUS_NOTHING) {
+		if (!found)
+			nanosleep(&nap, NULL);
+		forget_ended(threads);
+		asked = threads->count;
+		status = seize_new(process, threads, &found, error);
+		if (status != STATUS_OK)
 			break;
-		else
-			status = seize_new(process, threads, &found, error);
-	} while (status == STATUS_OK && found);
+	}
 	tick_stop();
-	if (status == STATUS_OK && !any_stopped(threads) && !process_alive(process))
-		status = fail(error, "process %d (%s) has ended", process->pid, process->comm);
 	return status;
 }
 

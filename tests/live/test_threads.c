@@ -24,6 +24,7 @@
 
 #define STOPS 200
 #define LIVING 40	/* threads at a time, about */
+#define SUCCESSORS 6
 
 static void *run_briefly(void *unused)
 {
@@ -49,16 +50,45 @@ static void *run_creator(void *unused)
 	return unused;
 }
 
-static pid_t start_victim(void)
+static pthread_attr_t detached;
+
+/* Ends as soon as it has made its successor. The kernel's list of threads ends at one that ends just then. */
+static void *run_successor(void *work)
+{
+	pthread_t thread;
+
+	for (volatile long i = 0; i < (long)work; i++)
+		;
+	if (pthread_create(&thread, &detached, run_successor, (void *)((long)work * 7 % 3001)))
+		abort();
+	return NULL;
+}
+
+static void creators(void)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, run_creator, NULL);
+	run_creator(NULL);
+}
+
+static void successors(void)
+{
+	pthread_attr_init(&detached);
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	for (long i = 0; i < SUCCESSORS; i++)
+		run_successor((void *)(100 * i + 17));
+	while (1)
+		pause();
+}
+
+static pid_t start_victim(void (*run)(void))
 {
 	pid_t child = fork();
 
 	if (!child) {
-		pthread_t thread;
-
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		pthread_create(&thread, NULL, run_creator, NULL);
-		run_creator(NULL);
+		run();
 	}
 	assert_true(child > 0);
 	return child;
@@ -80,9 +110,9 @@ static size_t count_running(const struct process *process)
 	return running;
 }
 
-static void test_stops_all(void **state)
+static void stop_often(void (*run)(void))
 {
-	pid_t victim = start_victim();
+	pid_t victim = start_victim(run);
 	struct threads threads = { 0 };
 	size_t running = 0, created = 0, before = 0;
 	struct error error = { 0 };
@@ -110,6 +140,16 @@ static void test_stops_all(void **state)
 	assert_true(created > 0);	/* or this has tested nothing */
 }
 
+static void test_stops_all(void **state)
+{
+	stop_often(creators);
+}
+
+static void test_stops_successors(void **state)
+{
+	stop_often(successors);
+}
+
 static void *wait_long(void *unused)
 {
 	sleep(60);
@@ -119,7 +159,7 @@ static void *wait_long(void *unused)
 /* What can't be looked at is not taken for not there. */
 static void test_no_descriptor(void **state)
 {
-	pid_t victim = start_victim(), other = fork();	/* (a task that was made since the last look, if there was one) */
+	pid_t victim = start_victim(creators), other = fork();	/* (a task that was made since the last look, if there was one) */
 	struct rlimit limit, none;
 	struct threads threads = { 0 };
 	struct tids tids = { 0 };
@@ -214,7 +254,8 @@ static void test_one_at_a_time(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_stops_all), cmocka_unit_test(test_one_at_a_time),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_stops_all), cmocka_unit_test(test_stops_successors),
+					     cmocka_unit_test(test_one_at_a_time),
 					     cmocka_unit_test(test_no_descriptor) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

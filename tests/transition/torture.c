@@ -34,6 +34,7 @@ enum nature {
 	PATIENT,
 	MORTAL,	/* ends soon, and is followed by another, which may get its stack and its thread pointer */
 	HASTY,	/* the same, and it rests only at its end: much of its time is spent between entry and function */
+	FLEETING,	/* does not rest at all, and is followed by another after a few calls */
 };
 
 static atomic_bool calm;
@@ -199,9 +200,9 @@ static void begin(enum nature nature);
 static void *work(void *argument)
 {
 	enum nature nature = (enum nature)(long)argument;
-	int number = 3, life = nature == HASTY ? 2000 : 100;
+	int number = 3, life = nature == FLEETING ? 5 : nature == HASTY ? 2000 : 100;
 
-	hasty = nature == HASTY;
+	hasty = nature >= HASTY;
 	for (int i = 0; nature == PATIENT || i < life; i += nature != PATIENT) {
 		number = (number * 7 + 3) % 30000;
 		count(&entered[first(number)]);
@@ -209,7 +210,8 @@ static void *work(void *argument)
 		pass_time((unsigned int)number / 4, false);
 	}
 	hasty = false;
-	pass_time((unsigned int)number, !calm);
+	if (nature != FLEETING)
+		pass_time((unsigned int)number, !calm);
 	begin(nature);
 	return NULL;
 }
@@ -218,8 +220,12 @@ static void begin(enum nature nature)
 {
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, work, (void *)(long)nature) || pthread_detach(thread))
+	int failed = pthread_create(&thread, NULL, work, (void *)(long)nature);
+
+	if (failed || pthread_detach(thread)) {
+		fprintf(stderr, "no thread can be made: %s\n", strerror(failed));
 		abort();
+	}
 }
 
 int main(void)
@@ -228,7 +234,7 @@ int main(void)
 
 	prctl(PR_SET_TIMERSLACK, 1000);
 	for (int i = 0; i < THREADS; i++)
-		begin(i % 8 == 0 ? HASTY : i % 8 == 4 ? MORTAL : PATIENT);
+		begin(i % 8 == 0 ? HASTY : i % 8 == 4 ? MORTAL : i == 6 ? FLEETING : PATIENT);
 	puts("ready");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
