@@ -238,12 +238,3 @@ bool process_alive(const struct process *process)
 {
 	return process_living_task(process) != 0;
 }
-
-bool process_same_program(const struct process *process)
-{
-	uint8_t byte;
-
-	/* An address space without users reads as empty (mem_rw() in fs/proc/base.c); page 0 of one in use
-	 * is an error, or, where something is mapped there, a byte. */
-	return pread(process->memory, &byte, 1, 0) != 0;
-}

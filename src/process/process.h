@@ -48,9 +48,6 @@ void process_close(struct process *process);
 /* The process still exists and is no zombie. */
 bool process_alive(const struct process *process);
 
-/* It has not executed another program since it was opened: its memory is the one that is open. */
-bool process_same_program(const struct process *process);
-
 /* What /proc/PID/task/TID/{stat,status} say. */
 struct task {
 	char comm[COMM_MAX];
