@@ -11,6 +11,7 @@
 
 #include "base/search.h"
 #include "image/debug.h"
+#include "image/rela.h"
 #include "image/symbol_versions.h"
 
 #define PAGE 4096
@@ -199,14 +200,12 @@ static enum status read_rela(const char *path, struct image *image, Elf_Scn *scn
 		symbols = elf_getdata(table, NULL);
 	for (size_t i = 0; i < count; i++) {
 		GElf_Rela rela;
-		GElf_Sym symbol = { 0 };
+		GElf_Sym symbol;
 		size_t index;
 
-		if (!gelf_getrela(data, (int)i, &rela))
-			return fail(error, "%s: its relocations are damaged", path);
+		if (rela_read(path, data, symbols, i, &rela, &symbol, error) != STATUS_OK)
+			return STATUS_ERROR;
 		index = GELF_R_SYM(rela.r_info);
-		if (index && (!symbols || !gelf_getsym(symbols, (int)index, &symbol)))
-			return fail(error, "%s: a relocation names a symbol that does not exist", path);
 		*array_add(&image->relocations) = (struct relocation){
 			.where = rela.r_offset,
 			.type = (uint32_t)GELF_R_TYPE(rela.r_info),

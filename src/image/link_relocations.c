@@ -12,6 +12,7 @@
 
 #include "base/search.h"
 #include "image/image.h"
+#include "image/rela.h"
 
 static struct section *section_at(struct image *image, const GElf_Shdr *header)
 {
@@ -45,14 +46,10 @@ static enum status read_section(const char *path, struct image *image, Elf_Scn *
 
 	for (size_t i = 0; i < count; i++) {
 		GElf_Rela rela;
-		GElf_Sym symbol = { 0 };
-		size_t index;
+		GElf_Sym symbol;
 
-		if (!gelf_getrela(data, (int)i, &rela))
-			return fail(error, "%s: its relocations are damaged", path);
-		index = GELF_R_SYM(rela.r_info);
-		if (index && (!symbols || !gelf_getsym(symbols, (int)index, &symbol)))
-			return fail(error, "%s: a relocation names a symbol that does not exist", path);
+		if (rela_read(path, data, symbols, i, &rela, &symbol, error) != STATUS_OK)
+			return STATUS_ERROR;
 		if (!GELF_R_TYPE(rela.r_info) || !range_holds(section->span, rela.r_offset))
 			continue;
 		*array_add(&image->link_relocations) = (struct link_relocation){
