@@ -122,11 +122,7 @@ int cmd_check(int argc, char **argv)
 	for (int i = optind; i < argc; i++)
 		if (check_file(argv[i], array, &error))
 			status = STATUS_ERROR;
-	/* A failed write to stdout stays in its error flag, which main() looks at. */
-	if (array && json_dumpf(array, stdout, JSON_INDENT(2)) && !ferror(stdout))
-		status = fail(&error, "no memory for the JSON form");
-	else if (array)
-		putchar('\n');
-	json_decref(array);
+	if (json && cmd_print_json(array, &error) != STATUS_OK)
+		status = STATUS_ERROR;
 	return cmd_report(status, &error);
 }

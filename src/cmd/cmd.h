@@ -8,6 +8,7 @@
 #ifndef STENT_CMD_CMD_H
 #define STENT_CMD_CMD_H
 
+#include <jansson.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -31,6 +32,10 @@ int cmd_misused(const char *command, const char *format, ...) printf_like(2, 3);
 
 /* What getopt_long() has already complained of: adds where help is to be had. Returns STATUS_ERROR. */
 int cmd_misused_option(const char *command);
+
+/* Print it to stdout, and give the reference up. STATUS_ERROR: no memory for that (`object` may be NULL, which is the same). A failed write
+ * is no error here: it stays in stdout's error flag, which main() looks at. */
+enum status cmd_print_json(json_t *object, struct error *error) must_check;
 
 /* Read a process id (decimal, 1 or larger). STATUS_ERROR when it is none. */
 enum status cmd_parse_pid(const char *text, pid_t *pid, struct error *error) must_check;

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,17 @@ int cmd_misused_option(const char *command)
 {
 	fprintf(stderr, "stent: try 'stent %s --help'\n", command);
 	return STATUS_ERROR;
+}
+
+enum status cmd_print_json(json_t *object, struct error *error)
+{
+	bool failed = json_dumpf(object, stdout, JSON_INDENT(2)) && !ferror(stdout);
+
+	json_decref(object);
+	if (failed)
+		return fail(error, "no memory for the JSON form");
+	putchar('\n');
+	return STATUS_OK;
 }
 
 enum status cmd_parse_pid(const char *text, pid_t *pid, struct error *error)

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "cmd/cmd.h"
 #include "cmd/listing.h"
 
 /*
@@ -172,7 +173,6 @@ enum status show_json(const struct bundle *bundle, const struct old_code *old, c
 	const struct patch *first = &bundle->item[0];
 	struct builder builder = { 0 };
 	json_t *root = json_object();
-	enum status status = STATUS_OK;
 
 	set(&builder, root, "name", json_string(first->name));
 	set(&builder, root, "description", json_string(first->description));
@@ -182,11 +182,8 @@ enum status show_json(const struct bundle *bundle, const struct old_code *old, c
 	else
 		set(&builder, root, "images", images_array(&builder, bundle, old, known));
 
-	/* A failed write to stdout stays in its error flag, which main() looks at. */
-	if (builder.failed || (json_dumpf(root, stdout, JSON_INDENT(2)) && !ferror(stdout)))
-		status = fail(error, "%s: no memory for its JSON form", first->name);
-	else
-		putchar('\n');
+	if (!builder.failed)
+		return cmd_print_json(root, error);
 	json_decref(root);
-	return status;
+	return fail(error, "%s: no memory for its JSON form", first->name);
 }

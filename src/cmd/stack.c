@@ -122,7 +122,6 @@ static enum status print_json(const struct process *process, struct places *plac
 			      struct error *error)
 {
 	json_t *object = json_object(), *threads = json_array();
-	enum status status = STATUS_OK;
 
 	json_object_set_new(object, "pid", json_integer(process->pid));
 	json_object_set_new(object, "comm", json_string(process->comm));
@@ -134,13 +133,7 @@ static enum status print_json(const struct process *process, struct places *plac
 	json_object_set_new(object, "proven", json_integer((json_int_t)traces->proven));
 	json_object_set_new(object, "not_proven", json_integer((json_int_t)(traces->threads.count - traces->proven)));
 	json_object_set_new(object, "paused_ns", json_integer((json_int_t)traces->paused));
-	/* A failed write to stdout stays in its error flag, which main() looks at. */
-	if (json_dumpf(object, stdout, JSON_INDENT(2)) && !ferror(stdout))
-		status = fail(error, "no memory for the JSON form");
-	else
-		putchar('\n');
-	json_decref(object);
-	return status;
+	return cmd_print_json(object, error);
 }
 
 static enum status show_stacks(pid_t pid, bool json, struct error *error)

@@ -118,7 +118,7 @@ static void free_patch(struct patch_status *patch)
 	free(patch->unknown);
 }
 
-static void print_json(const struct process *process, struct survey *survey)
+static enum status print_json(const struct process *process, struct survey *survey, struct error *error)
 {
 	json_t *object = json_object(), *patches = json_array();
 
@@ -133,9 +133,7 @@ static void print_json(const struct process *process, struct survey *survey)
 	json_object_set_new(object, "comm", json_string(process->comm));
 	json_object_set_new(object, "unreadable", json_integer((json_int_t)survey->damaged));
 	json_object_set_new(object, "patches", patches);
-	json_dumpf(object, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(object);
+	return cmd_print_json(object, error);
 }
 
 static void print_text(const struct process *process, struct survey *survey)
@@ -163,7 +161,7 @@ static enum status print_status(pid_t pid, bool json, struct error *error)
 	if (status == STATUS_OK)
 		status = survey_read(&process, &survey, error);
 	if (status == STATUS_OK && json)
-		print_json(&process, &survey);
+		status = print_json(&process, &survey, error);
 	else if (status == STATUS_OK)
 		print_text(&process, &survey);
 	survey_free(&survey);

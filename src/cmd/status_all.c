@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd/cmd.h"
 #include "cmd/everywhere.h"
 #include "cmd/status.h"
 
@@ -65,16 +66,14 @@ static void print_table(const struct everywhere *everywhere)
 	everywhere_print_unseen(everywhere);
 }
 
-static void print_json(const struct everywhere *everywhere)
+static enum status print_json(const struct everywhere *everywhere, struct error *error)
 {
 	json_t *object = json_object();
 
 	json_object_set(object, "processes", everywhere->found);
 	json_object_set_new(object, "seen", json_integer((json_int_t)everywhere->seen));
 	json_object_set(object, "unseen", everywhere->unseen);
-	json_dumpf(object, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(object);
+	return cmd_print_json(object, error);
 }
 
 enum status status_all(pid_t tree, bool json, struct error *error)
@@ -85,7 +84,7 @@ enum status status_all(pid_t tree, bool json, struct error *error)
 	everywhere.context = &everywhere;
 	status = everywhere_look(&everywhere, error);
 	if (status == STATUS_OK && json)
-		print_json(&everywhere);
+		status = print_json(&everywhere, error);
 	else if (status == STATUS_OK)
 		print_table(&everywhere);
 	everywhere_free(&everywhere);

@@ -137,10 +137,10 @@ int cmd_upgrade(int argc, char **argv)
 		status = upgrade.dry_run ? STATUS_OK : policy_check_upgrade(&error);
 		if (status == STATUS_OK)
 			status = run(&upgrade, &error);
-		if (status == STATUS_OK) {
-			upgrade_print(&upgrade);
+		if (status == STATUS_OK)
+			status = upgrade_print(&upgrade, &error);
+		if (status == STATUS_OK)
 			status = outcomes_status(upgrade.outcomes);
-		}
 		code = live_finish(status, &error);
 	}
 	free_upgrade(&upgrade);

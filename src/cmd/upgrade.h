@@ -77,7 +77,8 @@ void upgrade_compare(struct upgrade *upgrade, json_t *processes);
 /* Apply to each process what it needs, and add an outcome for each image in it. */
 void upgrade_apply(struct upgrade *upgrade, json_t *processes);
 
-void upgrade_print(const struct upgrade *upgrade);
+/* Print what has come of it, as a table or as JSON. STATUS_ERROR: as cmd_print_json(). */
+enum status upgrade_print(const struct upgrade *upgrade, struct error *error) must_check;
 
 /* Decide about an image. `why` is an array, which stays the caller's. */
 void upgrade_decide(json_t *image, enum status status, json_t *why);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd/cmd.h"
 #include "cmd/everywhere.h"
 #include "cmd/outcomes.h"
 #include "cmd/upgrade.h"
@@ -126,20 +127,18 @@ static void print_text(const struct upgrade *upgrade)
 	everywhere_print_unseen(&everywhere);
 }
 
-void upgrade_print(const struct upgrade *upgrade)
+enum status upgrade_print(const struct upgrade *upgrade, struct error *error)
 {
 	json_t *object;
 
 	if (!upgrade->json) {
 		print_text(upgrade);
-		return;
+		return STATUS_OK;
 	}
 	object = json_object();
 	json_object_set_new(object, "dry_run", json_boolean(upgrade->dry_run));
 	json_object_set(object, "images", upgrade->outcomes);
 	json_object_set_new(object, "seen", json_integer((json_int_t)upgrade->seen));
 	json_object_set(object, "unseen", upgrade->unseen);
-	json_dumpf(object, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(object);
+	return cmd_print_json(object, error);
 }

@@ -135,12 +135,3 @@ const char *origin_find(struct origins *origins, const struct process_root *root
 	*added = (struct origin){ about.st_dev, about.st_ino, text_copy(path), ask_dpkg(root, path) };
 	return added->source;
 }
-
-void origins_free(struct origins *origins)
-{
-	for (size_t i = 0; i < origins->count; i++) {
-		free(origins->item[i].path);
-		free(origins->item[i].source);
-	}
-	array_free(origins);
-}

@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "process/root.h"
 
-/* What was asked before. Starts zeroed. */
+/* What was asked before. Starts zeroed, and lives as long as stent, or its child that looks at processes (crew.h). */
 struct origins {
 	struct origin {
 		dev_t device;		/* of the root directory */
@@ -22,6 +22,5 @@ struct origins {
 
 /* The name of the source package, valid as long as *origins; "" when it is not known. `path`: as the kernel names the file to us, without what it says of deleted ones. */
 const char *origin_find(struct origins *origins, const struct process_root *root, const char *path) must_check;
-void origins_free(struct origins *origins);
 
 #endif
