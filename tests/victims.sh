@@ -119,6 +119,15 @@ holds_signals() {	# PID
 	blocked=$(sed -n 's/^SigBlk:[[:space:]]*//p' "/proc/$1/status") && ((16#$blocked & 2))
 }
 
+# The command ends with one of these digits for its exit status, and the victim runs that version then.
+brings() {	# VERSION STATUSES COMMAND...
+	local version=$1 statuses=$2 status
+	shift 2
+	limit 30 "$@"
+	status=$?
+	[[ $status == ["$statuses"] ]] && runs_version "$version"
+}
+
 build_killer() {
 	"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -shared -fPIC -o "$scratch/killer.so" "$top/tests/live/preload/killer.c"
 }

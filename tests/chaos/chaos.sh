@@ -42,13 +42,11 @@ to_old() {
 }
 
 to_new() {
-	limit 30 "$stent" apply "$scratch/victim.stent" --replace -p "$victim"
-	[[ $? == [03] ]] && runs_version 2
+	brings 2 03 "$stent" apply "$scratch/victim.stent" --replace -p "$victim"
 }
 
 to_third() {
-	limit 30 "$stent" apply "$scratch/third.stent" --replace -p "$victim"
-	[[ $? == [03] ]] && runs_version 3
+	brings 3 03 "$stent" apply "$scratch/third.stent" --replace -p "$victim"
 }
 
 upgraded() {

@@ -20,17 +20,11 @@ one_version() {
 least=20
 
 make_old() {
-	local status
-	limit 30 "$stent" revert victim -p "$victim"
-	status=$?
-	[[ $status == [023] ]] && runs_version 1
+	brings 1 023 "$stent" revert victim -p "$victim"
 }
 
 make_new() {
-	local status
-	limit 30 "$stent" apply "$scratch/victim.stent" -p "$victim"
-	status=$?
-	[[ $status == [03] ]] && runs_version 2
+	brings 2 03 "$stent" apply "$scratch/victim.stent" -p "$victim"
 }
 
 fresh() {

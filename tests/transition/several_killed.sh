@@ -25,17 +25,11 @@ one_version() {
 }
 
 make_old() {
-	local status
-	limit 30 "$stent" revert all -p "$victim"
-	status=$?
-	[[ $status == [023] ]] && runs_version 1
+	brings 1 023 "$stent" revert all -p "$victim"
 }
 
 make_new() {
-	local status
-	limit 30 "$stent" apply "$scratch/all.stent" -p "$victim"
-	status=$?
-	[[ $status == [03] ]] && runs_version 2
+	brings 2 03 "$stent" apply "$scratch/all.stent" -p "$victim"
 }
 
 fresh() {
