@@ -34,7 +34,7 @@ enum nature {
 	PATIENT,
 	MORTAL,	/* ends soon, and is followed by another, which may get its stack and its thread pointer */
 	HASTY,	/* the same, and it rests only at its end: much of its time is spent between entry and function */
-	FLEETING,	/* does not rest at all, and is followed by another after a few calls */
+	FLEETING,	/* the same, after a few calls: the kernel's list of threads is often cut where it ends */
 };
 
 static atomic_bool calm;
@@ -200,7 +200,8 @@ static void begin(enum nature nature);
 static void *work(void *argument)
 {
 	enum nature nature = (enum nature)(long)argument;
-	int number = 3, life = nature == FLEETING ? 5 : nature == HASTY ? 2000 : 100;
+	static atomic_uint births;
+	int number = 3 + (int)(births++ % 1000), life = nature == FLEETING ? 5 : nature == HASTY ? 2000 : 100;
 
 	hasty = nature >= HASTY;
 	for (int i = 0; nature == PATIENT || i < life; i += nature != PATIENT) {
@@ -210,19 +211,22 @@ static void *work(void *argument)
 		pass_time((unsigned int)number / 4, false);
 	}
 	hasty = false;
-	if (nature != FLEETING)
-		pass_time((unsigned int)number, !calm);
+	pass_time((unsigned int)number, !calm);
 	begin(nature);
 	return NULL;
 }
 
+/* (Detached from the beginning: pthread_detach() of one that has ended already sometimes fails, or worse.) */
 static void begin(enum nature nature)
 {
+	pthread_attr_t detached;
 	pthread_t thread;
+	int failed;
 
-	int failed = pthread_create(&thread, NULL, work, (void *)(long)nature);
-
-	if (failed || pthread_detach(thread)) {
+	pthread_attr_init(&detached);
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	failed = pthread_create(&thread, &detached, work, (void *)(long)nature);
+	if (failed) {
 		fprintf(stderr, "no thread can be made: %s\n", strerror(failed));
 		abort();
 	}
@@ -234,7 +238,7 @@ int main(void)
 
 	prctl(PR_SET_TIMERSLACK, 1000);
 	for (int i = 0; i < THREADS; i++)
-		begin(i % 8 == 0 ? HASTY : i % 8 == 4 ? MORTAL : i == 6 ? FLEETING : PATIENT);
+		begin(i % 8 == 0 ? HASTY : i % 8 == 4 ? MORTAL : i % 8 == 6 ? FLEETING : PATIENT);
 	puts("ready");
 	fflush(stdout);
 	while (fgets(line, sizeof(line), stdin)) {
