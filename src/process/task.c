@@ -173,31 +173,36 @@ bool process_task_call(const struct process *process, pid_t tid, struct task_cal
 	return known;
 }
 
-/* One look at the list. The entries' names are numbers of at most seven digits (PID_MAX_LIMIT), each takes 32 bytes (getdents64(2)). */
+/*
+ * One look at the list, in one call: where the kernel goes on in a second one, by position, it leaves out as many as have ended in between.
+ * The entries' names are numbers of at most seven digits (PID_MAX_LIMIT), so each takes 32 bytes (getdents64(2)).
+ */
 static bool list_once(int directory, struct tids *tids)
 {
-	size_t size = LIST_MORE;
 	struct stat stat;
+	char last[16];
 	uint8_t *bytes;
 	ssize_t count;
+	size_t size;
 
 	if (fstat(directory, &stat) < 0 || lseek(directory, 0, SEEK_SET) < 0)
 		return false;
-	/* In one call: where it goes on in a second one, by position, it leaves out as many as have ended in between. */
-	do {
-		size += 2 * LIST_ENTRY * (size_t)stat.st_nlink;
-		bytes = memory_resize(NULL, size, 1);
-		count = getdents64(directory, bytes, size);
-		tids->count = 0;
-		for (ssize_t at = 0; at < count; at += ((struct dirent64 *)(bytes + at))->d_reclen) {
-			const struct dirent64 *entry = (struct dirent64 *)(bytes + at);
+	size = LIST_MORE + 2 * LIST_ENTRY * (size_t)stat.st_nlink;
+	bytes = memory_resize(NULL, size, 1);
+	count = getdents64(directory, bytes, size);
+	tids->count = 0;
+	for (ssize_t at = 0; at < count; at += ((struct dirent64 *)(bytes + at))->d_reclen) {
+		const struct dirent64 *entry = (struct dirent64 *)(bytes + at);
 
-			if (isdigit((unsigned char)entry->d_name[0]))
-				*array_add(tids) = (pid_t)strtol(entry->d_name, NULL, 10);
-		}
-		free(bytes);
-	} while (count > 0 && (size_t)count > size - 2 * LIST_ENTRY && lseek(directory, 0, SEEK_SET) == 0);
-	return count >= 0;
+		if (isdigit((unsigned char)entry->d_name[0]))
+			*array_add(tids) = (pid_t)strtol(entry->d_name, NULL, 10);
+	}
+	free(bytes);
+	if (count < 0)
+		return false;
+	snprintf(last, sizeof(last), "%d", tids->count ? tids->item[tids->count - 1] : 0);
+	tids->cut = (size_t)count > size - LIST_ENTRY || faccessat(directory, last, F_OK, 0) < 0;
+	return true;
 }
 
 bool process_tids(const struct process *process, struct tids *tids)
@@ -208,13 +213,8 @@ bool process_tids(const struct process *process, struct tids *tids)
 
 	tids->count = 0;
 	tids->cut = true;
-	for (int tries = 0; listed && tids->cut && tries < LIST_TRIES; tries++) {
-		char name[32];
-
+	for (int tries = 0; listed && tids->cut && tries < LIST_TRIES; tries++)
 		listed = list_once(directory, tids);
-		snprintf(name, sizeof(name), "%d", tids->count ? tids->item[tids->count - 1] : 0);
-		tids->cut = faccessat(directory, name, F_OK, 0) < 0;
-	}
 	failed = errno;
 	if (directory >= 0)
 		close(directory);

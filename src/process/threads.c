@@ -120,13 +120,13 @@ static bool is_complete(const struct process *process, const struct threads *thr
 	return stat.st_nlink == accounted + 2;
 }
 
-/* A number of theirs may be that of a new thread by now. */
-static void forget_ended(struct threads *threads)
+/* Forget all but those that are still seized. */
+static void drop_released(struct threads *threads)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < threads->count; i++)
-		if (threads->item[i].state != THREAD_ENDED)
+		if (threads->item[i].state == THREAD_RUNNING || threads->item[i].state == THREAD_STOPPED)
 			threads->item[kept++] = threads->item[i];
 	threads->count = kept;
 }
@@ -190,7 +190,8 @@ enum status threads_stop(const struct process *process, unsigned int millisecond
 	while ((status = stop_known(process, asked, deadline, threads, error)) == STATUS_NOTHING) {
 		if (!found)
 			nanosleep(&nap, NULL);
-		forget_ended(threads);
+		/* The number of one that has ended may be that of a new one by now. */
+		drop_released(threads);
 		asked = threads->count;
 		status = seize_new(process, threads, &found, error);
 		if (status != STATUS_OK)
@@ -198,17 +199,6 @@ enum status threads_stop(const struct process *process, unsigned int millisecond
 	}
 	tick_stop();
 	return status;
-}
-
-/* Forget all but those that are still seized. */
-static void drop_released(struct threads *threads)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < threads->count; i++)
-		if (threads->item[i].state == THREAD_RUNNING || threads->item[i].state == THREAD_STOPPED)
-			threads->item[kept++] = threads->item[i];
-	threads->count = kept;
 }
 
 static bool keep_none(void *context, const struct thread *thread)

@@ -62,9 +62,10 @@ struct threads {
 
 /*
  * Stop all threads. STATUS_OK: all are stopped or have ended, none can be created. STATUS_GAVE_UP: at least one is
- * still THREAD_RUNNING after `milliseconds`, or, if none is, not all have been found. Others as thread_seize(). In every case threads_release() follows, soon:
- * from the first stop to there the caller must not print or wait; signals to stent are held back, and it runs at
- * real-time priority where it may. *threads is zeroed before the first call, and kept for the next try.
+ * still THREAD_RUNNING after `milliseconds`, or, if none is, not all have been found. Others as thread_seize(). In every
+ * case threads_release() follows, soon: from the first stop to there the caller must not print or wait; signals to stent
+ * are held back, and it runs at real-time priority where it may. *threads is zeroed before the first call, and kept for the
+ * next try.
  */
 enum status threads_stop(const struct process *process, unsigned int milliseconds, struct threads *threads,
 			 struct error *error) must_check;

@@ -50,8 +50,7 @@ to_third() {
 }
 
 upgraded() {
-	limit 60 "$stent" upgrade --only upgraded
-	[[ $? == [03] ]] && runs_version 2
+	brings 2 03 "$stent" upgrade --only upgraded
 }
 
 start_victim() {
