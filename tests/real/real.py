@@ -149,7 +149,7 @@ class Client(threading.Thread):
         wanted = self.done + more
         workloads.until(60, lambda: self.problem or self.done >= wanted, f"work {when}")
         if self.problem or not self.workload.alive():
-            raise Failure(f"the work broke off {when}: {self.problem}; {self.workload.last_words()[-200:]}")
+            raise Failure(f"the work broke off {when}: {self.problem}; {self.workload.fate()}")
 
 
 def text_differs(pid, path):
@@ -182,7 +182,7 @@ def live(pair, paths, patch_path, patch, folder, row):
             row.result, row.reasons = "skipped", [str(problem)]
             return
         except Exception as problem:
-            raise Failure(f"the old version does not run here: {problem}; {workload.last_words()[-200:]}") from problem
+            raise Failure(f"the old version does not run here: {problem}; {workload.fate()}") from problem
         client = Client(workload)
         client.start()
         client.check("before apply")
@@ -214,6 +214,8 @@ def live(pair, paths, patch_path, patch, folder, row):
         client.join(30)
         row.pause = f"{max(pauses):.2f} ms" if pauses else ""
         row.result = "live"
+    except OSError as problem:	# of /proc/PID, when that has gone
+        raise Failure(f"{type(problem).__name__}: {problem}; {workload.fate()}") from problem
     finally:
         workload.end()
 
@@ -241,8 +243,8 @@ def take(pair, diff_only, folder):
                 live(pair, paths, patch_path, patch, folder, row)
     except Failure as failure:
         row.result, row.reasons = "FAILED", [str(failure)]
-    except RuntimeError as failure:
-        row.result, row.reasons = "FAILED", [str(failure)]
+    except Exception as problem:	# whatever it is (a process that has gone, a file that can't be read), it is this pair's, not the run's
+        row.result, row.reasons = "FAILED", [f"{type(problem).__name__}: {problem}"]
     return row
 
 

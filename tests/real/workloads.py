@@ -100,6 +100,12 @@ class Workload:
         with open(os.path.join(self.folder, "log"), "rb") as log:
             return log.read()[-400:].decode(errors="replace").strip()
 
+    def fate(self):
+        """Which processes have ended, and how; and what was written last."""
+        ended = [f"process {process.pid} ({os.path.basename(process.args[0])}) has ended with {process.returncode}; "
+                 for process in self.processes if process.poll() is not None]
+        return "".join(ended) + self.last_words()[-200:]
+
 
 def ghostscript_folders(libraries):
     share = os.path.join(libraries.split("/usr/lib/")[0], "usr/share/ghostscript/10.00.0")
