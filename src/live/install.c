@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "live/headroom.h"
 #include "process/remote.h"
 
 #ifndef MAP_FIXED_NOREPLACE
@@ -162,8 +163,11 @@ enum status install_region(const struct survey *survey, const struct link *link,
 			   struct error *error)
 {
 	struct remote remote;
-	enum status status = remote_begin(survey->process, patience, &remote, error);
+	enum status status = headroom_check_install(survey, link, error);
 
+	if (status != STATUS_OK)
+		return status;
+	status = remote_begin(survey->process, patience, &remote, error);
 	if (status == STATUS_OK)
 		status = map_regions(&remote, link, error);
 	remote_end(&remote);
@@ -182,7 +186,9 @@ enum status install_region(const struct survey *survey, const struct link *link,
 
 enum status install_again(const struct survey *survey, const struct link *link, struct error *error)
 {
-	return write_parts(survey, link, true, error);
+	enum status status = headroom_check_install(survey, link, error);
+
+	return status == STATUS_OK ? write_parts(survey, link, true, error) : status;
 }
 
 enum status install_remove(const struct survey *survey, const struct ledger *ledger, const struct patience *patience,

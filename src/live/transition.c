@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "live/digest.h"
+#include "live/headroom.h"
 #include "live/transiting.h"
 #include "process/sharing.h"
 
@@ -397,8 +398,10 @@ enum status transition_run(struct survey *survey, struct ledger *ledger, enum ve
 {
 	struct transition transition = { .survey = survey, .ledger = ledger, .to = to, .options = options, .report = report,
 					 .was_active = ledger->state == LEDGER_ACTIVE || ledger->state == LEDGER_REVERTING };
-	enum status status;
+	enum status status = headroom_check_transition(survey, ledger, error);
 
+	if (status != STATUS_OK)
+		return status;
 	transition_prepare(&transition);
 	transition.together = find_obstacle(&transition);
 	remote_leftovers(survey->process, &survey->maps, &survey->images, &transition.leftovers);

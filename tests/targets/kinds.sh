@@ -72,7 +72,47 @@ in_empty_root() {	# A root folder with one static program in it, which is remove
 	return "$status"
 }
 
-plan 44
+# A group of processes whose memory is limited (cgroups(7)), in $group. False: none can be made here, and $why says why.
+make_group() {
+	local folder file
+	for folder in /sys/fs/cgroup/memory /sys/fs/cgroup; do
+		group=$folder/stent-kinds.$$
+		[ -e "$folder/memory.stat" ] && mkdir "$group" 2>"$scratch/group" || continue
+		for file in memory.max memory.limit_in_bytes; do
+			[ ! -e "$group/$file" ] || { group_limit=$file; return 0; }
+		done
+		rmdir "$group"
+	done
+	group='' why="no memory cgroup can be made here: $(tail -n 1 "$scratch/group" 2>/dev/null)"
+	return 1
+}
+
+# Whoever is in it, this script has put there.
+end_group() {
+	local pid
+	[ -d "${group-}" ] || return
+	while read -r pid; do
+		kill -KILL "$pid"
+	done <"$group/cgroup.procs"
+	within 5 rmdir "$group" 2>/dev/null
+}
+trap 'status=$?; end_group; (exit $status); clean_up' EXIT
+
+in_group() {	# COMMAND...
+	# shellcheck disable=SC2016 # the inner shell's
+	"${run:-command}" sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" "$@"
+}
+
+# So little that the next pages that somebody makes cost a life.
+leave_only() {	# BYTES
+	echo $(($(group_usage) + $1)) >"$group/$group_limit"
+}
+
+group_usage() {
+	cat "$group"/memory.{current,usage_in_bytes} 2>/dev/null
+}
+
+plan 49
 check "all victims are built" build
 
 taken "static" static "$scratch/static.1" spin nanosleep
@@ -134,6 +174,41 @@ refused "no room within reach" plain "no free place" "$plain" crowded
 taken "nice, idle and on one processor" plain nice -n 19 chrt --idle 0 taskset 1 "$plain" spin nanosleep
 taken "at a real-time priority" plain chrt --fifo 1 "$plain" nanosleep
 taken "AddressSanitizer" sanitized "$scratch/sanitized.1" spin nanosleep
+
+# What stent makes in a process is charged to the process's group, and where that is at its limit the kernel kills for it.
+is_limited() {
+	echo $((64 << 20)) >"$group/$group_limit"
+	run=victim_start in_group "$plain" spin nanosleep
+	wrapper=$victim
+	leave_only 65536
+	check "in a group at its limit: refused" is_refused plain "near the limit of its memory: $group leaves"
+	echo $((64 << 20)) >"$group/$group_limit"
+	check "given more, it takes it" works_in_turn plain
+	leave_only 65536
+	check "at its limit, the same again: no memory is needed" works_in_turn plain
+	finish_victim
+	# Until the limit is reached; what was written but once can be given back.
+	echo $((64 << 20)) >"$group/$group_limit"
+	run=victim_start in_group "$plain" spin nanosleep
+	wrapper=$victim
+	in_group head -c $((80 << 20)) /dev/zero >"$scratch/large"
+	sync "$scratch/large"
+	if [ $(($(group_usage) + (2 << 20))) -gt $((64 << 20)) ]; then
+		check "in a group that is full of what it has written" works_in_turn plain
+	else
+		skip "in a group that is full of what it has written" "its memory holds no pages of $scratch"
+	fi
+	finish_victim
+	check "nobody of the group was killed" [ "$(sed -n 's/^oom_kill //p' "$group"/memory.{oom_control,events} 2>/dev/null)" = 0 ]
+	rm "$scratch/large"
+}
+if make_group; then
+	is_limited
+else
+	for what in "at its limit" "given more" "at its limit, the same again" "full of what it has written" "nobody killed"; do
+		skip "in a group $what" "$why"
+	done
+fi
 
 # A second copy of a library in a namespace of its own.
 build_library() {
