@@ -92,7 +92,7 @@ kill_once() {	# POINT BEFORE AFTER STENT-ARGUMENT...
 kill_everywhere() {	# WHAT BEFORE AFTER STENT-ARGUMENT...
 	local what=$1 point
 	shift
-	for ((point = 1 + RANDOM % step; ; point += step)); do
+	for ((point = ${FROM:-1 + RANDOM % step}; ; point += step)); do
 		kill_once "$point" "$@" >"$scratch/output" 2>&1 || break
 		[ -z "$through" ] || break
 	done
