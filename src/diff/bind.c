@@ -166,19 +166,32 @@ static void bind_code(struct slicing *slicing, const struct code_ref *ref, uint3
 /* --- data --- */
 
 /* The old slot that holds the same, or 0. */
-static uint64_t old_slot(const struct slicing *slicing, const struct data_ref *wanted)
+static uint64_t find_slot(const struct slicing *slicing, const struct data_ref *wanted)
 {
 	struct comparison *comparison = slicing->comparison;
 	const struct program *old = &comparison->old;
 
-	for (size_t i = 0; i < old->data_refs.count; i++) {
-		const struct data_ref *ref = &old->data_refs.item[i];
-		const struct section *section = image_section(old->image, ref->where);
+	for (size_t i = 0; i < old->image->sections.count; i++) {
+		const struct section *section = &old->image->sections.item[i];
 
-		if (ref->kind == wanted->kind && section && section_is_slots(section) && pointers_compare(comparison, ref, wanted) == SAME)
-			return ref->where;
+		for (size_t j = section_is_slots(section) ? program_data_ref_index(old, section->span.start) : old->data_refs.count;
+		     j < old->data_refs.count && old->data_refs.item[j].where < section->span.end; j++) {
+			const struct data_ref *ref = &old->data_refs.item[j];
+
+			if (ref->kind == wanted->kind && pointers_compare(comparison, ref, wanted) == SAME)
+				return ref->where;
+		}
 	}
 	return 0;
+}
+
+static uint64_t old_slot(const struct slicing *slicing, const struct data_ref *wanted)
+{
+	struct same_pointer *slot = &slicing->slots[wanted - slicing->comparison->new.data_refs.item];
+
+	if (!slot->known)
+		*slot = (struct same_pointer){ true, find_slot(slicing, wanted) };
+	return slot->where;
 }
 
 static void bind_pointer(struct slicing *slicing, const struct data_ref *ref);

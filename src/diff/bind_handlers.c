@@ -72,6 +72,16 @@ static bool is_constant_at(const struct image *image, uint64_t address)
 	return section && section_is_constant(section);
 }
 
+/* (The answer for a pointer is always the same, and every function of a C++ program asks for that to its personality routine.) */
+static uint64_t old_pointer(const struct slicing *slicing, const struct data_ref *wanted, uint64_t target)
+{
+	struct same_pointer *pointer = &slicing->constants[wanted - slicing->comparison->new.data_refs.item];
+
+	if (!pointer->known)
+		*pointer = (struct same_pointer){ true, find_pointer(slicing, wanted, target) };
+	return pointer->where;
+}
+
 /* A function or a type of the new image: its place in the running one. */
 static bool find_target(struct slicing *slicing, uint64_t address, uint64_t *old_address)
 {
@@ -99,7 +109,7 @@ static void bind_pointer_to(struct slicing *slicing, const struct handler_ref *r
 	uint64_t target = 0, pointer;
 	bool known = wanted && wanted->target && !wanted->offset && find_target(slicing, wanted->target, &target);
 
-	pointer = wanted && (known || wanted->symbol) ? find_pointer(slicing, wanted, target) : 0;
+	pointer = wanted && (known || wanted->symbol) ? old_pointer(slicing, wanted, target) : 0;
 	if (pointer) {
 		bind_ref(slicing, ref, ANCHOR_OLD, pointer);
 		return;

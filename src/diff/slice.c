@@ -133,14 +133,42 @@ static void check_thread_locals(struct slicing *slicing)
 					 old->name, (unsigned long)(old->tls.end - old->tls.start), (unsigned long)(new->tls.end - new->tls.start));
 }
 
-static const struct symbol *exported_symbol(const struct image *image, const char *name, uint8_t type)
+/* By name; versions of one name in the table's order. */
+static int compare_exported(const void *one, const void *other)
 {
-	for (size_t i = 0; i < image->symbols.count; i++) {
-		const struct symbol *symbol = &image->symbols.item[i];
+	const struct symbol *a = *(const struct symbol *const *)one, *b = *(const struct symbol *const *)other;
+	int names = strcmp(a->name, b->name);
 
-		if (symbol->dynamic && symbol->defined && symbol->type == type && strcmp(symbol->name, name) == 0)
-			return symbol;
+	return names ? names : (a > b) - (a < b);
+}
+
+static void find_interface(struct slicing *slicing)
+{
+	const struct image *image = slicing->comparison->new.image;
+
+	for (size_t i = 0; i < image->symbols.count; i++)
+		if (image->symbols.item[i].dynamic && image->symbols.item[i].defined)
+			*array_add(&slicing->interface) = &image->symbols.item[i];
+	if (slicing->interface.count)
+		qsort(slicing->interface.item, slicing->interface.count, sizeof(*slicing->interface.item), compare_exported);
+}
+
+/* The first of that name and type that the new image exports, or NULL. */
+static const struct symbol *exported_symbol(const struct slicing *slicing, const char *name, uint8_t type)
+{
+	size_t low = 0, high = slicing->interface.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(slicing->interface.item[middle]->name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
+	for (; low < slicing->interface.count && strcmp(slicing->interface.item[low]->name, name) == 0; low++)
+		if (slicing->interface.item[low]->type == type)
+			return slicing->interface.item[low];
 	return NULL;
 }
 
@@ -153,7 +181,7 @@ static void note_exported_constants(struct slicing *slicing)
 	for (size_t i = 0; i < old->symbols.count; i++) {
 		const struct symbol *symbol = &old->symbols.item[i];
 		bool exported = symbol->dynamic && symbol->defined && symbol->type == STT_OBJECT;
-		const struct symbol *other = exported ? exported_symbol(new, symbol->name, STT_OBJECT) : NULL;
+		const struct symbol *other = exported ? exported_symbol(slicing, symbol->name, STT_OBJECT) : NULL;
 		const struct section *a = image_section(old, symbol->value), *b = other ? image_section(new, other->value) : NULL;
 
 		if (a && b && section_is_constant(a) && section_is_constant(b) && constants_compare(comparison, symbol->value, other->value))
@@ -210,7 +238,7 @@ static void check_labels(struct slicing *slicing)
 static void check_aliases(struct slicing *slicing)
 {
 	const struct comparison *comparison = slicing->comparison;
-	const struct image *old = comparison->old.image, *new = comparison->new.image;
+	const struct image *old = comparison->old.image;
 
 	for (size_t i = 0; i < old->symbols.count; i++) {
 		const struct symbol *symbol = &old->symbols.item[i], *other;
@@ -218,7 +246,7 @@ static void check_aliases(struct slicing *slicing)
 		uint32_t g;
 
 		if (f == NO_FUNCTION || comparison->old.functions.item[f].entry != symbol->value ||
-		    !(other = exported_symbol(new, symbol->name, STT_FUNC)))
+		    !(other = exported_symbol(slicing, symbol->name, STT_FUNC)))
 			continue;
 		g = program_function(&comparison->new, other->value);
 		if (g != NO_FUNCTION && comparison->new.functions.item[g].entry == other->value && comparison->new_of[f] != g)
@@ -258,10 +286,13 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 		.included = memory_zeroed(comparison->new.functions.count, sizeof(bool)),
 		.reached_from = memory_zeroed(comparison->new.functions.count, sizeof(uint32_t)),
 		.current = NO_FUNCTION,
+		.slots = memory_zeroed(comparison->new.data_refs.count, sizeof(*slicing.slots)),
+		.constants = memory_zeroed(comparison->new.data_refs.count, sizeof(*slicing.constants)),
 		.copied = memory_zeroed(comparison->new.image->sections.count, sizeof(bool)),
 	};
 	size_t active = 0;
 
+	find_interface(&slicing);
 	collect(&slicing);
 	check_aliases(&slicing);
 	for (size_t i = 0; i < patch->functions.count; i++)
@@ -277,6 +308,7 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 	if (!slicing.status)
 		slicing.status = active ? segments_build(&slicing) : STATUS_NOTHING;
 	array_free(&slicing.work);
+	array_free(&slicing.interface);
 	array_free(&slicing.items);
 	array_free(&slicing.forwarders);
 	array_free(&slicing.stubs);
@@ -284,6 +316,8 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 	array_free(&slicing.words);
 	free(slicing.included);
 	free(slicing.reached_from);
+	free(slicing.slots);
+	free(slicing.constants);
 	free(slicing.copied);
 	return slicing.status;
 }

@@ -10,6 +10,12 @@ struct forwarder {
 	uint64_t target;	/* its address in the running image */
 };
 
+/* Where the running image has the same pointer as a certain one of the new build, 0: nowhere. */
+struct same_pointer {
+	bool known;		/* it has been looked for */
+	uint64_t where;
+};
+
 struct slicing {
 	struct comparison *comparison;
 	struct patch *patch;
@@ -19,6 +25,9 @@ struct slicing {
 	uint32_t *reached_from;		/* per new function that is included for another one's sake: which, else NO_FUNCTION */
 	uint32_t current;		/* whose references are being bound */
 	ARRAY(uint32_t) work;		/* included functions whose references are not bound yet */
+	ARRAY(const struct symbol *) interface;	/* what the new image exports, by name */
+	struct same_pointer *slots;	/* per data_ref of the new program: in the global offset table, */
+	struct same_pointer *constants;	/* and among all that are never written to */
 	bool *copied;			/* per new section: the slice has it */
 	ARRAY(uint64_t) items;		/* constants that the slice has its own copy of, with their pointers bound */
 	ARRAY(struct forwarder) forwarders;

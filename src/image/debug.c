@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "image/image.h"
+#include "image/objects.h"
 
 struct debug {
 	Dwfl *dwfl;
@@ -74,8 +75,10 @@ void image_add_debug(struct image *image)
 		return;
 	}
 	debug->bias = (start & ~UINT64_C(4095)) - image->span.start;
-	if (!has_symbol_table(image))
+	if (!has_symbol_table(image)) {
 		add_symbols(image, debug);
+		objects_find(image);
+	}
 }
 
 /* The compilation unit that holds the address. Not all compilers write the index that libdw looks in first. */

@@ -11,6 +11,7 @@
 
 #include "base/search.h"
 #include "image/debug.h"
+#include "image/objects.h"
 #include "image/rela.h"
 #include "image/symbol_versions.h"
 
@@ -357,6 +358,7 @@ static enum status parse(const char *path, struct image *image, struct error *er
 		qsort(image->sections.item, image->sections.count, sizeof(*image->sections.item), compare_sections);
 	if (image->relocations.count)
 		qsort(image->relocations.item, image->relocations.count, sizeof(*image->relocations.item), compare_relocations);
+	objects_find(image);
 	set_name(image, path);
 	return image_read_link_relocations(path, image, error);
 }
@@ -431,6 +433,7 @@ void image_close(struct image *image)
 	array_free(&image->segments);
 	array_free(&image->sections);
 	array_free(&image->symbols);
+	array_free(&image->objects);
 	array_free(&image->relocations);
 	array_free(&image->link_relocations);
 	array_free(&image->needed);
@@ -478,15 +481,4 @@ const struct relocation *image_relocation(const struct image *image, uint64_t wh
 
 	return image->relocations.count ? bsearch(&key, image->relocations.item, image->relocations.count,
 						   sizeof(key), compare_relocations) : NULL;
-}
-
-const struct symbol *image_object(const struct image *image, uint64_t address)
-{
-	for (size_t i = 0; i < image->symbols.count; i++) {
-		const struct symbol *symbol = &image->symbols.item[i];
-
-		if (symbol->defined && symbol->type == STT_OBJECT && address >= symbol->value && address - symbol->value < symbol->size)
-			return symbol;
-	}
-	return NULL;
 }

@@ -66,6 +66,13 @@ struct link_relocation {
 	struct range item;	/* the variable, table or section of data that the symbol stands for; else empty */
 };
 
+/* A symbol of a variable or table. */
+struct object {
+	uint64_t start;
+	uint64_t reach;		/* where the last to end of it and those before it ends */
+	uint32_t symbol;	/* in image->symbols */
+};
+
 struct image {
 	char *name;		/* soname, else the file's name without its folder; owned */
 	const char *soname;	/* DT_SONAME, or NULL */
@@ -81,6 +88,7 @@ struct image {
 	ARRAY(struct segment) segments;
 	ARRAY(struct section) sections;
 	ARRAY(struct symbol) symbols;		/* .dynsym and .symtab */
+	ARRAY(struct object) objects;		/* sorted by start */
 	ARRAY(struct relocation) relocations;	/* sorted by where */
 	ARRAY(struct link_relocation) link_relocations;	/* sorted by where; mostly there are none */
 	struct eh_frame eh_frame;
@@ -137,7 +145,7 @@ const uint8_t *image_bytes(const struct image *image, uint64_t address, uint64_t
 /* Relocation of the 8-byte word at exactly `where`; NULL when there is none. */
 const struct relocation *image_relocation(const struct image *image, uint64_t where);
 
-/* The symbol of the variable or table that holds the address, or NULL. */
+/* The symbol of the variable or table that holds the address, the last to begin; of several names the first. NULL: there is none. */
 const struct symbol *image_object(const struct image *image, uint64_t address);
 
 /* link_relocations.c: fill in link_relocations. STATUS_ERROR: they are damaged. */

@@ -168,11 +168,46 @@ static void test_damaged_files(void **unused)
 	build_pair_free(&pair);
 }
 
+/* A table with a second name, and a named part; a gap; another variable. */
+static void test_objects(void **unused)
+{
+	static const char tables[] =
+		"__asm__(\".data\\n.globl outer, also, inner, last\\n.type outer, @object\\n.type also, @object\\n.type inner, @object\\n.type last, @object\\n\"\n"
+		"\"outer:\\nalso:\\n.quad 1, 2\\ninner:\\n.quad 3\\n.quad 4\\n.size outer, 32\\n.size also, 32\\n.size inner, 8\\n\"\n"
+		"\".quad 5\\nlast:\\n.quad 6\\n.size last, 8\\n\");\n"
+		"int work(void) { return V; }\n";
+	struct build_pair pair = build_pair(tables, "-O2 -fPIC -shared", 1);
+	struct error error = { 0 };
+	const struct symbol *outer = NULL;
+	struct image image;
+
+	assert_int_equal(image_open(pair.file[0], &image, &error), STATUS_OK);
+	for (size_t i = 0; i < image.symbols.count && !outer; i++)
+		if (strcmp(image.symbols.item[i].name, "outer") == 0 || strcmp(image.symbols.item[i].name, "also") == 0)
+			outer = &image.symbols.item[i];
+	assert_non_null(outer);
+	/* The last to begin, the first of its names, and what goes on behind the part. */
+	assert_ptr_equal(image_object(&image, outer->value), outer);
+	assert_ptr_equal(image_object(&image, outer->value + 15), outer);
+	assert_string_equal(image_object(&image, outer->value + 16)->name, "inner");
+	assert_string_equal(image_object(&image, outer->value + 23)->name, "inner");
+	assert_ptr_equal(image_object(&image, outer->value + 24), outer);
+	assert_null(image_object(&image, outer->value + 32));
+	assert_null(image_object(&image, outer->value + 39));
+	assert_string_equal(image_object(&image, outer->value + 40)->name, "last");
+	assert_null(image_object(&image, outer->value + 48));
+	assert_null(image_object(&image, UINT64_MAX));
+	assert_null(image_object(&image, 0));
+	image_close(&image);
+	build_pair_free(&pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_executable),
 		cmocka_unit_test(test_library),
+		cmocka_unit_test(test_objects),
 		cmocka_unit_test(test_fixed_address),
 		cmocka_unit_test(test_wrong_files),
 		cmocka_unit_test(test_go),
