@@ -1,6 +1,6 @@
 /*
  * transiting.h: what the files of the transition share: transition.c (the whole), settle.c (in a stop of all threads), watch.c (one
- * thread after the other).
+ * thread after the other), watched.c (which these are), trapping.c (their breakpoints' signal).
  */
 #ifndef STENT_LIVE_TRANSITING_H
 #define STENT_LIVE_TRANSITING_H
@@ -88,7 +88,21 @@ void leavings_clear(struct transition *transition, const struct maps *maps);
  */
 enum status watch_threads(struct transition *transition, const struct patience *patience, struct error *error) must_check;
 
-/* Undo what watch_threads() has changed in the process for its breakpoints. */
-void watch_end(struct transition *transition);
+/* watched.c: the thread is known to be there; it is in the list, or NULL; it has arrived, and leaves the list. */
+bool watched_arrived(const struct transition *transition, pid_t tid) must_check;
+struct watched *watched_find(struct transition *transition, pid_t tid) must_check;
+void watched_drop(struct transition *transition, struct watched *watched);
+
+/* watched.c: put threads that nobody has seen yet into the list. True: there were some, or nobody can tell. */
+bool watched_list_new(struct transition *transition);
+
+/*
+ * trapping.c: have SIGTRAP ignored before the first breakpoint is armed, by two system calls of a thread. Where that fails threads are only
+ * looked at.
+ */
+void trapping_begin(struct transition *transition, const struct patience *patience);
+
+/* trapping.c: undo what trapping_begin() has changed in the process, or that of a killed stent. */
+void trapping_end(struct transition *transition);
 
 #endif

@@ -412,7 +412,7 @@ enum status transition_run(struct survey *survey, struct ledger *ledger, enum ve
 	else if (status != STATUS_OK && transition_is_on(&transition))
 		error_add(error, status, "process %d (%s): patch %s stays %s; apply or revert it again", survey->process->pid,
 			  survey->process->comm, ledger->name, ledger_condition(ledger));
-	watch_end(&transition);
+	trapping_end(&transition);
 	array_free(&transition.leftovers);
 	array_free(&transition.watched);
 	array_free(&transition.arrived);
@@ -444,6 +444,6 @@ void transition_tidy(struct survey *survey, const struct ledger *found)
 
 	ledger_copy(found, &ledger);
 	transition.ledger = &ledger;
-	watch_end(&transition);
+	trapping_end(&transition);
 	ledger_free(&ledger);
 }

@@ -38,22 +38,6 @@ static uint64_t later(unsigned int milliseconds)
 	return clock_now() + (uint64_t)milliseconds * 1000000u;
 }
 
-static bool has_arrived(const struct transition *transition, pid_t tid)
-{
-	for (size_t i = 0; i < transition->arrived.count; i++)
-		if (transition->arrived.item[i] == tid)
-			return true;
-	return false;
-}
-
-static struct watched *find_watched(struct transition *transition, pid_t tid)
-{
-	for (size_t i = 0; i < transition->watched.count; i++)
-		if (transition->watched.item[i].thread.tid == tid)
-			return &transition->watched.item[i];
-	return NULL;
-}
-
 static size_t count_armed(const struct transition *transition)
 {
 	size_t count = 0;
@@ -95,63 +79,6 @@ static void let_go(const struct transition *transition, struct watched *watched)
 	thread_release(process, &watched->thread);
 }
 
-static void drop(struct transition *transition, struct watched *watched)
-{
-	struct watched *last = &transition->watched.item[transition->watched.count - 1];
-
-	*array_add(&transition->arrived) = watched->thread.tid;
-	*watched = *last;
-	transition->watched.count--;
-}
-
-static struct watched *add(struct transition *transition, pid_t tid)
-{
-	struct watched *watched = array_add(&transition->watched);
-
-	*watched = (struct watched){ .thread = { .tid = tid, .state = THREAD_RELEASED } };
-	watched->point.event = -1;
-	return watched;
-}
-
-static bool holds(const struct tids *tids, pid_t tid)
-{
-	for (size_t i = 0; i < tids->count; i++)
-		if (tids->item[i] == tid)
-			return true;
-	return false;
-}
-
-/* Where threads come and go, most are gone before it is their turn to be looked at. */
-static void forget_gone(struct transition *transition, const struct tids *tids)
-{
-	for (size_t i = 0; i < transition->watched.count; i++) {
-		struct watched *watched = &transition->watched.item[i];
-
-		if (watched->pointer_known || watched->thread.state != THREAD_RELEASED || holds(tids, watched->thread.tid))
-			continue;
-		*watched = transition->watched.item[--transition->watched.count];
-		i--;
-	}
-}
-
-/* Threads that nobody has seen yet are put into the list. True: there were some. */
-static bool list_new_threads(struct transition *transition)
-{
-	const struct process *process = transition->survey->process;
-	struct tids tids = { 0 };
-	bool found = !process_tids(process, &tids) || tids.cut;	/* nobody knows: then there may be some */
-
-	if (!found)
-		forget_gone(transition, &tids);
-	for (size_t i = 0; i < tids.count; i++)
-		if (!has_arrived(transition, tids.item[i]) && !find_watched(transition, tids.item[i])) {
-			add(transition, tids.item[i]);
-			found = true;
-		}
-	array_free(&tids);
-	return found;
-}
-
 /* The thread has this thread pointer, or doesn't stop to tell. */
 static bool has_pointer(const struct transition *transition, pid_t tid, uint64_t pointer, struct error *error)
 {
@@ -174,9 +101,9 @@ static bool is_shared(struct transition *transition, struct watched *watched, st
 	bool shared = watched->shared || sharing_process(process) || !process_tids(process, &tids) || tids.cut;
 
 	for (size_t i = 0; i < tids.count && !shared; i++) {
-		const struct watched *other = find_watched(transition, tids.item[i]);
+		const struct watched *other = watched_find(transition, tids.item[i]);
 
-		if (other == watched || has_arrived(transition, tids.item[i]))
+		if (other == watched || watched_arrived(transition, tids.item[i]))
 			continue;
 		shared = other && other->pointer_known ? other->pointer == watched->pointer :
 			 has_pointer(transition, tids.item[i], watched->pointer, error);
@@ -451,7 +378,7 @@ static enum status round_of_visits(struct transition *transition, struct error *
 		let_go(transition, watched);
 		if (look == LOOK_FAILED || look == LOOK_STALE)
 			return look == LOOK_FAILED ? STATUS_ERROR : STATUS_NOTHING;
-		drop(transition, watched);
+		watched_drop(transition, watched);
 		i--;
 	}
 	return STATUS_OK;
@@ -469,62 +396,6 @@ static bool none_is_worth_waiting_for(const struct transition *transition)
 	return true;
 }
 
-/* Neither ignored nor handled: /proc/PID/status (proc(5)). */
-static bool traps_are_default(const struct process *process)
-{
-	char *text = process_file(process, "status", NULL);
-	const char *ignored = text ? strstr(text, "\nSigIgn:") : NULL, *caught = text ? strstr(text, "\nSigCgt:") : NULL;
-	bool is = ignored && caught &&
-		  !((strtoull(ignored + 8, NULL, 16) | strtoull(caught + 8, NULL, 16)) & UINT64_C(1) << (SIGTRAP - 1));
-
-	free(text);
-	return is;
-}
-
-/* SIGTRAP has to be ignored before the first breakpoint is armed, by two system calls of a thread. Without, threads are only looked at. */
-static void prepare_traps(struct transition *transition, const struct patience *patience)
-{
-	const struct survey *survey = transition->survey;
-	struct error unused = { 0 };
-	struct remote remote;
-
-	if (transition->traps_tried)
-		return;
-	transition->traps_tried = true;
-	/* What is known before it is changed, so that it can be put right if this stent is killed. */
-	transition->ledger->traps_ignored = transition->ledger->traps_ignored || traps_are_default(survey->process);
-	if (ledger_store_flags(survey->process, transition->ledger, &unused) != STATUS_OK) {
-		error_clear(&unused);
-		return;
-	}
-	if (remote_begin(survey->process, patience, &remote, &unused) == STATUS_OK)
-		(void)!traps_ignore(&remote, transition->ledger->scratch, &transition->traps, &unused);
-	remote_end(&remote);
-	/* A stent that was killed had changed it: what is there now isn't what was, which was the default action (SIG_DFL is 0). */
-	if (transition->ledger->traps_ignored && !transition->traps.changed)
-		transition->traps = (struct traps){ .changed = true };
-	error_clear(&unused);
-}
-
-void watch_end(struct transition *transition)
-{
-	const struct patience patience = patience_for(5000, NULL);
-	const struct survey *survey = transition->survey;
-	struct error unused = { 0 };
-	struct remote remote;
-
-	if (!transition->traps.changed)
-		return;
-	transition->traps_tried = false;
-	if (remote_begin(survey->process, &patience, &remote, &unused) == STATUS_OK &&
-	    traps_restore(&remote, transition->ledger->scratch, &transition->traps, &unused) == STATUS_OK) {
-		transition->traps.changed = transition->ledger->traps_ignored = false;
-		(void)!ledger_store_flags(survey->process, transition->ledger, &unused);
-	}
-	remote_end(&remote);
-	error_clear(&unused);
-}
-
 enum status watch_threads(struct transition *transition, const struct patience *patience, struct error *error)
 {
 	const struct timespec nap = { 0, 1000000 };
@@ -534,18 +405,18 @@ enum status watch_threads(struct transition *transition, const struct patience *
 
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
-	prepare_traps(transition, patience);
+	trapping_begin(transition, patience);
 	window_open();
 	while (status == STATUS_OK && !patience_over(patience)) {
 		if (clock_now() >= list) {
-			list_new_threads(transition);
+			watched_list_new(transition);
 			list = later(LIST_EVERY);
 		}
 		status = round_of_visits(transition, error);
 		transition->turn++;
 		write_notes(transition);
 		tell(transition);
-		if (!transition->watched.count && !list_new_threads(transition))
+		if (!transition->watched.count && !watched_list_new(transition))
 			break;
 		if (clock_now() >= together && none_is_worth_waiting_for(transition))
 			break;
