@@ -137,6 +137,11 @@ void frame_state_break(struct frame_state *state, unsigned int number)
 	set_register(state, number, broken);
 }
 
+void frame_state_derive(struct frame_state *state, unsigned int number)
+{
+	set_register(state, number, derived);
+}
+
 void frame_state_push(struct frame_state *state)
 {
 	push(state, WORD, computed);

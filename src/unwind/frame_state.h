@@ -113,6 +113,9 @@ static inline bool frame_state_is_broken(struct value value)
 	return value.kind == VALUE_UNKNOWN && value.number == VALUE_BROKEN;
 }
 
+/* From here on the register counts as leading to the function's stack. */
+void frame_state_derive(struct frame_state *state, unsigned int number);
+
 /* The push of a return address, seen from the code that goes on behind it. */
 void frame_state_push(struct frame_state *state);
 

@@ -10,6 +10,7 @@
 struct run {
 	struct frame_state state;
 	unsigned int uses;
+	uint8_t link;		/* leads to where the frame pointer has been stored, while nobody knows what for; or NO_REGISTER */
 	size_t first;		/* of its instructions in all->switches */
 };
 
@@ -17,11 +18,49 @@ static void begin_run(struct validating *all, struct run *run)
 {
 	frame_state_guess(&run->state);
 	run->uses = 0;
+	run->link = NO_REGISTER;
 	run->first = all->switches.count;
+}
+
+/* What has been stored was put away. */
+static void drop_link(struct run *run)
+{
+	if (run->link != NO_REGISTER)
+		run->uses |= STACK_STORED;
+	run->link = NO_REGISTER;
+}
+
+static bool changes_register(const struct insn_effect *effect, uint8_t number)
+{
+	return effect->writes & UINT32_C(1) << number || (effect->target == number && effect->kind != EFFECT_STORE) ||
+	       (effect->source == number && effect->kind == EFFECT_EXCHANGE);
+}
+
+/*
+ * mov %rbp,(%rsi); mov %rsi,%rbp makes a frame in memory that was given, as push %rbp; mov %rsp,%rbp does on the stack: the caller's
+ * frame is not left but linked, for this very call to return to (libffi's ffi_call_win64, which has no unwind data in Debian's build). Whoever
+ * puts the new frame's address away has put away the old one's. Returns the uses that are left.
+ */
+static unsigned int follow_link(struct run *run, const struct insn_effect *effect, unsigned int uses)
+{
+	if (uses & STACK_STORED && effect->source == REGISTER_FRAME_POINTER && effect->target < FRAME_REGISTERS && !effect->offset &&
+	    run->link == NO_REGISTER) {
+		run->link = effect->target;
+		return uses & ~(unsigned int)STACK_STORED;
+	}
+	if (run->link != NO_REGISTER && effect->kind == EFFECT_MOVE && effect->target == REGISTER_FRAME_POINTER &&
+	    effect->source == run->link && !effect->offset) {
+		frame_state_derive(&run->state, run->link);
+		run->link = NO_REGISTER;
+	} else if (run->link != NO_REGISTER && changes_register(effect, run->link)) {
+		drop_link(run);
+	}
+	return uses;
 }
 
 static void end_run(struct validating *all, struct run *run)
 {
+	drop_link(run);
 	if (!stack_use_switches(run->uses))
 		all->switches.count = run->first;
 	begin_run(all, run);
@@ -52,10 +91,11 @@ void switches_find_straight(struct validating *all, struct range code)
 			break;
 		case INSN_CALL:
 		case INSN_CALL_INDIRECT:
+			drop_link(&run);
 			frame_state_call(&run.state);
 			break;
 		case INSN_OTHER:
-			uses = frame_state_stack_use(&run.state, &effect);
+			uses = follow_link(&run, &effect, frame_state_stack_use(&run.state, &effect));
 			run.uses |= uses;
 			if (uses & (STACK_GIVEN | STACK_COMPUTED))
 				*array_add(&all->switches) = at;

@@ -20,6 +20,14 @@ static const char routines[] =
 	FUNCTION("inlined") ".cfi_startproc\n push %r15\n .cfi_adjust_cfa_offset 8\n mov current(%rip),%rax\n mov %rdi,current(%rip)\n"
 	"push %rbx\n push %rbp\n mov %rsp,(%rax)\n mov (%rdi),%rsp\n pop %rbp\n pop %rbx\n pop %r15\n .cfi_adjust_cfa_offset -8\n"
 	"ret\n .cfi_endproc\n" END("inlined")
+	/* a frame in memory that was given, but it is not the one that is current then; or it is put away, too */
+	FUNCTION("stores_frame") "mov (%rsp),%rax\n mov %rbp,(%rsi)\n mov %rax,8(%rsi)\n mov %rdx,%rbp\n mov %rdi,%rsp\n"
+	"leave\n ret\n" END("stores_frame")
+	FUNCTION("changes_link") "mov %rbp,(%rsi)\n lea 16(%rsi),%rsi\n mov %rsi,%rbp\n mov %rdi,%rsp\n leave\n ret\n" END("changes_link")
+	FUNCTION("calls_between") "mov %rbp,(%rbx)\n call other@PLT\n mov %rbx,%rbp\n mov next(%rip),%rsp\n leave\n ret\n" END("calls_between")
+	FUNCTION("stores_link") "mov %rbp,(%rsi)\n mov %rsi,%rbp\n mov %rbp,current(%rip)\n mov %rdi,%rsp\n leave\n ret\n" END("stores_link")
+	FUNCTION("stores_register") "mov %rbp,(%rsi)\n mov %rsi,%rbp\n mov %rsi,current(%rip)\n mov %rdi,%rsp\n leave\n ret\n"
+	END("stores_register")
 	".bss\n current: .quad 0\n next: .quad 0\n";
 
 static const char others[] =
@@ -29,6 +37,9 @@ static const char others[] =
 	"mov %r8,%rsp\n jmp *%rdx\n .cfi_endproc\n" END("jumps")
 	FUNCTION("saves") ".cfi_startproc\n mov %rbx,(%rdi)\n lea 8(%rsp),%rdx\n mov %rdx,0x30(%rdi)\n xor %eax,%eax\n ret\n"
 	".cfi_endproc\n" END("saves")
+	/* libffi, ffi_call_win64 in win64.S: a call on memory that was given */
+	FUNCTION("links_bare") "mov (%rsp),%rax\n mov %rbp,(%rsi)\n mov %rax,8(%rsi)\n mov %rsi,%rbp\n mov %rdi,%rsp\n mov %rdx,%r10\n"
+	"mov (%rsp),%rcx\n call *0x10(%rbp)\n mov 0x18(%rbp),%ecx\n mov 0x20(%rbp),%r8\n leave\n ret\n" END("links_bare")
 	/* OpenSSL's AES: the caller's stack pointer is kept in the aligned frame. */
 	FUNCTION("realigns") ".cfi_startproc\n mov %rsp,%rax\n sub $192,%rsp\n and $-64,%rsp\n mov %rdi,(%rsp)\n mov %rax,16(%rsp)\n"
 	"call other@PLT\n mov 16(%rsp),%rsi\n lea (%rsi),%rsp\n ret\n .cfi_endproc\n" END("realigns")
@@ -63,7 +74,8 @@ static size_t switches_between(const struct validated *built, const char *name)
 
 static void routines_that_switch_are_found(void **state)
 {
-	static const char *const names[] = { "boost", "boost_bare", "libco", "by_variables", "by_exchange", "inlined" };
+	static const char *const names[] = { "boost", "boost_bare", "libco", "by_variables", "by_exchange", "inlined", "stores_frame",
+		"changes_link", "calls_between", "stores_link", "stores_register" };
 	struct validated *built = validated_build(routines, "s", "");
 
 	(void)state;
