@@ -16,49 +16,51 @@
 #define CHUNK_PAGES (CHUNK / PAGE)
 #define PAGE_PRESENT (UINT64_C(1) << 63)	/* Documentation/admin-guide/mm/pagemap.rst */
 #define PAGE_SWAPPED (UINT64_C(1) << 62)
+#define STALE_MAX 4096u		/* pages that are to be avoided; of a process with more, the first ones that are found */
 
 struct search {
-	const struct stack_check *check;
+	const struct survey *survey;
+	const struct stack_check *check;	/* with all threads stopped; or NULL */
 	const struct scan_set *set;		/* words that are looked for */
 	bool (*hit)(struct search *search, uint64_t word, uint64_t place);	/* one is found; false: search no further */
 	const struct maps *maps;
 	ARRAY(struct range) own;	/* stacks of threads, and stent's own tables, sorted */
-	pid_t tid;			/* of a stopped thread */
+	pid_t tid;			/* of a stopped thread; 0: the process runs */
 	int pagemap;			/* descriptor, or -1 */
 	uint64_t left;			/* bytes that may still be read */
 	uint64_t *bytes;		/* CHUNK */
 	bool found;			/* a context that makecontext() has made */
 	struct stack_result *result;
+	struct place_avoid *stale;	/* pages that words lead to although nothing is there */
 };
 
 static bool stop(struct search *search, enum stack_verdict verdict, const char *text)
 {
+	if (!search->result)
+		return false;
 	search->result->verdict = verdict;
-	snprintf(search->result->text, sizeof(search->result->text), "%s (%s)", text, search->check->survey->switches);
+	snprintf(search->result->text, sizeof(search->result->text), "%s (%s)", text, search->survey->switches);
 	return false;
 }
 
+/*
+ * The start of a range is an entry, of this function or of the next one. It is a place to return to as well, of the range that ends
+ * there, but only behind a call that does not return.
+ */
 static bool is_entry(const struct stack_check *check, uint64_t address)
 {
-	for (size_t i = 0; i < check->ranges.count; i++)
-		if (check->ranges.item[i].start == address)
-			return true;
-	return false;
-}
-
-/* The end of a range is a place of the code that is left only behind a call that does not return. */
-static bool is_other_entry(const struct stack_check *check, uint64_t address)
-{
 	const struct unwind_module *module;
-	bool ends = false;
+	bool starts = false, inside = false, ends = false;
 
 	for (size_t i = 0; i < check->ranges.count; i++) {
-		if (range_holds(check->ranges.item[i], address))
-			return false;
+		starts |= check->ranges.item[i].start == address;
+		inside |= range_holds(check->ranges.item[i], address);
 		ends |= check->ranges.item[i].end == address;
 	}
+	if (!ends || (inside && !starts))
+		return starts;
 	module = unwind_module_find(check->survey->modules.item, check->survey->modules.count, address - 1);
-	return ends && module && module->text &&
+	return module && module->text &&
 	       !check->arch->ends_with_call(module->text + (address - module->code.start), address - module->code.start);
 }
 
@@ -66,21 +68,34 @@ static bool hit_code(struct search *search, uint64_t word, uint64_t place)
 {
 	char text[160];
 
-	if (is_entry(search->check, word) || is_other_entry(search->check, word))
+	if (is_entry(search->check, word))
 		return true;
+	/* (Where two functions meet it is behind the call that the first one ends with.) */
 	snprintf(text, sizeof(text), "a suspended context may be in %s: 0x%" PRIx64 " is at 0x%" PRIx64,
-		 stack_check_name(search->check, word), word, place);
+		 stack_check_name(search->check, word - 1), word, place);
 	return stop(search, STACK_INSIDE, text);
 }
 
 static bool hit_context(struct search *search, uint64_t word, uint64_t place)
 {
-	const struct survey *survey = search->check->survey;
+	const struct survey *survey = search->survey;
 
 	(void)place;
 	for (size_t i = 0; i < survey->context_starts.count; i++)
 		search->found |= survey->context_starts.item[i] == word;
 	return !search->found;
+}
+
+static bool hit_gap(struct search *search, uint64_t word, uint64_t place)
+{
+	struct range page = { word & ~(uint64_t)(PAGE - 1), (word & ~(uint64_t)(PAGE - 1)) + PAGE };
+
+	(void)place;
+	if (maps_find(search->maps, word) ||
+	    (search->stale->count && search->stale->item[search->stale->count - 1].start == page.start))
+		return true;
+	*array_add(search->stale) = page;
+	return search->stale->count < STALE_MAX;
 }
 
 static bool search_words(struct search *search, uint64_t start, size_t count)
@@ -97,10 +112,11 @@ static bool search_run(struct search *search, const struct mapping *mapping, uin
 	if (size > search->left)
 		return stop(search, STACK_UNRELIABLE, "suspended contexts may be in more memory than is searched");
 	search->left -= size;
-	if (process_read_stopped(search->tid, start, search->bytes, size))
+	if (search->tid ? process_read_stopped(search->tid, start, search->bytes, size) :
+			  process_read(search->survey->process, start, search->bytes, size))
 		return search_words(search, start, size / sizeof(uint64_t));
-	/* The memory of a device is no stack. */
-	if (mapping->inode && !strncmp(mapping->name, "/dev/", 5))
+	/* What has gone meanwhile leads nowhere, and the memory of a device is no stack. */
+	if (!search->tid || (mapping->inode && !strncmp(mapping->name, "/dev/", 5)))
 		return true;
 	return stop(search, STACK_UNRELIABLE, "memory in which suspended contexts may be can't be read");
 }
@@ -160,9 +176,9 @@ static void add_own_stack(struct search *search, const struct thread *thread)
 	uint64_t control = registers_thread_pointer(&thread->registers);
 	struct range stack;
 
-	if (stack_find(search->check->survey, search->maps, thread, &stack))
+	if (stack_find(search->survey, search->maps, thread, &stack))
 		return;
-	stack_walk(search->check->survey, search->maps, search->check->arch, thread, stack, NULL, NULL, search->check->trace);
+	stack_walk(search->survey, search->maps, search->check->arch, thread, stack, NULL, NULL, search->check->trace);
 	*array_add(&search->own) = (struct range){
 		unwind_trace_proven(search->check->trace) ? mapping->range.start : stack.start,
 		range_holds(mapping->range, control) ? control & ~(uint64_t)(PAGE - 1) : mapping->range.end,
@@ -194,7 +210,7 @@ static void find_own_memory(struct search *search, const struct threads *threads
 
 static void search_memory(struct search *search)
 {
-	search->left = search->check->survey->search;
+	search->left = search->survey->search;
 	for (size_t i = 0; i < search->maps->count; i++) {
 		const struct mapping *mapping = &search->maps->item[i];
 
@@ -206,7 +222,7 @@ static void search_memory(struct search *search)
 /* Contexts that makecontext() makes can be told by what it puts on their stacks: without any there is nothing to search for. */
 static bool has_contexts(struct search *search)
 {
-	const struct survey *survey = search->check->survey;
+	const struct survey *survey = search->survey;
 	ARRAY(struct range) starts = { 0 };
 	struct scan_set set;
 
@@ -224,16 +240,31 @@ static bool has_contexts(struct search *search)
 	return search->found || search->result->verdict != STACK_FREE;
 }
 
+static void begin(struct search *search, const struct survey *survey, const struct maps *maps)
+{
+	search->survey = survey;
+	search->maps = maps;
+	search->pagemap = openat(survey->process->directory, "pagemap", O_RDONLY | O_CLOEXEC);
+	search->bytes = memory_resize(NULL, CHUNK, 1);
+}
+
+static void end(struct search *search)
+{
+	if (search->pagemap >= 0)
+		close(search->pagemap);
+	free(search->bytes);
+	array_free(&search->own);
+}
+
 void contexts_check(const struct stack_check *check, const struct maps *maps, const struct threads *threads,
 		    struct stack_result *result)
 {
-	struct search search = { .check = check, .maps = maps, .result = result };
+	struct search search = { .check = check, .result = result };
 
 	*result = (struct stack_result){ .verdict = STACK_FREE };
 	if (!check->survey->switches)
 		return;
-	search.pagemap = openat(check->survey->process->directory, "pagemap", O_RDONLY | O_CLOEXEC);
-	search.bytes = memory_resize(NULL, CHUNK, 1);
+	begin(&search, check->survey, maps);
 	find_own_memory(&search, threads);
 	/* (Without a thread all have ended.) */
 	if (search.tid && has_contexts(&search) && result->verdict == STACK_FREE) {
@@ -241,8 +272,23 @@ void contexts_check(const struct stack_check *check, const struct maps *maps, co
 		search.hit = hit_code;
 		search_memory(&search);
 	}
-	if (search.pagemap >= 0)
-		close(search.pagemap);
-	free(search.bytes);
-	array_free(&search.own);
+	end(&search);
+}
+
+void contexts_avoid(const struct survey *survey, const struct maps *maps, const struct range *windows, size_t count,
+		    struct place_avoid *avoid)
+{
+	struct search search = { .hit = hit_gap, .stale = avoid };
+	struct scan_set set;
+
+	if (!survey->switches)
+		return;
+	begin(&search, survey, maps);
+	scan_set_build(&set, windows, count);
+	search.set = &set;
+	search_memory(&search);
+	scan_set_free(&set);
+	end(&search);
+	if (avoid->count)
+		qsort(avoid->item, avoid->count, sizeof(struct range), compare_ranges);
 }

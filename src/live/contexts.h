@@ -8,6 +8,7 @@
 #ifndef STENT_LIVE_CONTEXTS_H
 #define STENT_LIVE_CONTEXTS_H
 
+#include "live/place.h"
 #include "live/stacks.h"
 
 /*
@@ -18,5 +19,14 @@
  */
 void contexts_check(const struct stack_check *check, const struct maps *maps, const struct threads *threads,
 		    struct stack_result *result);
+
+/*
+ * Memory that is put where words of the process lead already, left over from what was there before, would look for good as if a context
+ * were suspended in it. With the process running: add to *avoid the pages, sorted, that words lead to although nothing is mapped there,
+ * as far as they are in the windows; none where no context can be. Of more than a few thousand some are left out, and so are those in
+ * memory beyond survey->search bytes. array_free(avoid).
+ */
+void contexts_avoid(const struct survey *survey, const struct maps *maps, const struct range *windows, size_t count,
+		    struct place_avoid *avoid);
 
 #endif

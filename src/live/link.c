@@ -30,6 +30,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "live/contexts.h"
 #include "live/finders.h"
 #include "live/imports.h"
 #include "live/place.h"
@@ -230,8 +231,8 @@ static bool needs_low_addresses(const struct patch *patch)
 }
 
 /* `maps` has what is taken. */
-static enum status choose_base(const struct survey *survey, const struct maps *maps, const struct target *target,
-			       const struct arch *arch, struct range *region, struct error *error)
+static enum status choose_base(const struct survey *survey, const struct maps *maps, const struct place_avoid *avoid,
+			       const struct target *target, const struct arch *arch, struct range *region, struct error *error)
 {
 	const struct mapped_image *image = target->image;
 	struct place_request request = {
@@ -240,6 +241,7 @@ static enum status choose_base(const struct survey *survey, const struct maps *m
 		.limit = needs_low_addresses(target->patch) ? 1ul << 31 : 1ul << 47,
 		.lowest = place_lowest(),
 		.size = region->end - region->start,
+		.avoid = avoid,
 	};
 
 	if (image->span.end - image->span.start < arch->reach && place_find(maps, &request, &region->start)) {
@@ -250,25 +252,43 @@ static enum status choose_base(const struct survey *survey, const struct maps *m
 		      survey->process->pid, survey->process->comm, request.size / 1024, image->name, image->span.start);
 }
 
+/* What is within reach of the images. */
+static void find_avoided(const struct survey *survey, const struct targets *targets, const struct arch *arch, struct place_avoid *avoid)
+{
+	ARRAY(struct range) windows = { 0 };
+
+	for (size_t i = 0; i < targets->count; i++) {
+		struct range span = targets->item[i].image->span;
+
+		*array_add(&windows) = (struct range){ span.end > arch->reach ? span.end - arch->reach : 0, span.start + arch->reach };
+	}
+	contexts_avoid(survey, &survey->maps, windows.item, windows.count, avoid);
+	array_free(&windows);
+}
+
 /* Regions whose sizes are known get their places. */
 static enum status choose_bases(const struct survey *survey, const struct targets *targets, const struct arch *arch,
 				const struct ledger *kept, struct ledger *ledger, struct error *error)
 {
+	struct place_avoid avoid = { 0 };
 	struct maps maps = { 0 };
 	enum status status = STATUS_OK;
 
 	for (size_t i = 0; i < survey->maps.count; i++)
 		*array_add(&maps) = survey->maps.item[i];
+	if (!kept)
+		find_avoided(survey, targets, arch, &avoid);
 	for (size_t i = 0; i < targets->count && status == STATUS_OK; i++) {
 		struct range *region = &ledger->images.item[i].region;
 
 		if (kept)
 			*region = kept->images.item[i].region;
 		else
-			status = choose_base(survey, &maps, &targets->item[i], arch, region, error);
+			status = choose_base(survey, &maps, &avoid, &targets->item[i], arch, region, error);
 		place_take(&maps, *region);
 	}
 	array_free(&maps);
+	array_free(&avoid);
 	return status;
 }
 

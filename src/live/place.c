@@ -46,7 +46,25 @@ static struct range usable_gap(const struct mapping *below, const struct mapping
 	return gap;
 }
 
-bool place_find(const struct maps *maps, const struct place_request *request, uint64_t *address)
+/* The end of the gap that is nearest to the image, or the next place from there on that overlaps nothing. False: there is none. */
+static bool find_in_gap(struct range gap, const struct place_request *request, const struct place_avoid *avoid, bool from_end, uint64_t *at)
+{
+	*at = from_end ? gap.end - request->size : gap.start;
+	for (size_t i = 0; i < avoid->count; i++) {
+		struct range one = avoid->item[from_end ? avoid->count - 1 - i : i];
+
+		if (one.end <= *at || one.start >= *at + request->size)
+			continue;
+		if (from_end && one.start < gap.start + request->size)
+			return false;
+		*at = from_end ? one.start - request->size : one.end;
+		if (gap.end < *at || gap.end - *at < request->size)
+			return false;
+	}
+	return true;
+}
+
+static bool find(const struct maps *maps, const struct place_request *request, const struct place_avoid *avoid, uint64_t *address)
 {
 	uint64_t best = UINT64_MAX;
 
@@ -57,10 +75,10 @@ bool place_find(const struct maps *maps, const struct place_request *request, ui
 		bool under_image = gap.end <= request->image.start;
 		uint64_t at, distance;
 
-		if (gap.start > gap.end || gap.end - gap.start < request->size)
-			continue;
 		/* As near to the image as can be, but above the heap as far from that. */
-		at = under_image || (below && mapping_special(below, "[heap]")) ? gap.end - request->size : gap.start;
+		if (gap.start > gap.end || gap.end - gap.start < request->size ||
+		    !find_in_gap(gap, request, avoid, under_image || (below && mapping_special(below, "[heap]")), &at))
+			continue;
 		distance = at < request->image.start ? request->image.start - at : at - request->image.start;
 		if (distance < best) {
 			best = distance;
@@ -68,6 +86,13 @@ bool place_find(const struct maps *maps, const struct place_request *request, ui
 		}
 	}
 	return best != UINT64_MAX;
+}
+
+bool place_find(const struct maps *maps, const struct place_request *request, uint64_t *address)
+{
+	static const struct place_avoid nothing;
+
+	return (request->avoid && find(maps, request, request->avoid, address)) || find(maps, request, &nothing, address);
 }
 
 void place_take(struct maps *maps, struct range range)

@@ -8,12 +8,19 @@
 #include "base/bytes.h"
 #include "process/maps.h"
 
+/* Ranges, sorted, none of which the new memory shall overlap if that can be helped. */
+struct place_avoid {
+	struct range *item;
+	size_t count, room;
+};
+
 struct place_request {
 	struct range image;	/* every byte of the new memory must be in reach of every byte of this */
 	uint64_t reach;
 	uint64_t limit;		/* end of the addresses that may be used */
 	uint64_t lowest;	/* vm.mmap_min_addr */
 	uint64_t size;		/* multiple of the page size */
+	const struct place_avoid *avoid;	/* or NULL */
 };
 
 /* False: there is no such place. */

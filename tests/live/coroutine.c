@@ -1,17 +1,20 @@
 /*
  * coroutine.c: a program with a coroutine, built twice, the second time with -DVERSION=2.
  *
- *	coroutine made|own|never [MIB]	it switches by swapcontext(), by code of its own, or never (but it could);
- *					so much memory is in use
+ *	coroutine made|own|last|never [MIB]	it switches by swapcontext(), by code of its own, by that as the last thing of a function
+ *					that does not return, or never (but it could); so much memory is in use. The memory around its own
+ *					has been used and given back, and words that lead there are left
  *
  * With -DMADE_ONLY it has no such code of its own, but a word in its data that looks like an address in the function.
  *
  * Lines of standard input: "inside" and "outside" make the coroutine run to its next place, which is in the patched
  * function or not, and be suspended there; "ask" calls the function. Each is answered with what the function returned last.
  */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 
 #ifndef VERSION
@@ -20,10 +23,14 @@
 
 #define PATCHED __attribute__((noinline, noclone, noipa))
 #define STACK 65536
+#define LEFT (1ul << 20)
+#define WORDS (LEFT / 16)
 
 static ucontext_t main_context, context;
 static void *main_stack, *own_stack;
 static int own, number;
+static char *volatile words[2][WORDS];
+extern char __executable_start[], end[];	/* the linker's */
 
 #ifndef MADE_ONLY
 /* Save the callee's registers and the stack pointer there, and go on with the other stack. */
@@ -57,8 +64,9 @@ static char *volatile stale;
 
 int work(int suspend);
 void clear(void);
+void leave(void);
 
-static void leave(void)
+void leave(void)
 {
 	if (own)
 		switch_stack(&own_stack, main_stack);
@@ -93,8 +101,40 @@ PATCHED void clear(void)
 	__asm__ volatile("" : : "r"(bytes) : "memory");
 }
 
+#ifndef MADE_ONLY
+/* Two functions side by side, both of which are patched: what the call in the first one would return to is the second one's entry. */
+int last(void), next(void);
+#define TEXT(number) #number
+#define NUMBER(number) TEXT(number)
+__asm__(".text\n"
+	".globl last, next\n"
+	".type last, @function\n"
+	"last:\n"
+	".cfi_startproc\n"
+	"sub $8, %rsp\n"
+	".cfi_adjust_cfa_offset 8\n"
+	"mov $" NUMBER(VERSION) ", %eax\n"
+	"call leave\n"
+	".cfi_endproc\n"
+	".size last, . - last\n"
+	".type next, @function\n"
+	"next:\n"
+	".cfi_startproc\n"
+	"mov $" NUMBER(VERSION) ", %eax\n"
+	"ret\n"
+	".cfi_endproc\n"
+	".size next, . - next\n");
+#else
+static int last(void)
+{
+	return 0;
+}
+#endif
+
 static void coroutine(void)
 {
+	if (own > 1)
+		last();
 	for (;;) {
 		number = work(1);
 		clear();
@@ -119,6 +159,18 @@ static void prepare(void)
 	makecontext(&context, coroutine, 0);
 }
 
+/* Memory that has gone, and the many words that lead to each page of it. */
+static void leave_words(uintptr_t start, char *volatile *word)
+{
+	char *memory = mmap((void *)start, LEFT, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return;
+	for (size_t i = 0; i < WORDS; i++)
+		word[i] = memory + 16 * i;
+	munmap(memory, LEFT);
+}
+
 int main(int argc, char **argv)
 {
 	size_t size = argc > 2 ? (size_t)atoi(argv[2]) << 20 : 0;
@@ -129,7 +181,9 @@ int main(int argc, char **argv)
 	stale = (char *)work;
 	stale += argc + 6;	/* not known when it is compiled: stent diff would refuse it */
 #endif
-	own = strcmp(argv[1], "own") == 0;
+	own = strcmp(argv[1], "own") == 0 ? 1 : strcmp(argv[1], "last") == 0 ? 2 : 0;
+	leave_words(((uintptr_t)__executable_start & ~4095ul) - 65536 - LEFT, words[0]);
+	leave_words((((uintptr_t)end + 4095) & ~4095ul) + 65536, words[1]);
 	if (strcmp(argv[1], "never") != 0)
 		prepare();
 	puts("ready");

@@ -15,7 +15,7 @@ build() {	# NAME FLAG...
 	limit 60 "$stent" diff "$scratch/$1.1" "$scratch/$1.2" -o "$scratch/$1.stent" --name "$1"
 }
 
-plan 22
+plan 28
 
 answers() {	# WHAT ANSWER
 	local answer
@@ -57,6 +57,23 @@ check "more memory than may be searched" refused coroutine --search 8 'may be in
 check "as much as may be searched" applied coroutine
 answers ask 20
 verdict $? "which shows"
+victim_stop
+
+# (That it can't be resumed is as well: it would run into the next function.)
+victim_start "$scratch/coroutine.1" last
+answers inside 0
+verdict $? "a coroutine is suspended behind the last instruction of a function"
+check "which is not replaced then" refused coroutine 'a suspended context may be in last'
+victim_stop
+
+# The program has words that lead to each page where the patch would lie otherwise.
+victim_start "$scratch/coroutine.1" never
+check "a patch among words that lead to memory which has gone" applied coroutine
+answers ask 20
+verdict $? "which shows"
+check "is taken back" limit 20 "$stent" revert --timeout 2 coroutine -p "$victim"
+answers ask 10
+verdict $? "which shows, too"
 victim_stop
 
 # What makecontext() has put on no stack is no context, whatever else is in memory.

@@ -43,7 +43,7 @@ static const char pie[] = "555555554000-555555600000 r-xp 00000000 fe:01 1 /bin/
 
 static void test_below_the_program(void **state)
 {
-	struct place_request request = { { 0x555555554000, 0x555555600000 }, REACH, 1ul << 47, 65536, 0x40000 };
+	struct place_request request = { { 0x555555554000, 0x555555600000 }, REACH, 1ul << 47, 65536, 0x40000, NULL };
 	struct maps maps;
 	uint64_t at;
 
@@ -57,7 +57,7 @@ static void test_below_the_program(void **state)
 
 static void test_library(void **state)
 {
-	struct place_request request = { { 0x7ffff7000000, 0x7ffff7200000 }, REACH, 1ul << 47, 65536, 0x40000 };
+	struct place_request request = { { 0x7ffff7000000, 0x7ffff7200000 }, REACH, 1ul << 47, 65536, 0x40000, NULL };
 	struct maps maps;
 	uint64_t at;
 
@@ -71,7 +71,7 @@ static void test_library(void **state)
 
 static void test_low_addresses_only(void **state)
 {
-	struct place_request request = { { 0x400000, 0x500000 }, REACH, 1ul << 31, 65536, 0x40000 };
+	struct place_request request = { { 0x400000, 0x500000 }, REACH, 1ul << 31, 65536, 0x40000, NULL };
 	struct maps maps;
 	uint64_t at;
 
@@ -93,7 +93,7 @@ static void test_low_addresses_only(void **state)
 
 static void test_crowded(void **state)
 {
-	struct place_request request = { { 0x555555554000, 0x555555600000 }, REACH, 1ul << 47, 65536, 0x40000 };
+	struct place_request request = { { 0x555555554000, 0x555555600000 }, REACH, 1ul << 47, 65536, 0x40000, NULL };
 	struct maps maps;
 	uint64_t at;
 
@@ -141,11 +141,55 @@ static void test_random(void **state)
 	assert_in_range(found, 1000, 2000);
 }
 
+static bool overlaps(const struct place_avoid *avoid, uint64_t at, uint64_t size)
+{
+	for (size_t i = 0; i < avoid->count; i++)
+		if (avoid->item[i].start < at + size && avoid->item[i].end > at)
+			return true;
+	return false;
+}
+
+/* What leads somewhere already is gone round, on both sides of the image, and not at any price. */
+static void test_avoided(void **state)
+{
+	struct range pages[64], all = { 0, 1ul << 47 };
+	struct place_avoid avoid = { .item = pages };
+	struct place_request requests[] = {
+		{ { 0x555555554000, 0x555555600000 }, REACH, 1ul << 47, 65536, 0x40000, &avoid },	/* downwards */
+		{ { 0x7ffff7000000, 0x7ffff7200000 }, REACH, 1ul << 47, 65536, 0x40000, &avoid },	/* upwards */
+	};
+	struct maps maps;
+	uint64_t at, plain;
+
+	(void)state;
+	load(&maps, pie);
+	for (size_t i = 0; i < 2; i++) {
+		avoid = (struct place_avoid){ .item = pages };
+		assert_true(place_find(&maps, &requests[i], &plain));
+		/* One page in each place that is tried next, sorted. */
+		for (size_t j = 0; j < 64; j++) {
+			uint64_t page = i ? plain + j * 0x20000 : plain + 0x3f000 - (63 - j) * 0x20000;
+
+			pages[j] = (struct range){ page, page + 4096 };
+		}
+		avoid.count = 64;
+		assert_true(place_find(&maps, &requests[i], &at));
+		check(&maps, &requests[i], at);
+		assert_false(overlaps(&avoid, at, requests[i].size));
+		assert_true(distance(at, plain) < 65 * 0x20000);
+		avoid = (struct place_avoid){ .item = &all, .count = 1 };
+		assert_true(place_find(&maps, &requests[i], &at));
+		assert_true(at == plain);
+	}
+	maps_free(&maps);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_below_the_program),
 		cmocka_unit_test(test_library),
+		cmocka_unit_test(test_avoided),
 		cmocka_unit_test(test_low_addresses_only),
 		cmocka_unit_test(test_crowded),
 		cmocka_unit_test(test_random),
