@@ -629,6 +629,88 @@ def poppler():
     return use
 
 
+def dng(width, height):
+    """A camera's raw picture: each pixel of the sensor sees one colour, and all see the same amount of light."""
+    pixels = struct.pack("<H", 12000) * (width * height)
+    tags = [(254, 4, [0]), (256, 4, [width]), (257, 4, [height]), (258, 3, [16]), (259, 3, [1]), (262, 3, [32803]), (271, 2, b"Make\0"),
+            (272, 2, b"Model\0"), (273, 4, [0]), (277, 3, [1]), (278, 4, [height]), (279, 4, [len(pixels)]), (33421, 3, [2, 2]),
+            (33422, 1, bytes([0, 1, 1, 2])), (50706, 1, bytes([1, 4, 0, 0])), (50708, 2, b"Make Model\0"),
+            (50721, 10, [1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1]), (50728, 5, [1, 1, 1, 1, 1, 1]), (50778, 3, [21])]
+    start = 8 + 2 + 12 * len(tags) + 4
+    behind, entries, at = b"", b"", 0
+    for tag, kind, value in tags:
+        data = value if isinstance(value, bytes) else b"".join(struct.pack({3: "<H", 4: "<I", 5: "<I", 10: "<i"}[kind], x) for x in value)
+        count = len(data) // {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 10: 8}[kind]
+        if tag == 273:	# where the pixels are
+            at = len(entries) + 8
+        if len(data) > 4:
+            place = struct.pack("<I", start + len(behind))
+            behind += data + b"\0" * (len(data) % 2)
+        else:
+            place = data.ljust(4, b"\0")
+        entries += struct.pack("<HHI", tag, kind, count) + place
+    entries = entries[:at] + struct.pack("<I", start + len(behind)) + entries[at + 4:]
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + behind + pixels
+
+
+def libraw():
+    library = load("libraw_r.so.20", libraw_init=c_void_p, libraw_dcraw_make_mem_image=c_void_p, libraw_strerror=c_char_p)
+    data = dng(64, 48)
+
+    def use():
+        raw = c_void_p(library.libraw_init(0))
+        expect(raw.value, "libraw_init")
+        expect(library.libraw_open_buffer(raw, data, c_size_t(len(data))) == 0, "a raw picture")
+        expect(library.libraw_unpack(raw) == 0, "its pixels")
+        expect(library.libraw_dcraw_process(raw) == 0, "its colours")
+        problem = c_int()
+        picture = library.libraw_dcraw_make_mem_image(raw, byref(problem))
+        expect(picture and problem.value == 0, "a picture")
+        kind, height, width, colours, bits, size = struct.unpack("<iHHHHI", ctypes.string_at(picture, 16))
+        expect((kind, height, width, colours, bits, size) == (2, 48, 64, 3, 8, 48 * 64 * 3), "size of the picture")
+        pixels = ctypes.string_at(picture + 16, size)
+        expect(pixels[3 * (20 * 64 + 30):][:3] == pixels[3 * (30 * 64 + 20):][:3], "one colour all over")
+        library.libraw_dcraw_clear_mem(c_void_p(picture))
+        expect(library.libraw_open_buffer(raw, data[:300], c_size_t(300)) == 0 and library.libraw_unpack(raw) != 0, "a picture that is cut short")
+        library.libraw_close(raw)
+    return use
+
+
+def libdjvu():
+    library = load("libdjvulibre.so.21", ddjvu_context_create=c_void_p, ddjvu_document_create_by_filename=c_void_p,
+                   ddjvu_page_create_by_pageno=c_void_p, ddjvu_document_job=c_void_p, ddjvu_page_job=c_void_p, ddjvu_message_wait=c_void_p,
+                   ddjvu_format_create=c_void_p)
+    context = c_void_p(library.ddjvu_context_create(b"host"))
+    information = b"INFO" + struct.pack(">I", 10) + struct.pack(">HHBB", 40, 30, 24, 0) + struct.pack("<HBB", 300, 22, 1)
+    path = tempfile.mkstemp()[1]
+    with open(path, "wb") as file:
+        file.write(b"AT&TFORM" + struct.pack(">I", 4 + len(information)) + b"DJVU" + information)
+    form = c_void_p(library.ddjvu_format_create(1, 0, None))
+    library.ddjvu_format_set_row_order(form, 1)
+
+    def finish(job):
+        while library.ddjvu_job_status(job) < 2:
+            library.ddjvu_message_wait(context)
+            library.ddjvu_message_pop(context)
+        return library.ddjvu_job_status(job) == 2
+
+    def use():
+        document = c_void_p(library.ddjvu_document_create_by_filename(context, path.encode(), 0))
+        expect(finish(c_void_p(library.ddjvu_document_job(document))), "document")
+        expect(library.ddjvu_document_get_pagenum(document) == 1, "number of pages")
+        page = c_void_p(library.ddjvu_page_create_by_pageno(document, 0))
+        job = c_void_p(library.ddjvu_page_job(page))
+        expect(finish(job), "page")
+        expect((library.ddjvu_page_get_width(page), library.ddjvu_page_get_height(page), library.ddjvu_page_get_resolution(page)) ==
+               (40, 30, 300), "size of the page")
+        area = (c_uint * 4)(0, 0, 40, 30)
+        pixels = create_string_buffer(40 * 30 * 3)
+        library.ddjvu_page_render(page, 0, area, area, form, c_size_t(120), pixels)
+        library.ddjvu_job_release(job)
+        library.ddjvu_job_release(c_void_p(library.ddjvu_document_job(document)))
+    return use
+
+
 def main():
     use = globals()[sys.argv[1].replace("-", "_")]()
     with open(sys.argv[2], "r+b", buffering=0) as counter:

@@ -517,6 +517,37 @@ while True:
     count, work = Host.count, Host.work
 
 
+class Udevadm(Workload):
+    """udevadm, which writes down what the kernel says of the devices in a network namespace of its own."""
+
+    def start(self):
+        probe = subprocess.run(["unshare", "--net", "--mount", "mount", "-t", "sysfs", "none", "/sys"], stderr=subprocess.PIPE, check=False)
+        if probe.returncode:
+            raise NotHere("no network namespace can be made: " + probe.stderr.decode(errors="replace").strip())
+        self.events = open(os.path.join(self.folder, "events"), "w+b")
+        process = self.run(["unshare", "--net", "--mount", "sh", "-c", 'mount -t sysfs none /sys && exec "$0" monitor --kernel', self.old],
+                           stdout=self.events)
+        until(10, lambda: self.count() > 0, "its first line")
+        until(10, lambda: os.readlink(f"/proc/{process.pid}/exe") == self.old, "its start")
+        self.process = process
+        self.work()
+        return [process.pid]
+
+    def count(self):
+        return os.pread(self.events.fileno(), 1 << 24, 0).count(b"\n")
+
+    def work(self):
+        before = self.count()
+        subprocess.run(["nsenter", f"--target={self.process.pid}", "--net", "--mount", "sh", "-c", "echo change >/sys/class/net/lo/uevent"], check=True)
+        until(10, lambda: self.count() > before, "an event")
+        if b"change   /devices/virtual/net/lo (net)" not in os.pread(self.events.fileno(), 1 << 24, 0).splitlines()[-1]:
+            raise RuntimeError("another event was written")
+
+    def end(self):
+        super().end()
+        self.events.close()
+
+
 def children(pid):
     def found():
         with open(f"/proc/{pid}/task/{pid}/children") as file:
@@ -529,7 +560,7 @@ def children(pid):
 WORKLOADS = {
     "redis-server": Redis, "nginx": Nginx, "haproxy": Haproxy, "openssh": Sshd, "git": Git, "rsyslog": Rsyslog, "proftpd": Proftpd, "wpa": Wpa,
     "iperf3": Iperf, "unbound": Unbound, "named": Named, "mosquitto": Mosquitto, "php": Php, "memcached": Memcached, "apache2": Apache,
-    "perl": Script, "python3.11": Script, "poppler": Poppler,
+    "perl": Script, "python3.11": Script, "poppler": Poppler, "udevd": Udevadm,
 }
 
 # Libraries whose function in host.py has another name than the pair.
@@ -537,7 +568,7 @@ HOSTS = {"jq": "libjq", "ghostscript": "libgs"}
 HOSTED = {
     "libarchive", "libpng", "libgd", "jq", "liblzma", "libexpat", "libxml2", "libxslt", "libbrotli", "libnss", "libglib", "libgio", "ghostscript",
     "libass", "libaom", "libmodbus", "librabbitmq", "libwolfssl", "libsystemd", "systemd-shared", "libstrongswan", "libpcre2", "libpq", "libgit2",
-    "libevent", "libssh", "libcrypto", "libcurl",
+    "libevent", "libssh", "libcrypto", "libcurl", "libraw", "libdjvu",
 }
 
 
