@@ -1,9 +1,11 @@
 #include "image/debug.h"
 
 #include <dwarf.h>
+#include <elfutils/libdwelf.h>
 #include <elfutils/libdwfl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "image/image.h"
 #include "image/objects.h"
@@ -49,11 +51,40 @@ static void add_symbols(struct image *image, const struct debug *debug)
 	}
 }
 
+/* Does the file say that it belongs to another build? */
+static bool is_of_another_build(int file, Dwfl_Module *module)
+{
+	const unsigned char *wanted;
+	const void *found;
+	GElf_Addr unused;
+	int wanted_size = dwfl_module_build_id(module, &wanted, &unused);
+	Elf *elf = elf_begin(file, ELF_C_READ_MMAP, NULL);
+	ssize_t size = elf ? dwelf_elf_gnu_build_id(elf, &found) : 0;
+	bool other = size > 0 && wanted_size > 0 && (size != wanted_size || memcmp(found, wanted, (size_t)size) != 0);
+
+	elf_end(elf);
+	return other;
+}
+
+/* libdwfl compares the build-ids of what it finds on disk, but not of what a server sends. */
+static int find_debuginfo(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base, const char *path, const char *link,
+			  GElf_Word checksum, char **found)
+{
+	int file = dwfl_standard_find_debuginfo(module, data, name, base, path, link, checksum, found);
+
+	if (file < 0 || !is_of_another_build(file, module))
+		return file;
+	close(file);
+	free(*found);
+	*found = NULL;
+	return -1;
+}
+
 void image_add_debug(struct image *image)
 {
 	static const Dwfl_Callbacks callbacks = {
 		.find_elf = dwfl_build_id_find_elf,
-		.find_debuginfo = dwfl_standard_find_debuginfo,
+		.find_debuginfo = find_debuginfo,
 		.section_address = dwfl_offline_section_address,
 	};
 	struct debug *debug = memory_zeroed(1, sizeof(*debug));
