@@ -27,6 +27,9 @@ extern const uint8_t frame_saved_register[FRAME_SAVED];
 #define FRAME_KEPT UINT32_C(0xf0c8)
 #define FRAME_LOST UINT32_C(0x0f37)
 
+/* As bits: those that a result comes in. */
+#define FRAME_RESULTS UINT32_C(0x3)
+
 /* Bytes below the stack pointer that no signal handler overwrites (psABI 3.2.2). */
 #define FRAME_RED_ZONE 128
 

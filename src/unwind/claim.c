@@ -53,17 +53,30 @@ static struct claim_result check_is_cfa(struct value value, int32_t offset, uint
 	return unverifiable(base == REGISTER_STACK_POINTER ? REASON_STACK_POINTER : REASON_FRAME);
 }
 
+/* Does the stack pointer itself, which was never in memory, lead to the CFA? Then what memory says of that is only a copy. */
+static bool has_way_back(const struct frame_state *state)
+{
+	struct value sp = state->reg[REGISTER_STACK_POINTER];
+
+	return sp.kind == VALUE_STACK && sp.number == BASE_CFA && !sp.loaded;
+}
+
 static struct claim_result check_cfa(const struct frame_state *state, const struct row *row, uint64_t address)
 {
 	struct value base = state->reg[row->base];
 	int32_t offset = cfa_offset(row, address), slot;
 
-	if (row->kind != ROW_INDIRECT)
+	if (row->kind != ROW_INDIRECT) {
+		if (base.kind == VALUE_STACK && base.loaded && has_way_back(state))
+			return unverifiable(REASON_FRAME);
 		return check_is_cfa(base, offset, row->base);
+	}
 	if (is_vague(base))
 		return unverifiable(REASON_FRAME);
 	if (base.kind != VALUE_STACK || __builtin_add_overflow(base.offset, offset, &slot))
 		return contradicted(SUBJECT_CFA);
+	if (has_way_back(state))
+		return unverifiable(REASON_FRAME);
 	return check_is_cfa(frame_state_load(state, base.number, slot), 0, row->base);
 }
 
@@ -134,6 +147,49 @@ struct claim_result claim_check(const struct frame_state *state, const struct ro
 			worst = result;
 	}
 	return worst;
+}
+
+/* Where the row says that the register was saved, of a claim that holds. */
+static struct frame_slot named_place(const struct frame_state *state, const struct row *row, unsigned int index)
+{
+	struct value frame = state->reg[REGISTER_FRAME_POINTER];
+	int32_t distance = row->saved[index] * WORD;
+
+	if (row->flags & ROW_SAVED_AT_FRAME)
+		return (struct frame_slot){ .base = frame.number, .offset = frame.offset + distance };
+	return (struct frame_slot){ .base = BASE_CFA, .offset = distance };
+}
+
+static void settle_slots(struct frame_state *state, uint8_t number, struct frame_slot named)
+{
+	for (unsigned int i = 0; i < state->slots; i++) {
+		struct frame_slot *slot = &state->slot[i];
+
+		if (!is_caller(slot->value, number) || (slot->base == named.base && slot->offset == named.offset))
+			continue;
+		slot->value = (struct value){ .kind = VALUE_UNKNOWN, .number = VALUE_STALE };
+		state->lossy = true;
+	}
+}
+
+void claim_settle(struct frame_state *state, const struct row *row, uint32_t registers)
+{
+	uint32_t saved = 0;
+
+	if (row->kind != ROW_REGISTER && row->kind != ROW_INDIRECT)
+		return;
+	for (unsigned int i = 0; i < FRAME_SAVED; i++) {
+		uint8_t number = frame_saved_register[i];
+
+		if (row->saved[i] == ROW_SAME && state->reg[number].kind == VALUE_CALLER)
+			state->reg[number].loaded = false;
+		if (row->saved[i] == ROW_SAME || row->saved[i] == ROW_LOST)
+			continue;
+		saved |= UINT32_C(1) << number;
+		settle_slots(state, number, named_place(state, row, i));
+	}
+	if (saved)
+		frame_state_settle(state, saved, registers);
 }
 
 static void describe_cfa(const struct frame_state *state, const struct row *row, uint64_t address, struct contradiction *out)

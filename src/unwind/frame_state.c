@@ -6,6 +6,8 @@
 
 static const struct value unknown = { .kind = VALUE_UNKNOWN };
 static const struct value broken = { .kind = VALUE_UNKNOWN, .number = VALUE_BROKEN };
+static const struct value stale = { .kind = VALUE_UNKNOWN, .number = VALUE_STALE };
+static const struct value fetched = { .kind = VALUE_UNKNOWN, .number = VALUE_FETCHED };
 static const struct value computed = { .kind = VALUE_COMPUTED };
 static const struct value derived = { .kind = VALUE_DERIVED };
 
@@ -22,11 +24,18 @@ static void set_register(struct frame_state *state, unsigned int number, struct 
 	state->written |= UINT32_C(1) << number;
 }
 
+/* To another register or to memory. */
+static struct value value_copied(struct value value)
+{
+	value.loaded = value.loaded && value.kind != VALUE_CALLER;
+	return value;
+}
+
 /* Stack addresses and constants move along; all else becomes a value of the function's own. */
 static struct value value_moved(struct value value, int32_t offset)
 {
 	if (offset == 0)
-		return value;
+		return value_copied(value);
 	if (value.kind == VALUE_UNKNOWN || value.kind == VALUE_DERIVED)
 		return value;
 	if ((value.kind != VALUE_STACK && value.kind != VALUE_CONSTANT) ||
@@ -86,6 +95,7 @@ static void store(struct frame_state *state, uint32_t base, int32_t offset, int3
 {
 	bool matters = size == WORD && value.kind != VALUE_UNKNOWN && value.kind != VALUE_COMPUTED;
 
+	value = value_copied(value);
 	for (unsigned int i = state->slots; i-- > 0;)
 		if (state->slot[i].base == base && (int64_t)state->slot[i].offset + WORD > offset &&
 		    state->slot[i].offset < (int64_t)offset + size)
@@ -121,6 +131,7 @@ static struct value pop(struct frame_state *state, int32_t size)
 
 	if (size == WORD && sp.kind == VALUE_STACK)
 		value = frame_state_load(state, sp.number, sp.offset);
+	value.loaded = value.loaded || value.kind == VALUE_CALLER;
 	move_stack_pointer(state, size);
 	drop_below_red_zone(state);
 	return value;
@@ -164,16 +175,17 @@ void frame_state_enter(struct frame_state *state)
 
 static struct value load(const struct frame_state *state, const struct insn_effect *effect)
 {
-	struct value base, value;
+	struct value base = effect->source < FRAME_REGISTERS ? state->reg[effect->source] : computed, value;
 	int32_t offset;
 
-	if (effect->source >= FRAME_REGISTERS)
-		return unknown;
-	base = state->reg[effect->source];
+	if (!value_is_on_stack(base) && effect->source != REGISTER_STACK_POINTER)
+		return fetched;
 	if (base.kind != VALUE_STACK || __builtin_add_overflow(base.offset, effect->offset, &offset))
 		return unknown;
 	value = frame_state_load(state, base.number, offset);
-	value.loaded = value.kind == VALUE_STACK;
+	if (value.kind == VALUE_UNKNOWN && value.number == 0 && !state->lossy)
+		return fetched;
+	value.loaded = value.kind == VALUE_STACK || value.kind == VALUE_CALLER;
 	return value;
 }
 
@@ -230,15 +242,10 @@ struct value frame_state_table(const struct frame_state *state, const struct ins
 		table = value_moved(table, effect->offset);
 	}
 	if (table.kind != VALUE_CONSTANT || (effect->size != 4 && effect->size != WORD))
-		return unknown;
+		return fetched;
 	table.kind = effect->size == WORD ? VALUE_TARGET : VALUE_ENTRY;
 	table.number = (uint8_t)effect->size;
 	return table;
-}
-
-static bool is_on_stack(struct value value)
-{
-	return value.kind == VALUE_STACK || value.kind == VALUE_DERIVED;
 }
 
 static struct value sum(struct value one, struct value other)
@@ -251,7 +258,7 @@ static struct value sum(struct value one, struct value other)
 	}
 	if (one.kind == VALUE_ENTRY && other.kind == VALUE_CONSTANT && one.offset == other.offset)
 		return (struct value){ .kind = VALUE_TARGET, .number = one.number, .offset = one.offset };
-	if (is_on_stack(one) || is_on_stack(other))
+	if (value_is_on_stack(one) || value_is_on_stack(other))
 		return derived;
 	return one.kind == VALUE_UNKNOWN || other.kind == VALUE_UNKNOWN ? unknown : computed;
 }
@@ -259,9 +266,9 @@ static struct value sum(struct value one, struct value other)
 /* By an amount that is no constant: the difference of two addresses on a stack is no address. */
 static struct value shifted(struct value value, struct value amount)
 {
-	if (is_on_stack(value))
-		return is_on_stack(amount) ? unknown : derived;
-	return value.kind == VALUE_UNKNOWN || amount.kind == VALUE_UNKNOWN || is_on_stack(amount) ? unknown : computed;
+	if (value_is_on_stack(value))
+		return value_is_on_stack(amount) ? unknown : derived;
+	return value.kind == VALUE_UNKNOWN || amount.kind == VALUE_UNKNOWN || value_is_on_stack(amount) ? unknown : computed;
 }
 
 static void align(struct frame_state *state, const struct insn_effect *effect, uint8_t number)
@@ -298,7 +305,7 @@ void frame_state_apply(struct frame_state *state, const struct insn_effect *effe
 		break;
 	case EFFECT_LEAVE:
 		set_register(state, REGISTER_STACK_POINTER, state->reg[REGISTER_FRAME_POINTER]);
-		if (!is_on_stack(state->reg[REGISTER_STACK_POINTER]))
+		if (!value_is_on_stack(state->reg[REGISTER_STACK_POINTER]))
 			set_register(state, REGISTER_STACK_POINTER, unknown);
 		first = pop(state, WORD);
 		set_register(state, REGISTER_FRAME_POINTER, first);
@@ -322,8 +329,8 @@ void frame_state_apply(struct frame_state *state, const struct insn_effect *effe
 		break;
 	case EFFECT_EXCHANGE:
 		second = state->reg[effect->target];
-		set_register(state, effect->target, first);
-		set_register(state, effect->source, second);
+		set_register(state, effect->target, value_copied(first));
+		set_register(state, effect->source, value_copied(second));
 		break;
 	case EFFECT_ADDRESS:
 		set_register(state, effect->target, constant(effect->address, origin));
@@ -350,56 +357,13 @@ void frame_state_apply(struct frame_state *state, const struct insn_effect *effe
 		spoil_all(state);
 }
 
-static bool is_argument(struct value value)
-{
-	return value.kind == VALUE_CALLER && FRAME_LOST & UINT32_C(1) << value.number;
-}
-
-/* The stack pointer gets the value. */
-static unsigned int stack_from_value(struct value value)
-{
-	return is_argument(value) ? STACK_GIVEN : value.kind == VALUE_COMPUTED ? STACK_COMPUTED : 0;
-}
-
-/* It gets a word from where the register leads. */
-static unsigned int stack_from_memory(const struct frame_state *state, uint8_t base)
-{
-	if (base >= FRAME_REGISTERS || state->reg[base].kind == VALUE_CONSTANT)
-		return STACK_GIVEN;
-	return stack_from_value(state->reg[base]);
-}
-
-unsigned int frame_state_stack_use(const struct frame_state *state, const struct insn_effect *effect)
-{
-	bool loads = effect->target == REGISTER_STACK_POINTER, reads = effect->source == REGISTER_STACK_POINTER;
-
-	switch (effect->kind) {
-	case EFFECT_EXCHANGE:
-		if (loads || reads)
-			return stack_from_value(state->reg[loads ? effect->source : effect->target]);
-		return 0;
-	case EFFECT_MOVE:
-		if (loads && !reads)
-			return stack_from_value(state->reg[effect->source]);
-		return reads && !loads && !effect->offset && effect->target != REGISTER_FRAME_POINTER ? STACK_COPIED : 0;
-	case EFFECT_LOAD:
-		return loads ? stack_from_memory(state, effect->source) : 0;
-	case EFFECT_STORE:
-		if (effect->source >= FRAME_REGISTERS || !is_on_stack(state->reg[effect->source]))
-			return 0;
-		return effect->target < FRAME_REGISTERS && is_on_stack(state->reg[effect->target]) ? 0 : STACK_STORED;
-	default:
-		return 0;
-	}
-}
-
 void frame_state_call(struct frame_state *state)
 {
 	struct value sp = state->reg[REGISTER_STACK_POINTER];
 
 	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
 		if (FRAME_LOST & 1u << i)
-			set_register(state, i, unknown);
+			set_register(state, i, FRAME_RESULTS & 1u << i ? fetched : unknown);
 	if (sp.kind != VALUE_STACK)
 		return;
 	for (unsigned int i = 0; i < state->slots; i++)
@@ -409,11 +373,40 @@ void frame_state_call(struct frame_state *state)
 		}
 }
 
+void frame_state_settle(struct frame_state *state, uint32_t numbers, uint32_t registers)
+{
+	for (uint32_t rest = registers & ((UINT32_C(1) << FRAME_REGISTERS) - 1); rest; rest &= rest - 1) {
+		unsigned int i = (unsigned int)__builtin_ctz(rest);
+		struct value value = state->reg[i];
+
+		if (value.kind == VALUE_CALLER && numbers >> value.number & 1 && (value.number != i || !value.loaded))
+			set_register(state, i, stale);
+	}
+}
+
+bool frame_state_returns_copy(const struct frame_state *state)
+{
+	struct value sp = state->reg[REGISTER_STACK_POINTER];
+
+	if (sp.kind != VALUE_STACK || sp.number != BASE_CFA || sp.offset != -WORD)
+		return false;
+	for (unsigned int i = 0; i < FRAME_SAVED; i++)
+		if (value_is_unknown(state->reg[frame_saved_register[i]], VALUE_STALE))
+			return true;
+	return false;
+}
+
 static struct value common_value(struct value one, struct value other)
 {
-	if (frame_state_is_broken(one) || frame_state_is_broken(other))
+	if (value_is_unknown(one, VALUE_BROKEN) || value_is_unknown(other, VALUE_BROKEN))
 		return broken;
-	return is_on_stack(one) && is_on_stack(other) ? derived : unknown;
+	if (value_is_unknown(one, VALUE_STALE) || value_is_unknown(other, VALUE_STALE))
+		return stale;
+	if (value_is_unknown(one, VALUE_FETCHED) || value_is_unknown(other, VALUE_FETCHED))
+		return fetched;
+	if (one.kind == VALUE_CALLER && other.kind == VALUE_CALLER && one.number == other.number)
+		return (struct value){ .kind = VALUE_CALLER, .number = one.number };
+	return value_is_on_stack(one) && value_is_on_stack(other) ? derived : unknown;
 }
 
 static bool has_same_values(const struct frame_state *one, const struct frame_state *other)

@@ -15,7 +15,8 @@
 
 enum value_kind {
 	VALUE_UNKNOWN,		/* nothing is known: it may be anything, a caller's value too. `number` is VALUE_BROKEN when a
-				 * function that was called has not given it back, on some path */
+				 * function that was called has not given it back, on some path, VALUE_STALE when it is a copy,
+				 * VALUE_FETCHED when it was, perhaps, in memory that is no frame of the function's, or is a callee's result */
 	VALUE_COMPUTED,		/* the function's own value, none of the below */
 	VALUE_CALLER,		/* the caller's value of register `number`; 16: the return address */
 	VALUE_STACK,		/* address on the stack: base `number` + offset */
@@ -27,6 +28,14 @@ enum value_kind {
 
 #define VALUE_BROKEN 1
 
+/*
+ * A copy of the caller's value, kept beside the place that the rows name. A store through a computed pointer may hit that
+ * place unseen. That does no harm where the code restores the register from there, too: then what a walk reads is what the
+ * caller gets. It does where the code restores it from a copy.
+ */
+#define VALUE_STALE 2
+#define VALUE_FETCHED 3
+
 /* Bases of VALUE_STACK: the CFA, and one for each place where the stack pointer is aligned, which is an
  * unknown distance below the CFA. */
 #define BASE_CFA 0
@@ -34,9 +43,20 @@ enum value_kind {
 struct value {
 	uint8_t kind, number;
 	bool loaded;	/* VALUE_STACK: it was in memory, where others may have changed it. That is good enough for a frame
-			 * pointer, which nobody changes, and not to know which word a store through it hits. */
+			 * pointer, which nobody changes, and not to know which word a store through it hits. VALUE_CALLER:
+			 * the register was restored from where it had been saved */
 	int32_t offset;
 };
+
+static inline bool value_is_unknown(struct value value, uint8_t number)
+{
+	return value.kind == VALUE_UNKNOWN && value.number == number;
+}
+
+static inline bool value_is_on_stack(struct value value)
+{
+	return value.kind == VALUE_STACK || value.kind == VALUE_DERIVED;
+}
 
 #define FRAME_REGISTERS 16
 #define FRAME_SLOTS 20
@@ -88,7 +108,7 @@ void frame_state_apply(struct frame_state *state, const struct insn_effect *effe
  */
 enum stack_use {
 	STACK_GIVEN = 1,	/* the stack pointer becomes an argument, or comes from where an argument or a fixed address leads */
-	STACK_COMPUTED = 2,	/* it becomes some value of the function's own */
+	STACK_COMPUTED = 2,	/* it becomes some value of the function's own, or what it fetched */
 	STACK_STORED = 4,	/* an address of the function's stack is stored elsewhere */
 	STACK_COPIED = 8,	/* the stack pointer is copied into another register than the frame pointer */
 };
@@ -108,10 +128,12 @@ void frame_state_call(struct frame_state *state);
 
 /* A function that was called does not give the register back. */
 void frame_state_break(struct frame_state *state, unsigned int number);
-static inline bool frame_state_is_broken(struct value value)
-{
-	return value.kind == VALUE_UNKNOWN && value.number == VALUE_BROKEN;
-}
+/* Of the registers (as bits) that hold the caller's value of one of those `numbers` (as bits), the others than were restored
+ * hold copies. */
+void frame_state_settle(struct frame_state *state, uint32_t numbers, uint32_t registers);
+
+/* Is it about to return to its caller, by its stack pointer, with a copy in a register that the caller relies on? */
+bool frame_state_returns_copy(const struct frame_state *state);
 
 /* From here on the register counts as leading to the function's stack. */
 void frame_state_derive(struct frame_state *state, unsigned int number);
@@ -150,6 +172,10 @@ struct claim_result {
 
 /* ROW_NONE, ROW_UNRELIABLE, ROW_END and ROW_SIGNAL claim nothing that a state could contradict. */
 struct claim_result claim_check(const struct frame_state *state, const struct row *row, uint64_t address);
+
+/* The claim holds: where the row says that registers were saved, there the caller's values are. Those in the registers (as bits)
+ * are copies, unless they were restored. */
+void claim_settle(struct frame_state *state, const struct row *row, uint32_t registers);
 
 /* What a contradicted claim says, and what is so, as text. */
 struct contradiction;

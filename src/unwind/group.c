@@ -174,6 +174,40 @@ void group_add(struct validating *all, uint32_t unit_index)
 	mark_leaders(all, &group->parts.item[group->parts.count - 1]);
 }
 
+/* The work is a binary heap. */
+static uint64_t work_key(const struct group *group, struct work work)
+{
+	return group->insns.item[work.insn].address * 2 + work.tainted;
+}
+
+void group_add_work(struct group *group, struct work work)
+{
+	uint64_t key = work_key(group, work);
+	size_t at = group->work.count;
+
+	array_add(&group->work);
+	for (; at && work_key(group, group->work.item[(at - 1) / 2]) > key; at = (at - 1) / 2)
+		group->work.item[at] = group->work.item[(at - 1) / 2];
+	group->work.item[at] = work;
+}
+
+struct work group_take_work(struct group *group)
+{
+	struct work first = group->work.item[0], last = group->work.item[--group->work.count];
+	size_t at = 0, below;
+
+	while ((below = 2 * at + 1) < group->work.count) {
+		below += below + 1 < group->work.count &&
+			 work_key(group, group->work.item[below + 1]) < work_key(group, group->work.item[below]);
+		if (work_key(group, last) <= work_key(group, group->work.item[below]))
+			break;
+		group->work.item[at] = group->work.item[below];
+		at = below;
+	}
+	group->work.item[at] = last;
+	return first;
+}
+
 void group_restart(struct group *group)
 {
 	for (size_t i = 0; i < group->insns.count; i++) {

@@ -2,9 +2,10 @@
  * jump_table.c: where an indirect jump may lead.
  *
  * The state knows when a jump's target was loaded from a table at a constant address, either as it is or
- * as a distance from the table (gcc, clang and rustc with -fPIC). How long the table is, nobody says: the
- * bound of the comparison before the jump is taken when there is one, and every entry must lead to an
- * instruction of the function.
+ * as a distance from the table (gcc, clang and rustc with -fPIC). How long the table is, nobody says: it ends
+ * where an entry leads to no instruction of the function, or at the next address that the function refers to, for that
+ * is another object. Too many entries make rows unverifiable, too few may hide a path. So the comparison before the jump,
+ * which may be of something else, only ever adds entries: as many as it allows for are read past such an address, too.
  */
 #include <stdlib.h>
 
@@ -51,7 +52,7 @@ static bool read_entry(const struct validating *all, struct value table, uint64_
 	return !relocation || all->image->arch->relocation(relocation->type) == RELOC_RELATIVE;
 }
 
-/* Entries that the comparison before the jump allows for, or 0 when there is none. */
+/* Entries that the comparison before the jump allows for, if it is of the index; 0 when there is none. */
 static size_t find_bound(const struct validating *all, uint32_t insn)
 {
 	const struct part *part = &all->group.parts.item[all->group.insns.item[insn].part];
@@ -93,8 +94,6 @@ static void read_table(struct validating *all, uint32_t insn, struct value table
 		if (i >= bound && place >= end)
 			break;
 		*array_add(targets) = target;
-		if (!bound || i < bound)
-			targets->likely = targets->count;
 	}
 }
 
@@ -118,7 +117,6 @@ static void find_labels(struct validating *all, struct jump_targets *targets)
 		if (part && effect->address != all->units.item[part->unit].code.start && is_target(all, effect->address))
 			*array_add(targets) = effect->address;
 	}
-	targets->likely = targets->count;
 }
 
 #define LOAD_DISTANCE 8	/* instructions before the jump in which it loads its target */

@@ -83,41 +83,6 @@ static bool merge_state(struct group *group, uint32_t *index, const struct frame
 	return true;
 }
 
-/* The lower in the text the earlier: mostly all ways to a place come from before it, and are known when its turn comes, so that it
- * is looked at once. The work is a binary heap. */
-static uint64_t work_key(const struct group *group, struct work work)
-{
-	return group->insns.item[work.insn].address * 2 + work.tainted;
-}
-
-static void add_work(struct group *group, struct work work)
-{
-	uint64_t key = work_key(group, work);
-	size_t at = group->work.count;
-
-	array_add(&group->work);
-	for (; at && work_key(group, group->work.item[(at - 1) / 2]) > key; at = (at - 1) / 2)
-		group->work.item[at] = group->work.item[(at - 1) / 2];
-	group->work.item[at] = work;
-}
-
-static struct work take_work(struct group *group)
-{
-	struct work first = group->work.item[0], last = group->work.item[--group->work.count];
-	size_t at = 0, below;
-
-	while ((below = 2 * at + 1) < group->work.count) {
-		below += below + 1 < group->work.count &&
-			 work_key(group, group->work.item[below + 1]) < work_key(group, group->work.item[below]);
-		if (work_key(group, last) <= work_key(group, group->work.item[below]))
-			break;
-		group->work.item[at] = group->work.item[below];
-		at = below;
-	}
-	group->work.item[at] = last;
-	return first;
-}
-
 static void arrive_at(struct validating *all, uint32_t insn, uint64_t from, const struct frame_state *state,
 		      enum edge edge, bool tainted)
 {
@@ -138,7 +103,14 @@ static void arrive_at(struct validating *all, uint32_t insn, uint64_t from, cons
 	if (!merge_state(group, &at->state[tainted], state, doubtful) || at->queued[tainted])
 		return;
 	at->queued[tainted] = true;
-	add_work(group, (struct work){ insn, tainted });
+	group_add_work(group, (struct work){ insn, tainted });
+}
+
+/* What its rows say of where registers were saved is of no use where the caller gets something else back. */
+static void note_return(struct validating *all, const struct frame_state *state, bool tainted)
+{
+	if (!tainted && !all->group.spoiled && frame_state_returns_copy(state))
+		all->group.spoiled = REASON_SAVES;
 }
 
 /* A jump to the entry of a function outside of the group that finds the frame of a call: a tail call. */
@@ -189,8 +161,10 @@ void paths_arrive(struct validating *all, uint64_t address, uint64_t from, const
 	if (!part) {
 		uint32_t unit = validating_unit(all, address);
 
-		if (unit == NOTHING || is_tail_call(all, unit, address, state, edge))
+		if (unit == NOTHING || is_tail_call(all, unit, address, state, edge)) {
+			note_return(all, state, tainted);
 			return;
+		}
 		edge = weaken(all, unit, address, edge);
 	}
 	insn = group_insn(all, address);
@@ -281,7 +255,7 @@ static bool is_changed(const struct frame_state *state, unsigned int number)
 		return value.number == BASE_CFA && value.offset != -8;
 	if (value.kind == VALUE_CALLER)
 		return value.number != number;
-	return frame_state_is_broken(value) || (value.kind != VALUE_UNKNOWN && value.kind != VALUE_DERIVED);
+	return value_is_unknown(value, VALUE_BROKEN) || (value.kind != VALUE_UNKNOWN && value.kind != VALUE_DERIVED);
 }
 
 /*
@@ -356,7 +330,7 @@ static void follow_indirect_jump(struct validating *all, uint32_t insn, const st
 	}
 	for (size_t i = 0; i < targets.count; i++)
 		if (!is_recent(recent, targets.item[i]))
-			paths_arrive(all, targets.item[i], address, state, i < targets.likely ? EDGE_POSSIBLE : EDGE_UNLIKELY, tainted);
+			paths_arrive(all, targets.item[i], address, state, EDGE_POSSIBLE, tainted);
 	array_free(&targets);
 }
 
@@ -393,6 +367,7 @@ static bool execute(struct validating *all, uint32_t insn, struct frame_state *s
 	case INSN_RETURN:
 		group_leader(all)->has_return = true;
 		note_breaks(all, insn, state);
+		note_return(all, state, tainted);
 		return false;
 	case INSN_STOP:
 		return false;
@@ -448,12 +423,15 @@ static void walk(struct validating *all, uint32_t insn, bool tainted)
 	enum edge edge = EDGE_CERTAIN;
 	uint64_t from = group_address(all, insn), address = from;
 	uint32_t row = NOTHING;
+	bool held = false;
 
 	frame_state_copy(&state, &group->states.item[group->insns.item[insn].state[tainted]]);
 	for (bool first = true;; first = false) {
 		struct code_insn *at = &group->insns.item[insn];
 		uint32_t next = insn + 1;
 
+		if (held && (at->leader || at->row != row || state.written & REGISTERS_THAT_ROWS_NEED))
+			claim_settle(&state, &all->rows->item[row], state.written);
 		if (at->leader && !first) {
 			arrive_at(all, insn, from, &state, edge, tainted);
 			return;
@@ -461,6 +439,9 @@ static void walk(struct validating *all, uint32_t insn, bool tainted)
 		if (at->row != row || (state.written & (REGISTERS_THAT_ROWS_NEED | 1u << group_row(all, insn)->base))) {
 			if (!check(all, insn, from, &state, edge, &tainted, &reason))
 				return;
+			held = !tainted && !reason;
+			if (held && at->row != row)
+				claim_settle(&state, group_row(all, insn), UINT32_MAX);
 			state.written = 0;
 			row = at->row;
 		} else if (tainted) {
@@ -492,7 +473,7 @@ void paths_follow(struct validating *all)
 	struct group *group = &all->group;
 
 	while (group->work.count && group->spoiled != REASON_TOO_LARGE) {
-		struct work work = take_work(group);
+		struct work work = group_take_work(group);
 
 		group->insns.item[work.insn].queued[work.tainted] = false;
 		walk(all, work.insn, work.tainted);

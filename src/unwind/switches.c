@@ -1,10 +1,57 @@
 /*
- * switches.c: code that switches stacks without unwind data.
+ * switches.c: code that switches stacks.
  *
- * On known paths path.c finds it. Where none are known (hand-written assembler: boost's jump_fcontext in old builds, libco) one
+ * On known paths path.c finds it. Without unwind data, where none are known (hand-written assembler: boost's jump_fcontext in old builds, libco) one
  * looks at the instructions in their order, from one return to the next, as if each run of them were a function.
  */
 #include "unwind/validating.h"
+
+static bool is_argument(struct value value)
+{
+	return value.kind == VALUE_CALLER && FRAME_LOST & UINT32_C(1) << value.number;
+}
+
+/* The stack pointer gets the value. */
+static unsigned int stack_from_value(struct value value)
+{
+	if (is_argument(value))
+		return STACK_GIVEN;
+	return value.kind == VALUE_COMPUTED || value_is_unknown(value, VALUE_FETCHED) ? STACK_COMPUTED : 0;
+}
+
+/* It gets a word from where the register leads. */
+static unsigned int stack_from_memory(const struct frame_state *state, uint8_t base)
+{
+	if (base >= FRAME_REGISTERS || state->reg[base].kind == VALUE_CONSTANT)
+		return STACK_GIVEN;
+	if (state->reg[base].kind == VALUE_UNKNOWN && base != REGISTER_STACK_POINTER)
+		return STACK_COMPUTED;
+	return stack_from_value(state->reg[base]);
+}
+
+unsigned int frame_state_stack_use(const struct frame_state *state, const struct insn_effect *effect)
+{
+	bool loads = effect->target == REGISTER_STACK_POINTER, reads = effect->source == REGISTER_STACK_POINTER;
+
+	switch (effect->kind) {
+	case EFFECT_EXCHANGE:
+		if (loads || reads)
+			return stack_from_value(state->reg[loads ? effect->source : effect->target]);
+		return 0;
+	case EFFECT_MOVE:
+		if (loads && !reads)
+			return stack_from_value(state->reg[effect->source]);
+		return reads && !loads && !effect->offset && effect->target != REGISTER_FRAME_POINTER ? STACK_COPIED : 0;
+	case EFFECT_LOAD:
+		return loads ? stack_from_memory(state, effect->source) : 0;
+	case EFFECT_STORE:
+		if (effect->source >= FRAME_REGISTERS || !value_is_on_stack(state->reg[effect->source]))
+			return 0;
+		return effect->target < FRAME_REGISTERS && value_is_on_stack(state->reg[effect->target]) ? 0 : STACK_STORED;
+	default:
+		return 0;
+	}
+}
 
 /* A run of instructions that ends where control leaves it. */
 struct run {

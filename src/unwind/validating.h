@@ -177,6 +177,10 @@ static inline bool group_begins(const struct validating *all, size_t part, uint6
 const struct part *group_part(const struct validating *all, uint64_t address);
 /* Add a unit, with the instructions decoded and its direct leaders marked. */
 void group_add(struct validating *all, uint32_t unit);
+/* Leaders that are to be looked at. The lower in the text the earlier: mostly all ways to a place come from before it, and are known
+ * when its turn comes, so that it is looked at once. */
+void group_add_work(struct group *group, struct work work);
+struct work group_take_work(struct group *group);
 void group_clear(struct group *group);
 /* Forget all but the instructions and leaders. */
 void group_restart(struct group *group);
@@ -209,7 +213,6 @@ void switches_find_straight(struct validating *all, struct range code);
 struct jump_targets {
 	uint64_t *item;
 	size_t count, room;
-	size_t likely;		/* so many, the first ones, are EDGE_POSSIBLE, the others EDGE_UNLIKELY */
 };
 void jump_find_targets(struct validating *all, uint32_t insn, struct value table, struct jump_targets *targets);
 

@@ -28,6 +28,15 @@ static const char routines[] =
 	FUNCTION("stores_link") "mov %rbp,(%rsi)\n mov %rsi,%rbp\n mov %rbp,current(%rip)\n mov %rdi,%rsp\n leave\n ret\n" END("stores_link")
 	FUNCTION("stores_register") "mov %rbp,(%rsi)\n mov %rsi,%rbp\n mov %rsi,current(%rip)\n mov %rdi,%rsp\n leave\n ret\n"
 	END("stores_register")
+	/* in two statements of inline assembler: the compiler fetches the other stack pointer in between */
+	FUNCTION("in_two_statements") ".cfi_startproc\n push %rbx\n .cfi_adjust_cfa_offset 8\n mov %rdi,%rbx\n mov %rsp,(%rdi)\n"
+	"call counts\n mov 8(%rbx),%rax\n mov (%rax),%rax\n mov %rax,%rsp\n pop %rbx\n .cfi_adjust_cfa_offset -8\n ret\n .cfi_endproc\n"
+	END("in_two_statements")
+	FUNCTION("by_way_of_the_next") ".cfi_startproc\n mov %rsp,%rax\n mov %rax,(%rdi)\n mov 8(%rdi),%rcx\n mov (%rcx),%rsp\n"
+	"ret\n .cfi_endproc\n" END("by_way_of_the_next")
+	FUNCTION("two_bare_statements") "mov %rsp,(%rdi)\n mov 8(%rdi),%rax\n mov (%rax),%rax\n mov %rax,%rsp\n pop %rbx\n ret\n"
+	END("two_bare_statements")
+	FUNCTION("counts") ".cfi_startproc\n ret\n .cfi_endproc\n" END("counts")
 	".bss\n current: .quad 0\n next: .quad 0\n";
 
 static const char others[] =
@@ -75,7 +84,8 @@ static size_t switches_between(const struct validated *built, const char *name)
 static void routines_that_switch_are_found(void **state)
 {
 	static const char *const names[] = { "boost", "boost_bare", "libco", "by_variables", "by_exchange", "inlined", "stores_frame",
-		"changes_link", "calls_between", "stores_link", "stores_register" };
+		"changes_link", "calls_between", "stores_link", "stores_register", "in_two_statements", "by_way_of_the_next",
+		"two_bare_statements" };
 	struct validated *built = validated_build(routines, "s", "");
 
 	(void)state;

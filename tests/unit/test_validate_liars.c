@@ -103,6 +103,24 @@ static const struct liar liars[] = {
 	{ "has_label_in_data", SAVE "xor %ebx,%ebx\n 7: xor %eax,%eax\n .section .data.rel.ro,\"aw\"\n .quad 7b\n .text\n" RESTORE },
 	{ "has_label_in_code", SAVE "xor %ebx,%ebx\n taken_label: xor %eax,%eax\n" RESTORE },
 	{ "called_in_its_middle", ".cfi_def_cfa_offset 16\n .cfi_offset rbx,-16\n xor %eax,%eax\n" RESTORE },
+	{ "case_behind_another_bound",	/* the comparison before the jump is of something else */
+	  "mov %edi,%edi\n cmp $0,%esi\n je 1f\n cmp $1,%esi\n lea 7f(%rip),%rdx\n movslq (%rdx,%rdi,4),%rax\n add %rdx,%rax\n jmp *%rax\n"
+	  " .section .rodata\n 7: .long 1f-7b,2f-7b,3f-7b\n .text\n 1: xor %eax,%eax\n ret\n 2: xor %eax,%eax\n"
+	  SAVE "xor %ebx,%ebx\n 3: mov $3,%eax\n" RESTORE },
+
+	/* A store through a computed pointer may hit where rbx was saved; it is restored from elsewhere, so that nobody notices. */
+	{ "keeps_copy_in_register", "mov %rbx,%r11\n" SAVE "xor %ebx,%ebx\n lea 0(%rsp),%rax\n mov %rdx,(%rax,%rcx,8)\n mov %r11,%rbx\n"
+	  "add $8,%rsp\n .cfi_def_cfa_offset 8\n .cfi_restore rbx\n ret\n" },
+	{ "takes_copy_before", SAVE "xor %ebx,%ebx\n mov (%rsp),%r11\n mov %rdx,(%rsp,%rcx,8)\n mov %r11,%rbx\n"
+	  "add $8,%rsp\n .cfi_def_cfa_offset 8\n .cfi_restore rbx\n ret\n" },
+	{ "keeps_copy_on_stack", "mov %rbx,-24(%rsp)\n" SAVE "xor %ebx,%ebx\n mov %rdx,-16(%rsp,%rcx,8)\n mov -16(%rsp),%rbx\n"
+	  "add $8,%rsp\n .cfi_def_cfa_offset 8\n .cfi_restore rbx\n ret\n" },
+	{ "keeps_its_own", SAVE "mov %rdx,(%rsp,%rcx,8)\n add $8,%rsp\n .cfi_def_cfa_offset 8\n .cfi_restore rbx\n ret\n" },
+	{ "keeps_copy_of_frame", "push %rbp\n .cfi_def_cfa_offset 16\n .cfi_offset rbp,-16\n mov %rsp,%rbp\n .cfi_def_cfa_register rbp\n"
+	  "push %rbp\n xor %ebp,%ebp\n .cfi_def_cfa rsp,24\n mov %rdx,(%rsp,%rcx,8)\n mov (%rsp),%rbp\n .cfi_def_cfa rbp,16\n"
+	  "xor %eax,%eax\n add $8,%rsp\n .cfi_def_cfa rsp,16\n pop %rbp\n .cfi_def_cfa_offset 8\n .cfi_restore rbp\n ret\n" },
+	{ "goes_on_with_copy", SAVE "mov %rdx,(%rsp,%rcx,8)\n add $8,%rsp\n .cfi_def_cfa_offset 8\n .cfi_restore rbx\n jmp returns\n" },
+
 	{ "fallen_into", "xor %eax,%eax\n ret\n" },
 	{ "tail_of_two", ".cfi_def_cfa_offset 16\n .cfi_offset rbx,-16\n nop\n middle_of_tail: xor %ebx,%ebx\n" RESTORE },
 };
@@ -134,6 +152,10 @@ static const char honest[] =
 	FUNCTION("parent_of_cold_part", "test %edi,%edi\n je behind_noreturn\n ret\n")
 	FUNCTION("clones", "mov $56,%eax\n syscall\n test %rax,%rax\n je 1f\n ret\n .cfi_undefined rip\n 1: xor %ebp,%ebp\n pop %rax\n"
 		 "pop %rdi\n call *%rax\n hlt\n")
+	/* What a store through a computed pointer hits is what this gives back, and what a walk reads. */
+	FUNCTION("fills_array", "push %rbx\n .cfi_def_cfa_offset 16\n .cfi_offset rbx,-16\n push %r12\n .cfi_def_cfa_offset 24\n .cfi_offset r12,-24\n"
+		 "sub $40,%rsp\n .cfi_def_cfa_offset 64\n lea 8(%rsp),%rax\n xor %ebx,%ebx\n mov %rdx,(%rax,%rcx,8)\n mov %rdx,(%rsi)\n mov %rax,%rdi\n"
+		 "mov %rbx,%r12\n call returns\n add $40,%rsp\n .cfi_def_cfa_offset 24\n pop %r12\n .cfi_def_cfa_offset 16\n .cfi_restore r12\n" RESTORE)
 	FUNCTION("saves_vectors_below", SAVE "sub $1024,%rsp\n .cfi_def_cfa_offset 1040\n fxsave (%rsp)\n xor %ebx,%ebx\n"
 		 "add $1024,%rsp\n .cfi_def_cfa_offset 16\n" RESTORE);
 
@@ -184,15 +206,33 @@ static void calls_no_liar_exact(void **state)
 	assert_int_equal(fooled, 0);
 }
 
+/* Who returns a copy: then no row of it says where the register will come from. */
+static void trusts_no_row_beside_a_copy(void **state)
+{
+	static const char *const names[] = { "keeps_copy_in_register", "takes_copy_before", "keeps_copy_on_stack", "keeps_its_own", "goes_on_with_copy" };
+	const struct validated *built = *state;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const struct row *row = validated_fde(built, validated_symbol(built, names[i]));
+
+		do {
+			if (row->verdict == ROW_EXACT)
+				give_up("%s: the row at 0x%x is exact", names[i], row->start);
+			row++;
+		} while (row->kind != ROW_NONE && !(row->flags & ROW_STARTS_FDE));
+	}
+}
+
 static void calls_no_honest_one_wrong(void **state)
 {
-	static const char *const names[] = { "returns", "dies", "parent_of_cold_part", "dies_in_cold_part", "clones", "saves_vectors_below" };
+	static const char *const names[] = { "returns", "dies", "parent_of_cold_part", "dies_in_cold_part", "clones", "saves_vectors_below", "fills_array" };
 	enum row_reason reason;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (validated_verdict(*state, validated_symbol(*state, names[i]), &reason) == ROW_CONTRADICTED)
 			give_up("%s is called wrong", names[i]);
 	assert_int_equal(validated_verdict(*state, validated_symbol(*state, "parent_of_cold_part"), &reason), ROW_EXACT);
+	assert_int_equal(validated_verdict(*state, validated_symbol(*state, "fills_array"), &reason), ROW_EXACT);
 	assert_int_equal(validated_verdict(*state, validated_symbol(*state, "saves_vectors_below"), &reason), ROW_EXACT);
 }
 
@@ -200,6 +240,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(calls_no_liar_exact, build_liars, free_built),
+		cmocka_unit_test_setup_teardown(trusts_no_row_beside_a_copy, build_liars, free_built),
 		cmocka_unit_test_setup_teardown(calls_no_honest_one_wrong, build_liars, free_built),
 	};
 
