@@ -137,8 +137,13 @@ ends_with() {	# STATUS COMMAND...
 }
 
 # `stent status` says that the process has the patch of that name in that state.
+# One that is reverted is listed only if something may refer to its memory.
 patch_is() {	# PID NAME STATE
-	limit 20 "$stent" status -p "$1" >"$scratch/status" 2>&1
+	limit 20 "$stent" status -p "$1" >"$scratch/status" 2>&1 || { cat "$scratch/status"; return 1; }
 	cat "$scratch/status"
-	grep -q "^$2: $3" "$scratch/status"
+	if [ "$3" = reverted ]; then
+		! grep "^$2: " "$scratch/status" | grep -qv "^$2: reverted"
+	else
+		grep -q "^$2: $3" "$scratch/status"
+	fi
 }

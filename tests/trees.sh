@@ -15,12 +15,11 @@ descendants() {	# PID
 tree_is() {	# PID NAME STATE COMM [COUNT]
 	local pid count=0
 	for pid in $(descendants "$1"); do
-		limit 20 "$stent" status -p "$pid" >"$scratch/status" 2>&1
-		if grep -q "^$2: $3" "$scratch/status"; then
+		if patch_is "$pid" "$2" "$3" >"$scratch/status.of"; then
 			count=$((count + 1))
 		elif ! ended "$pid" && grep -q "$4" "/proc/$pid/comm" 2>/dev/null; then
 			echo "process $pid:"
-			cat "$scratch/status"
+			cat "$scratch/status.of"
 			return 1
 		fi
 	done

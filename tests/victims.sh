@@ -89,7 +89,24 @@ revert() {	# NAME OPTION...
 }
 
 is_in_state() {	# NAME STATE
-	limit 10 "$stent" status -p "$victim" | grep -q "^$1: $2"
+	process_is "$victim" "$1" "$2"
+}
+
+# A process other than the victim. One that is reverted is listed only if something may refer to its memory.
+process_is() {	# PID NAME STATE
+	local status
+	status=$(limit 10 "$stent" status -p "$1") || return 1
+	if [ "$3" = reverted ]; then
+		! grep "^$2: " <<<"$status" | grep -qv "^$2: reverted"
+	else
+		grep -q "^$2: $3" <<<"$status"
+	fi
+}
+
+# The memory of a patch is not mapped any more.
+is_gone() {	# NAME
+	local status
+	status=$(limit 10 "$stent" status -p "$victim") && ! grep "^$1: " <<<"$status"
 }
 
 # Where the ledger of a patch that the victim holds begins.

@@ -36,6 +36,23 @@ uint64_t registers_thread_pointer(const struct registers *registers);
 /* By the numbers of unwind data; the last is the program counter. */
 void registers_dwarf(const struct registers *registers, uint64_t out[FRAME_ALL_REGISTERS]);
 
+/*
+ * All that the registers of a stopped thread hold besides: vectors and floating point, as the kernel lays them out, at `out`. Returns how many
+ * bytes that is; 0: they can't be read.
+ */
+#define REGISTERS_VECTORS_MAX 32768	/* more than any processor has so far */
+size_t registers_read_vectors(pid_t tid, uint8_t out[REGISTERS_VECTORS_MAX]) must_check;
+
+/*
+ * The C library hides addresses of code that it keeps (atexit(3), setjmp(3)) by a number that each thread has at this distance from
+ * its thread pointer (glibc: POINTER_GUARD of tcbhead_t). This undoes what its PTR_MANGLE() does.
+ */
+#define REGISTERS_GUARD_AT 0x30
+static inline uint64_t registers_reveal(uint64_t hidden, uint64_t guard)
+{
+	return ((hidden >> 17) | (hidden << 47)) ^ guard;
+}
+
 /* The thread is stepping itself: its next instruction traps, so it can't be made to run others. */
 bool registers_trapping(const struct registers *registers);
 

@@ -68,6 +68,8 @@ int family_work(const struct family_task *task, struct live_report *report, bool
 		status = task->command->run(&process, arguments, report, &error);
 	if (status == STATUS_OK)
 		live_print_report(report, &process, arguments->verbose);
+	else
+		live_print_memory(report);
 	*has_child = relatives_has_child(&process);
 	process_close(&process);
 	if (status != STATUS_OK && status != STATUS_NOTHING && task->began && !still_there(task)) {

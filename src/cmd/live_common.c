@@ -1,6 +1,7 @@
 #include "cmd/live_common.h"
 
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #define TIMEOUT_MAX 86400.0	/* seconds */
 #define SEARCH (UINT64_C(256) << 20)	/* bytes: tens of milliseconds of standing still */
 #define SEARCH_MAX (1u << 24)	/* MiB */
+#define RECLAIM (UINT64_C(16) << 20)	/* bytes: as long as a stop of a large process takes */
 
 enum status live_parse_timeout(const char *text, unsigned int *milliseconds, struct error *error)
 {
@@ -37,13 +39,14 @@ static enum status parse_search(const char *text, uint64_t *bytes, struct error 
 	return STATUS_OK;
 }
 
-enum { OPTION_SCOPE = 256, OPTION_NO_WAIT, OPTION_FORCE, OPTION_REPLACE, OPTION_TREE, OPTION_REQUIRE, OPTION_KEYS, OPTION_SIGNATURE };
+enum { OPTION_SCOPE = 256, OPTION_RECLAIM, OPTION_NO_WAIT, OPTION_FORCE, OPTION_REPLACE, OPTION_TREE, OPTION_REQUIRE, OPTION_KEYS, OPTION_SIGNATURE };
 
 static const struct option options[] = {
 	{ "pid", required_argument, NULL, 'p' },
 	{ "all", no_argument, NULL, 'a' },
 	{ "timeout", required_argument, NULL, 't' },
 	{ "search", required_argument, NULL, 's' },
+	{ "reclaim", required_argument, NULL, OPTION_RECLAIM },
 	{ "scope", required_argument, NULL, OPTION_SCOPE },
 	{ "no-wait", no_argument, NULL, OPTION_NO_WAIT },
 	{ "force", no_argument, NULL, OPTION_FORCE },
@@ -83,6 +86,8 @@ static enum status parse_option(int option, const char *argument, struct live_ar
 		return live_parse_timeout(argument, &arguments->options.timeout, error);
 	case 's':
 		return parse_search(argument, &arguments->options.search, error);
+	case OPTION_RECLAIM:
+		return parse_search(argument, &arguments->options.reclaim, error);
 	case OPTION_SCOPE:
 		return parse_scope(argument, &arguments->options.together, error);
 	case OPTION_NO_WAIT:
@@ -147,7 +152,7 @@ void live_hold_signals(void)
 
 struct live_options live_default_options(void)
 {
-	return (struct live_options){ .timeout = TIMEOUT, .search = SEARCH, .cancelled = live_cancelled };
+	return (struct live_options){ .timeout = TIMEOUT, .search = SEARCH, .reclaim = RECLAIM, .cancelled = live_cancelled };
 }
 
 bool live_parse(const struct live_command *command, int argc, char **argv, struct live_arguments *arguments, int *code)
@@ -223,6 +228,16 @@ static void print_stop(const struct live_report *report, bool verbose)
 		printf("  and for %zu more (-v names them)\n", report->blockers.count - shown);
 }
 
+void live_print_memory(const struct live_report *report)
+{
+	if (report->unmapped)
+		printf("  unmapped   %" PRIu64 " KiB\n", report->unmapped / 1024);
+	for (size_t i = 0; i < report->kept.count; i++)
+		printf("  memory     %s\n", report->kept.item[i]);
+	if (report->reclaiming)
+		printf("  paused     %.2f ms more, to see whether that memory is referred to\n", (double)report->reclaiming / 1e6);
+}
+
 void live_print_report(const struct live_report *report, const struct process *process, bool verbose)
 {
 	enum ledger_state state = (enum ledger_state)report->state;
@@ -240,4 +255,5 @@ void live_print_report(const struct live_report *report, const struct process *p
 	if (report->reused)
 		puts("  memory     that of an earlier application is used again");
 	print_stop(report, verbose);
+	live_print_memory(report);
 }

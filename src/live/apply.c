@@ -11,6 +11,7 @@
 #include "live/link.h"
 #include "live/live.h"
 #include "live/probes.h"
+#include "live/reclaim.h"
 #include "live/survey.h"
 #include "live/transition.h"
 #include "live/versions.h"
@@ -26,6 +27,9 @@ void live_report_free(struct live_report *report)
 	for (size_t i = 0; i < report->skipped.count; i++)
 		free(report->skipped.item[i]);
 	array_free(&report->skipped);
+	for (size_t i = 0; i < report->kept.count; i++)
+		free(report->kept.item[i]);
+	array_free(&report->kept);
 }
 
 void live_report_describe(struct live_report *report, const struct ledger *ledger)
@@ -297,5 +301,8 @@ enum status live_apply(const struct process *process, const struct bundle *bundl
 				      "time it has been put right", process->pid, process->comm);
 		status = apply_once(&application, process, error);
 	}
+	/* What it has taken the place of, or has brought and taken back. */
+	if (status != STATUS_REFUSED && status != STATUS_ERROR)
+		reclaim(process, options, report);
 	return status;
 }

@@ -1,21 +1,14 @@
-/*
- * What may interrupt it: as for a stack (stacks.c), nothing. Pages that have never been touched are not read, because that would
- * give them memory: /proc/PID/pagemap tells which ones hold something.
- */
+/* What may interrupt it: as for a stack (stacks.c), nothing. */
 #include "live/contexts.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "live/pages.h"
 
 #define PAGE 4096u
-#define CHUNK (1u << 20)	/* bytes that are read at a time */
-#define CHUNK_PAGES (CHUNK / PAGE)
-#define PAGE_PRESENT (UINT64_C(1) << 63)	/* Documentation/admin-guide/mm/pagemap.rst */
-#define PAGE_SWAPPED (UINT64_C(1) << 62)
 #define STALE_MAX 4096u		/* pages that are to be avoided; of a process with more, the first ones that are found */
 
 struct search {
@@ -26,9 +19,10 @@ struct search {
 	const struct maps *maps;
 	ARRAY(struct range) own;	/* stacks of threads, and stent's own tables, sorted */
 	pid_t tid;			/* of a stopped thread; 0: the process runs */
-	int pagemap;			/* descriptor, or -1 */
+	struct pages pages;
+	const struct mapping *mapping;	/* that is searched */
 	uint64_t left;			/* bytes that may still be read */
-	uint64_t *bytes;		/* CHUNK */
+	uint64_t *bytes;		/* PAGES_RUN_MAX */
 	bool found;			/* a context that makecontext() has made */
 	struct stack_result *result;
 	struct place_avoid *stale;	/* pages that words lead to although nothing is there */
@@ -107,46 +101,26 @@ static bool search_words(struct search *search, uint64_t start, size_t count)
 	return true;
 }
 
-static bool search_run(struct search *search, const struct mapping *mapping, uint64_t start, uint64_t size)
+static bool search_run(void *context, struct range run)
 {
+	struct search *search = context;
+	uint64_t size = run.end - run.start;
+
 	if (size > search->left)
 		return stop(search, STACK_UNRELIABLE, "suspended contexts may be in more memory than is searched");
 	search->left -= size;
-	if (search->tid ? process_read_stopped(search->tid, start, search->bytes, size) :
-			  process_read(search->survey->process, start, search->bytes, size))
-		return search_words(search, start, size / sizeof(uint64_t));
+	if (search->tid ? process_read_stopped(search->tid, run.start, search->bytes, size) :
+			  process_read(search->survey->process, run.start, search->bytes, size))
+		return search_words(search, run.start, size / sizeof(uint64_t));
 	/* What has gone meanwhile leads nowhere, and the memory of a device is no stack. */
-	if (!search->tid || (mapping->inode && !strncmp(mapping->name, "/dev/", 5)))
+	if (!search->tid || (search->mapping->inode && !strncmp(search->mapping->name, "/dev/", 5)))
 		return true;
 	return stop(search, STACK_UNRELIABLE, "memory in which suspended contexts may be can't be read");
 }
 
-/* Up to CHUNK bytes from a page's start on: the runs of pages that hold something. */
-static bool search_chunk(struct search *search, const struct mapping *mapping, uint64_t start, uint64_t end)
+static bool search_range(struct search *search, struct range range)
 {
-	uint64_t entries[CHUNK_PAGES];
-	size_t pages = (end - start) / PAGE, run = 0;
-	ssize_t size = (ssize_t)(pages * sizeof(*entries));
-
-	if (search->pagemap < 0 ||
-	    pread(search->pagemap, entries, (size_t)size, (off_t)(start / PAGE * sizeof(*entries))) != size)
-		return search_run(search, mapping, start, end - start);
-	for (size_t i = 0; i <= pages; i++) {
-		if (i < pages && (entries[i] & (PAGE_PRESENT | PAGE_SWAPPED)))
-			continue;
-		if (i > run && !search_run(search, mapping, start + run * PAGE, (i - run) * PAGE))
-			return false;
-		run = i + 1;
-	}
-	return true;
-}
-
-static bool search_range(struct search *search, const struct mapping *mapping, struct range range)
-{
-	for (uint64_t at = range.start; at < range.end; at += CHUNK)
-		if (!search_chunk(search, mapping, at, range.end - at > CHUNK ? at + CHUNK : range.end))
-			return false;
-	return true;
+	return pages_each(&search->pages, range, search_run, search);
 }
 
 /* The pages of a mapping that are not, as a whole, known to be something else. */
@@ -154,16 +128,17 @@ static bool search_mapping(struct search *search, const struct mapping *mapping)
 {
 	uint64_t at = mapping->range.start;
 
+	search->mapping = mapping;
 	for (size_t i = 0; i < search->own.count; i++) {
 		struct range own = search->own.item[i];
 
 		if (own.end <= at || own.start >= mapping->range.end)
 			continue;
-		if (own.start > at && !search_range(search, mapping, (struct range){ at, own.start }))
+		if (own.start > at && !search_range(search, (struct range){ at, own.start }))
 			return false;
 		at = own.end;
 	}
-	return at >= mapping->range.end || search_range(search, mapping, (struct range){ at, mapping->range.end });
+	return at >= mapping->range.end || search_range(search, (struct range){ at, mapping->range.end });
 }
 
 /*
@@ -244,14 +219,13 @@ static void begin(struct search *search, const struct survey *survey, const stru
 {
 	search->survey = survey;
 	search->maps = maps;
-	search->pagemap = openat(survey->process->directory, "pagemap", O_RDONLY | O_CLOEXEC);
-	search->bytes = memory_resize(NULL, CHUNK, 1);
+	pages_open(survey->process, false, &search->pages);
+	search->bytes = memory_resize(NULL, PAGES_RUN_MAX, 1);
 }
 
 static void end(struct search *search)
 {
-	if (search->pagemap >= 0)
-		close(search->pagemap);
+	pages_close(&search->pages);
 	free(search->bytes);
 	array_free(&search->own);
 }

@@ -12,6 +12,7 @@
 
 #include "live/install.h"
 #include "live/live.h"
+#include "live/reclaim.h"
 #include "live/stacking.h"
 #include "live/transition.h"
 
@@ -81,6 +82,8 @@ enum status live_finish_copy(const struct process *process, struct live_region r
 	if (status == STATUS_OK)
 		status = ledger ? finish_copy(&survey, ledger, new, options, &patience, report, error) :
 			 refuse(error, "process %d (%s) has no patch at %#lx", process->pid, process->comm, region.ledger);
+	if (status == STATUS_OK || status == STATUS_NOTHING || status == STATUS_GAVE_UP)
+		reclaim(process, options, report);
 	survey_free(&survey);
 	return status;
 }

@@ -313,3 +313,27 @@ enum status finders_remove(const struct survey *survey, const struct ledger *led
 	}
 	return status;
 }
+
+static bool is_own(const struct ledger *ledger, const struct ledger_finder *finder)
+{
+	return finder >= ledger->finders.item && finder < ledger->finders.item + ledger->finders.count;
+}
+
+bool finders_lead_to(const struct survey *survey, const struct ledger *ledger)
+{
+	bool lead = false;
+
+	for (size_t i = 0; i < ledger->finders.count && !lead; i++) {
+		const struct ledger_finder *own = &ledger->finders.item[i];
+		uint8_t entry[ARCH_ENTRY_MAX];
+		struct chain chain;
+
+		find_chain(survey, ledger, ledger, own, &chain);
+		lead = process_read(survey->process, own->site, entry, own->size) && !memcmp(entry, own->jump, own->size);
+		for (size_t j = 0; j < chain.finders.count && !lead; j++)
+			lead = chain.finders.item[j] != own && !is_own(ledger, chain.finders.item[j]) &&
+			       read_next(&chain, chain.finders.item[j]) == own->code.start;
+		array_free(&chain.finders);
+	}
+	return lead;
+}

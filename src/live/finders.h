@@ -48,4 +48,7 @@ enum status finders_put(const struct survey *survey, const struct ledger *ledger
 enum status finders_remove(const struct survey *survey, const struct ledger *ledger, const struct ledger *moving,
 			   struct error *error) must_check;
 
+/* With all threads stopped: does anything still lead to the patch's finders, an entry or another finder? */
+bool finders_lead_to(const struct survey *survey, const struct ledger *ledger) must_check;
+
 #endif

@@ -5,6 +5,15 @@
  * - the program maps something at the chosen place first: MAP_FIXED_NOREPLACE fails, and nothing was changed.
  * - the program unmaps the region or parts of it (it would have to guess the address): the writes fail or the read-back at
  *   the switch does, and the patch is refused.
+ *
+ * It goes in this order, of a ledger that says PREPARED. The pieces are the regions of further images, and the pages of finders:
+ *
+ *	mark each piece		the ledger's random number at the start of its code, which nobody will run any more. Killed: all is there
+ *				still, and is marked again
+ *	ledger: removing	from here on a piece counts only if it has its mark
+ *	unmap each piece	killed: the next stent finds the ledger, and unmaps those that are left. What the program has mapped meanwhile in the
+ *				place of one has no mark
+ *	unmap the first region	the ledger's: killed before it, the ledger is there, and behind it nothing is. One munmap takes it as a whole
  */
 #include "live/install.h"
 
@@ -74,6 +83,59 @@ static bool unmap_regions(struct remote *remote, const struct ledger *ledger, si
 	return all;
 }
 
+/* What a patch has mapped besides the region that its ledger is in. */
+struct piece {
+	struct range range;
+	uint64_t mark;		/* address of the word that is its mark when it is about to go */
+};
+
+static size_t count_pieces(const struct ledger *ledger)
+{
+	return ledger->images.count - 1 + ledger->finders.count;
+}
+
+static struct piece get_piece(const struct ledger *ledger, size_t index)
+{
+	const struct ledger_finder *finder;
+
+	if (index < ledger->images.count - 1)
+		return (struct piece){ ledger->images.item[index + 1].region, ledger->images.item[index + 1].code.start };
+	finder = &ledger->finders.item[index - (ledger->images.count - 1)];
+	return (struct piece){ finder->code, finder->code.start };
+}
+
+static enum status mark_pieces(const struct process *process, struct ledger *ledger, struct error *error)
+{
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < count_pieces(ledger) && status == STATUS_OK; i++)
+		status = process_put(process, get_piece(ledger, i).mark, &ledger->nonce, sizeof(ledger->nonce), error);
+	if (status != STATUS_OK)
+		return status;
+	ledger->removing = true;
+	return ledger_store_flags(process, ledger, error);
+}
+
+static bool is_marked(const struct process *process, const struct ledger *ledger, const struct piece *piece)
+{
+	uint64_t mark;
+
+	return process_read(process, piece->mark, &mark, sizeof(mark)) && mark == ledger->nonce;
+}
+
+enum status install_unmap(struct remote *remote, struct ledger *ledger, struct error *error)
+{
+	enum status status = ledger->removing ? STATUS_OK : mark_pieces(remote->process, ledger, error);
+
+	for (size_t i = 0; i < count_pieces(ledger) && status == STATUS_OK; i++) {
+		const struct piece piece = get_piece(ledger, i);
+
+		if (is_marked(remote->process, ledger, &piece))
+			status = unmap(remote, piece.range, error);
+	}
+	return status == STATUS_OK ? unmap(remote, ledger->images.item[0].region, error) : status;
+}
+
 /*
  * First the whole of each region, inaccessible, so that it can't be split by others; then each part with its final protection:
  * under MDWE (PR_SET_MDWE, systemd's MemoryDenyWriteExecute) nothing can become executable later.
@@ -136,27 +198,20 @@ static enum status write_parts(const struct survey *survey, const struct link *l
 	return status;
 }
 
-/*
- * Another stent that has this region in use, or has put its own at the place, changes that only with all threads stopped. So
- * what the ledger says in the stop of the thread that unmaps it is so until it has. `written`: there must be one.
- */
-static enum status unmap_region(const struct survey *survey, const struct ledger *ledger, bool written,
-				const struct patience *patience, struct error *error)
+/* What was mapped for a patch whose contents can't be written. */
+static enum status unmap_unwritten(const struct survey *survey, const struct link *link, struct error *error)
 {
-	const struct process *process = survey->process;
+	const struct patience undo = patience_for(INSTALL_UNDO_MILLISECONDS, NULL);
 	struct remote remote;
-	enum status status = remote_begin(process, patience, &remote, error);
+	enum status status = remote_begin(survey->process, &undo, &remote, error);
 
-	if (status == STATUS_OK && written && !ledger_is_there(process, ledger))
-		status = fail(error, "process %d (%s): what is at %#lx is no longer what it was", process->pid, process->comm,
-			      ledger_address(ledger));
-	/* The ledger goes first: what it says is there could be somebody else's later, if this stent is killed. What that leaves is empty. */
-	if (status == STATUS_OK && !unmap_regions(&remote, ledger, ledger->images.count, error))
-		status = STATUS_ERROR;
-	for (size_t i = 0; i < ledger->finders.count && status == STATUS_OK; i++)
-		status = unmap(&remote, ledger->finders.item[i].code, error);
+	for (size_t i = 0; i < link->pages.count && status == STATUS_OK; i++)
+		status = unmap(&remote, link->pages.item[i].range, error);
+	/* The one with the ledger is the first, and goes last. */
+	for (size_t i = link->ledger.images.count; i-- > 0 && status == STATUS_OK;)
+		status = unmap(&remote, link->ledger.images.item[i].region, error);
 	remote_end(&remote);
-	return status == STATUS_OK ? status : STATUS_ERROR;
+	return status;
 }
 
 enum status install_region(const struct survey *survey, const struct link *link, const struct patience *patience,
@@ -175,12 +230,8 @@ enum status install_region(const struct survey *survey, const struct link *link,
 		return status;
 
 	status = write_parts(survey, link, false, error);
-	if (status != STATUS_OK) {
-		const struct patience undo = patience_for(INSTALL_UNDO_MILLISECONDS, NULL);
-
-		if (unmap_region(survey, &link->ledger, false, &undo, error) != STATUS_OK)
-			return STATUS_ERROR;
-	}
+	if (status != STATUS_OK && unmap_unwritten(survey, link, error) != STATUS_OK)
+		return STATUS_ERROR;
 	return status;
 }
 
@@ -191,8 +242,23 @@ enum status install_again(const struct survey *survey, const struct link *link, 
 	return status == STATUS_OK ? write_parts(survey, link, true, error) : status;
 }
 
-enum status install_remove(const struct survey *survey, const struct ledger *ledger, const struct patience *patience,
+/*
+ * Another stent that has this region in use, or has put its own at the place, changes that only with all threads stopped. So
+ * what the ledger says in the stop of the thread that unmaps it is so until it has.
+ */
+enum status install_remove(const struct survey *survey, const struct ledger *found, const struct patience *patience,
 			   struct error *error)
 {
-	return unmap_region(survey, ledger, true, patience, error);
+	const struct process *process = survey->process;
+	struct ledger ledger = *found;	/* (shares what it owns) */
+	struct remote remote;
+	enum status status = remote_begin(process, patience, &remote, error);
+
+	if (status == STATUS_OK && !ledger_is_there(process, found))
+		status = fail(error, "process %d (%s): what is at %#lx is no longer what it was", process->pid, process->comm,
+			      ledger_address(found));
+	if (status == STATUS_OK)
+		status = install_unmap(&remote, &ledger, error);
+	remote_end(&remote);
+	return status == STATUS_OK ? status : STATUS_ERROR;
 }

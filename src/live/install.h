@@ -4,6 +4,7 @@
 
 #include "live/link.h"
 #include "live/survey.h"
+#include "process/remote.h"
 #include "process/threads.h"
 
 /* How long it may take to undo what was begun, when the time for the rest is over already; it is not to be cancelled. */
@@ -19,7 +20,11 @@ enum status install_region(const struct survey *survey, const struct link *link,
 /* Write the contents again into a region that a revert kept; what the slice's writable data holds stays. */
 enum status install_again(const struct survey *survey, const struct link *link, struct error *error) must_check;
 
-/* Unmap the region of a ledger, if that is still there in the state that it is known to have. Otherwise it is left, with
+/* Unmap all of a ledger that says PREPARED, by a thread that makes system calls for us. ledger->removing is set on the way. STATUS_ERROR: some
+ * is left, and the ledger with it. Others as remote_call(). */
+enum status install_unmap(struct remote *remote, struct ledger *ledger, struct error *error) must_check;
+
+/* The same of a ledger that says PREPARED, if that is still there in the state that it is known to have. Otherwise it is left, with
  * STATUS_ERROR. */
 enum status install_remove(const struct survey *survey, const struct ledger *ledger, const struct patience *patience,
 			   struct error *error) must_check;

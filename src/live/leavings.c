@@ -5,20 +5,21 @@
 #include <stdlib.h>
 
 #include "live/finders.h"
-#include "live/transiting.h"
+#include "live/leavings.h"
+#include "live/stacks.h"
 
-/* Nobody is in these ranges, or goes back there, as far as all stacks tell. */
-static bool are_left(const struct transition *transition, const struct maps *maps, const struct range *ranges, size_t count)
+bool leavings_are_left(const struct survey *survey, const struct threads *threads, const struct maps *maps, const struct range *ranges,
+		       size_t count)
 {
-	struct stack_check check = { .survey = transition->survey, .arch = transition->leaving.arch };
+	struct stack_check check = { .survey = survey, .arch = &arch_x86_64 };
 	struct stack_result result = { .verdict = STACK_FREE };
 
 	for (size_t i = 0; i < count; i++)
 		stack_check_add(&check, ranges[i], "");
 	stack_check_ready(&check);
-	for (size_t i = 0; i < transition->threads.count && result.verdict == STACK_FREE; i++)
-		if (transition->threads.item[i].state == THREAD_STOPPED)	/* else it has ended */
-			stack_check_thread(&check, maps, &transition->threads.item[i], &result);
+	for (size_t i = 0; i < threads->count && result.verdict == STACK_FREE; i++)
+		if (threads->item[i].state == THREAD_STOPPED)	/* else it has ended */
+			stack_check_thread(&check, maps, &threads->item[i], &result);
 	stack_check_free(&check);
 	return result.verdict == STACK_FREE;
 }
@@ -51,7 +52,7 @@ static void retire(const struct transition *transition, const struct maps *maps,
 			*array_add(&code) = lost->parts.item[i].range;
 	for (size_t i = 0; i < lost->finders.count; i++)
 		*array_add(&code) = lost->finders.item[i].code;
-	if (are_left(transition, maps, code.item, code.count) &&
+	if (leavings_are_left(survey, &transition->threads, maps, code.item, code.count) &&
 	    finders_remove(survey, lost, transition->ledger, &unused) == STATUS_OK)
 		(void)!ledger_store_state(survey->process, lost, LEDGER_REVERTED, &unused);
 	array_free(&code);
@@ -63,7 +64,7 @@ void leavings_clear(struct transition *transition, const struct maps *maps)
 	struct survey *survey = transition->survey;
 	struct remote_leftovers *stubs = &transition->leftovers;
 
-	if (stubs->count && are_left(transition, maps, stubs->item, stubs->count))
+	if (stubs->count && leavings_are_left(survey, &transition->threads, maps, stubs->item, stubs->count))
 		remote_sweep(survey->process, stubs);
 	/* Where there may be coroutines, stacks are not all that there is. */
 	for (size_t i = 0; i < survey->ledgers.count && !survey->switches; i++)

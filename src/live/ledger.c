@@ -7,7 +7,7 @@
  *	24	checksum of that, 8 bytes (against damage, not against malice)
  *	32	state, 8 bytes
  *	40	when it was last applied, 8 bytes
- *	48	flags, 8 bytes: 1 forced, 2 detached, 4 SIGTRAP ignored; with the two before the only parts that ever change
+ *	48	flags, 8 bytes: 1 forced, 2 detached, 4 SIGTRAP ignored, 8 being unmapped; with the two before the only parts that ever change
  *	56	nonce, 8 bytes, the first of the numbers
  *		numbers (8 bytes each), texts and byte strings (4 bytes of length, then the bytes), lists (count, then items) in the
  *		order of walk_ledger(), which both reads and writes them
@@ -214,12 +214,12 @@ static void walk_ledger(struct stream *stream, struct ledger *ledger)
 		walk_finder(stream, &ledger->finders.item[i]);
 }
 
-enum { FLAG_FORCED = 1, FLAG_DETACHED = 2, FLAG_TRAPS_IGNORED = 4 };
+enum { FLAG_FORCED = 1, FLAG_DETACHED = 2, FLAG_TRAPS_IGNORED = 4, FLAG_REMOVING = 8 };
 
 static uint64_t flags_of(const struct ledger *ledger)
 {
 	return (ledger->forced ? FLAG_FORCED : 0u) | (ledger->detached ? FLAG_DETACHED : 0u) |
-	       (ledger->traps_ignored ? FLAG_TRAPS_IGNORED : 0u);
+	       (ledger->traps_ignored ? FLAG_TRAPS_IGNORED : 0u) | (ledger->removing ? FLAG_REMOVING : 0u);
 }
 
 /* The words that change. */
@@ -230,6 +230,7 @@ static void load_header(const uint8_t *bytes, struct ledger *ledger)
 	ledger->forced = load64(bytes + FLAGS_AT) & FLAG_FORCED;
 	ledger->detached = load64(bytes + FLAGS_AT) & FLAG_DETACHED;
 	ledger->traps_ignored = load64(bytes + FLAGS_AT) & FLAG_TRAPS_IGNORED;
+	ledger->removing = load64(bytes + FLAGS_AT) & FLAG_REMOVING && ledger->state == LEDGER_PREPARED;
 }
 
 uint8_t *ledger_encode(const struct ledger *ledger, size_t *size)

@@ -10,12 +10,13 @@
  *
  * States, in the order in which they follow each other. stent may be killed before, between and behind the steps:
  *
- *	PREPARED	nothing leads to the region
+ *	PREPARED	nothing leads to the region: it can be unmapped as it is
  *	INSTALLING	threads move to the new code, each on its own: which is where, dispatchers say (transition.c)
  *	ACTIVE		all calls lead to the new code, by a jump in each entry
  *	REVERTING	as INSTALLING, in the other direction
- *	REVERTED	every entry has the bytes from before. The region stays, because pointers to its
- *			data may have been kept, and is used again for the same patch
+ *	REVERTED	every entry has the bytes from before. Pointers into the region may have been kept: where it is proven that there
+ *			are none (reclaim.h), it is PREPARED again, and unmapped. Otherwise it stays, and is used again for the
+ *			same patch
  */
 #ifndef STENT_LIVE_LEDGER_H
 #define STENT_LIVE_LEDGER_H
@@ -99,6 +100,7 @@ struct ledger {
 	uint64_t applied;	/* when it last was: seconds since 1970. Before the first time, when it was prepared */
 	bool detached;		/* it has replaced others for good: what is below it now is the image (base_*) */
 	bool traps_ignored;	/* SIGTRAP, which had its default action, is ignored for as long as threads are watched */
+	bool removing;		/* PREPARED only: its memory is being unmapped, and parts of it may have gone (install.c) */
 	bool forced;		/* it was finished although threads were still in the version that was left */
 	uint16_t machine;
 	ARRAY(struct ledger_image) images;	/* one at least */
@@ -158,7 +160,7 @@ enum status ledger_store_state(const struct process *process, struct ledger *led
 enum status ledger_store_applied(const struct process *process, struct ledger *ledger, uint64_t applied,
 				 struct error *error) must_check;
 
-/* Store detached, traps_ignored and forced as they are in *ledger, with one aligned write. */
+/* Store detached, traps_ignored, removing and forced as they are in *ledger, with one aligned write. */
 enum status ledger_store_flags(const struct process *process, const struct ledger *ledger, struct error *error) must_check;
 
 /* It has an entry in the process: it is redirected, and its image is still there. */
@@ -182,7 +184,7 @@ struct ledger_site {
 #define LEDGERS_MAX 256
 #define LEDGERS_SIZE_MAX (32u << 20)	/* bytes of all of them */
 
-/* What the header says of a ledger that is, or may be, at that address: state, detached, traps_ignored and forced. False: there is none
+/* What the header says of a ledger that is, or may be, at that address: state, detached, traps_ignored, removing and forced. False: there is none
  * with that nonce. */
 bool ledger_peek(const struct process *process, uint64_t address, uint64_t nonce, struct ledger *header) must_check;
 

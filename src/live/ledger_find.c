@@ -126,7 +126,7 @@ static bool check_finder(const struct ledger *ledger, const struct maps *maps, c
 	uint64_t size = finder->code.end - finder->code.start;
 
 	return finder->size && finder->span >= finder->size && finder->site <= UINT64_MAX - finder->span &&
-	       !ledger_image_at(ledger, finder->site) && executable(maps, finder->code.start, size) &&
+	       !ledger_image_at(ledger, finder->site) && (ledger->removing || executable(maps, finder->code.start, size)) &&
 	       finder->next % 8 == 0 && inside(finder->code, finder->next, 8) && inside(finder->code, finder->copy, 1);
 }
 
@@ -165,7 +165,20 @@ static bool has_site_twice(const struct ledger *ledger)
 	return twice;
 }
 
-/* Parts are in the regions of the images, in the same order, and sorted in each; and what they lie in is private memory. */
+static bool is_private(const struct maps *maps, struct range range)
+{
+	for (uint64_t at = range.start; at < range.end;) {
+		const struct mapping *mapping = maps_find(maps, at);
+
+		if (!mapping || mapping->shared)
+			return false;
+		at = mapping->range.end;
+	}
+	return true;
+}
+
+/* Parts are in the regions of the images, in the same order, and sorted in each; and what they lie in is private memory, but for what may
+ * have been unmapped already. */
 static bool check_parts(const struct ledger *ledger, const struct maps *maps)
 {
 	size_t image = 0;
@@ -176,15 +189,9 @@ static bool check_parts(const struct ledger *ledger, const struct maps *maps)
 
 		while (image < ledger->images.count && !range_inside(ledger->images.item[image].region, range))
 			image++, before = 0;
-		if (image == ledger->images.count || range.start < before)
+		if (image == ledger->images.count || range.start < before ||
+		    (!(ledger->removing && image) && !is_private(maps, range)))
 			return false;
-		for (uint64_t at = range.start; at < range.end;) {
-			const struct mapping *mapping = maps_find(maps, at);
-
-			if (!mapping || mapping->shared)
-				return false;
-			at = mapping->range.end;
-		}
 	}
 	return true;
 }

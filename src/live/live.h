@@ -31,6 +31,7 @@ struct live_options {
 	void (*between)(const struct process *process, struct live_region region);
 	unsigned int timeout;		/* milliseconds to wait for all threads to be out of the code that is left */
 	uint64_t search;		/* bytes of memory that may be searched for suspended contexts (coroutines) */
+	uint64_t reclaim;		/* bytes of memory that may be searched before the memory of a patch is unmapped; 0: it stays */
 	bool (*cancelled)(void);	/* asked now and then; true: give up at once. NULL: never */
 };
 
@@ -49,12 +50,15 @@ struct live_report {
 	int state;			/* enum ledger_state that the patch was left in; 0: not known */
 	struct live_region region;
 	size_t threads;			/* at the last try */
-	unsigned int tries;		/* how often all threads were stopped */
+	unsigned int tries;		/* how often all threads were stopped for the transition */
 	uint64_t paused;		/* ns, over all tries */
 	uint64_t longest;		/* ns, the longest */
 	size_t walked;			/* stacks at the last try for which the scan alone did not suffice */
 	ARRAY(char *) skipped;		/* apply: a line for each image of the patch that was passed by, and why; owned */
 	bool reused;			/* memory that an earlier revert had kept */
+	uint64_t unmapped;		/* bytes of memory of patches that are reverted */
+	uint64_t reclaiming;		/* ns that threads were stopped for that, behind all else */
+	ARRAY(char *) kept;		/* a line for each reverted patch whose memory stays, and why; owned */
 	struct {
 		struct live_blocker *item;
 		size_t count, room;

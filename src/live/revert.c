@@ -3,6 +3,7 @@
 
 #include "live/install.h"
 #include "live/live.h"
+#include "live/reclaim.h"
 #include "live/stacking.h"
 #include "live/survey.h"
 #include "live/transition.h"
@@ -78,6 +79,9 @@ enum status live_revert(const struct process *process, const char *name, const s
 			status = not_there(&survey, name, error);
 		}
 	}
+	/* Where there is no patch of that name a killed stent may have left something all the same. */
+	if (status == STATUS_OK || status == STATUS_NOTHING || status == STATUS_GAVE_UP || !report->name)
+		reclaim(process, options, report);
 	survey_free(&survey);
 	return status;
 }

@@ -29,6 +29,7 @@
 
 #include "live/contexts.h"
 #include "live/finders.h"
+#include "live/leavings.h"
 #include "live/stacking.h"
 #include "live/transiting.h"
 #include "process/sharing.h"

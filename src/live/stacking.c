@@ -260,3 +260,38 @@ enum status stacking_finish(struct survey *survey, struct ledger *ledger, bool n
 	status = ledger_store_flags(survey->process, ledger, error);
 	return status == STATUS_OK ? stacking_put_base(survey->process, ledger, error) : status;
 }
+
+static bool in_regions(const struct ledger *ledger, uint64_t address)
+{
+	return ledger_image_at(ledger, address) != NULL;
+}
+
+/* Will the other one go back to code of this one, or does it while threads move? */
+static bool goes_back_to(const struct ledger *ledger, const struct ledger *other, const struct ledger_function *function)
+{
+	return function->redirected && (in_regions(ledger, function->base_entry) ||
+					(!other->detached && in_regions(ledger, function->old_entry)));
+}
+
+const char *stacking_lead_to(const struct survey *survey, const struct ledger *ledger)
+{
+	for (size_t i = 0; i < ledger->functions.count; i++) {
+		const struct ledger_function *function = &ledger->functions.item[i];
+		uint8_t bytes[ARCH_ENTRY_MAX];
+
+		if (function->redirected && process_read(survey->process, function->site, bytes, function->size) &&
+		    (!memcmp(bytes, function->jump, function->size) ||
+		     (memcmp(function->settled, function->base, function->size) != 0 && !memcmp(bytes, function->settled, function->size))))
+			return function->name;
+	}
+	for (size_t i = 0; i < survey->ledgers.count; i++) {
+		const struct ledger *other = &survey->ledgers.item[i];
+
+		if (other == ledger || other->state == LEDGER_REVERTED || other->state == LEDGER_PREPARED)
+			continue;
+		for (size_t j = 0; j < other->functions.count; j++)
+			if (goes_back_to(ledger, other, &other->functions.item[j]))
+				return other->functions.item[j].name;
+	}
+	return NULL;
+}

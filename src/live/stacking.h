@@ -47,4 +47,10 @@ enum status stacking_put_base(const struct process *process, const struct ledger
 /* STATUS_REFUSED: another patch lies on top of this one in some function, and has to be reverted first. */
 enum status stacking_check_above(const struct survey *survey, const struct ledger *ledger, struct error *error) must_check;
 
+/*
+ * Of a patch that is reverted: does an entry still lead to its code, or would it when another patch is reverted, which has it below? Returns the name of
+ * that function, or NULL.
+ */
+const char *stacking_lead_to(const struct survey *survey, const struct ledger *ledger) must_check;
+
 #endif

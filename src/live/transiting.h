@@ -77,10 +77,6 @@ void transition_prepare(struct transition *transition);
  */
 enum status settle_all(struct transition *transition, bool force, struct error *error) must_check;
 
-/* leavings.c: with all threads stopped, and the transition at its end: take away what killed stents and unloaded libraries have left,
- * where nobody is in it. What can't be taken away stays; the next transition tries again. */
-void leavings_clear(struct transition *transition, const struct maps *maps);
-
 /*
  * watch.c: move the threads in `watched`, and those that appear meanwhile, each when it is outside. STATUS_OK: as far as can be
  * seen all have arrived. STATUS_NOTHING: not all, when the patience was over, a stop of all is needed, or the process has loaded or

@@ -73,6 +73,12 @@ static bool place_stub_in(struct remote *remote, const struct maps *maps, const 
 	return remote->stub;
 }
 
+static enum status no_room(const struct remote *remote, struct error *error)
+{
+	return refuse(error, "process %d (%s): no %zu unused bytes behind the code of any image, to make system calls from",
+		      remote->process->pid, remote->process->comm, remote_stub_size());
+}
+
 /* What was mapped a while ago may be something else's memory by now: it is asked for anew. */
 static enum status place_stub(struct remote *remote, struct error *error)
 {
@@ -84,8 +90,7 @@ static enum status place_stub(struct remote *remote, struct error *error)
 	if (status == STATUS_OK)
 		images_read(process, &maps, &images);
 	if (status == STATUS_OK && !place_stub_in(remote, &maps, &images))
-		status = refuse(error, "process %d (%s): no %zu unused bytes behind the code of any image, to make system "
-				"calls from", process->pid, process->comm, remote_stub_size());
+		status = no_room(remote, error);
 	images_free(&images);
 	maps_free(&maps);
 	return status;
@@ -277,6 +282,41 @@ enum status remote_begin(const struct process *process, const struct patience *p
 	return status == STATUS_OK ? put_stub(remote, error) : status;
 }
 
+/*
+ * A stopped thread that could make the calls, which nobody would miss anything of if stent were killed (reluctance()); or just one that
+ * could. NULL: none.
+ */
+static struct thread *choose_stopped(struct remote *remote, struct threads *threads)
+{
+	struct thread *found = NULL;
+	struct task task;
+
+	for (size_t i = 0; i < threads->count; i++) {
+		remote->thread = threads->item[i];
+		if (!usable(remote) || !process_task(remote->process, remote->thread.tid, &task))
+			continue;
+		if (!task.seccomp && !registers_call_fails(registers_call(&remote->thread.registers)))
+			return &threads->item[i];
+		if (!found && (!task.seccomp || suspend_seccomp(&remote->thread)))
+			found = &threads->item[i];
+	}
+	return found;
+}
+
+enum status remote_begin_stopped(const struct process *process, struct threads *threads, const struct maps *maps,
+				 const struct mapped_images *images, const struct patience *patience, struct remote *remote,
+				 struct error *error)
+{
+	*remote = (struct remote){ .process = process, .patience = patience };
+	window_open();
+	remote->held = choose_stopped(remote, threads);
+	remote->thread = remote->held ? *remote->held : (struct thread){ .state = THREAD_RELEASED };
+	if (!remote->held)
+		return error_add(error, STATUS_GAVE_UP, "process %d (%s): no thread stands where it could make a system call for stent",
+				 process->pid, process->comm);
+	return place_stub_in(remote, maps, images) ? put_stub(remote, error) : no_room(remote, error);
+}
+
 static enum status thread_lost(const struct remote *remote, struct error *error)
 {
 	return fail(error, "process %d (%s): thread %d ended while it made a system call for stent",
@@ -316,6 +356,10 @@ static enum status start_again(struct remote *remote, struct error *error)
 		return thread_lost(remote, error);
 	remote->entered = false;
 	remote->thread.rewound = false;
+	/* The others stand still for as long as this one does, so it gets its signal when all are let go. */
+	if (remote->held)
+		return error_add(error, STATUS_GAVE_UP, "process %d (%s): thread %d is to handle a signal first", remote->process->pid,
+				 remote->process->comm, remote->thread.tid);
 	thread_release(remote->process, &remote->thread);
 	status = stop_some_thread(remote, error);
 	return status == STATUS_OK ? put_stub(remote, error) : status;
@@ -380,7 +424,8 @@ static void leave_stub(struct remote *remote)
 		    (!thread->signal || task.without_effect & UINT64_C(1) << (thread->signal - 1)) &&
 		    process_read(remote->process, registers_pc(&own) - sizeof(code), code, sizeof(code)) &&
 		    registers_rewind(&again, code))
-			own = again;
+			thread->rewound = true;
+		own = thread->rewound ? again : own;
 	}
 	if (registers_write(thread->tid, &own) == 0)
 		remote->entered = false;
@@ -404,7 +449,9 @@ void remote_end(struct remote *remote)
 	if (remote->stub && (!remote->entered || has_ended(remote)))
 		/* Fails only together with the process. */
 		(void)!process_write(remote->process, remote->stub, remote->before, remote_stub_size());
-	if (thread->state == THREAD_STOPPED)
+	if (remote->held)
+		*remote->held = *thread;
+	else if (thread->state == THREAD_STOPPED)
 		thread_release(remote->process, thread);
 	window_close();
 }

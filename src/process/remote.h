@@ -20,6 +20,7 @@ struct remote {
 	const struct patience *patience;
 	struct thread thread;
 	bool entered;		/* the thread's registers are those of the stub */
+	struct thread *held;	/* the caller's, if it is one that is to stay stopped; `thread` is a copy */
 	uint64_t stub;		/* where the stub is, 0: nowhere */
 	uint8_t before[REMOTE_STUB_MAX];	/* what stood there */
 };
@@ -32,11 +33,20 @@ struct remote {
 enum status remote_begin(const struct process *process, const struct patience *patience, struct remote *remote,
 			 struct error *error) must_check;
 
+/*
+ * The same while all threads are stopped: one of them makes the calls, the others stay as they are, and so does that one behind
+ * remote_end(). `maps` and `images` are those of this stop. Nothing but the caller's patience with a call that is not awaited is kept. STATUS_REFUSED,
+ * STATUS_GAVE_UP: none of them can be used as it stands.
+ */
+enum status remote_begin_stopped(const struct process *process, struct threads *threads, const struct maps *maps,
+				 const struct mapped_images *images, const struct patience *patience, struct remote *remote,
+				 struct error *error) must_check;
+
 /* One system call. STATUS_OK: it was made, and *result is what it returned (-errno for a failure). */
 enum status remote_call(struct remote *remote, int64_t number, const uint64_t arguments[6], int64_t *result,
 			struct error *error) must_check;
 
-/* Put the memory of the stub back, and let the thread go on. */
+/* Put the memory of the stub back, and let the thread go on, or leave it stopped as it was. */
 void remote_end(struct remote *remote);
 
 /*

@@ -1,6 +1,7 @@
 #include "unwind/scan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 
@@ -85,4 +86,55 @@ size_t scan_words_either(const struct scan_set *one, const struct scan_set *othe
 			return i;
 	}
 	return count;
+}
+
+/*
+ * A word in a range has in its bytes 3 to 6 what one of few numbers has there: all addresses of 16 MiB share it. To look for that number at
+ * every byte takes one comparison of a vector for each of four shifts, of 16 bytes at a time.
+ */
+typedef uint32_t quad __attribute__((vector_size(16)));
+
+#define BLOCK 64
+
+static bool may_hold(const uint8_t *bytes, quad middle)
+{
+	quad found = { 0 };
+
+	for (size_t at = 0; at < BLOCK; at += sizeof(quad))
+		for (size_t shift = 0; shift < sizeof(uint32_t); shift++) {
+			quad words;
+
+			memcpy(&words, bytes + at + shift, sizeof(words));
+			found |= (quad)(words == middle);
+		}
+	return found[0] | found[1] | found[2] | found[3];
+}
+
+/* The same as scan_bytes(), of words that begin in count bytes, for those with that number in the middle. */
+static size_t scan_for(const struct scan_set *set, uint32_t middle, const uint8_t *bytes, size_t count)
+{
+	const quad pattern = { middle, middle, middle, middle };
+	size_t block = 0;
+
+	for (; block < count; block += BLOCK) {
+		size_t end = count - block < BLOCK ? count : block + BLOCK;
+
+		/* (The vectors end 6 bytes behind the block, where the last word that begins in it has one more.) */
+		if (end - block == BLOCK && !may_hold(bytes + block + 3, pattern))
+			continue;
+		for (size_t at = block; at < end; at++)
+			if (scan_set_holds(set, load64(bytes + at)))
+				return at;
+	}
+	return count;
+}
+
+size_t scan_bytes(const struct scan_set *set, const uint8_t *bytes, size_t count)
+{
+	size_t words = count < sizeof(uint64_t) ? 0 : count - sizeof(uint64_t) + 1, first = words;
+
+	for (size_t i = 0; i < set->count; i++)
+		for (uint64_t middle = set->range[i].start >> 24; middle <= (set->range[i].end - 1) >> 24; middle++)
+			first = scan_for(set, (uint32_t)middle, bytes, first);
+	return first < words ? first : count;
 }

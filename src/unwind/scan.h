@@ -35,4 +35,7 @@ size_t scan_words(const struct scan_set *set, const uint64_t *words, size_t coun
 /* First word that lies in one of two sets, in one pass. */
 size_t scan_words_either(const struct scan_set *one, const struct scan_set *other, const uint64_t *words, size_t count);
 
+/* First byte of bytes[] from which on 8 bytes, aligned or not, are a word that lies in the set: its index, or `count` when there is none. */
+size_t scan_bytes(const struct scan_set *set, const uint8_t *bytes, size_t count);
+
 #endif

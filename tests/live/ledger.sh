@@ -50,7 +50,7 @@ diag "$(cat "$scratch/log")"
 check "the new version runs" runs_version 2
 first=$(since)
 check "since is a moment ago" [ $(($(date +%s) - first)) -lt 5 ]
-check "revert" revert victim
+check "revert" revert victim --reclaim 0
 check "the text is that of the file" text_is_file "$victim"
 sleep 1.1
 check "apply once more" apply victim
@@ -71,7 +71,7 @@ check "apply names a damaged ledger" says 2 "ledger, at $at, that can't be read:
 check "and so does revert" says 2 "ledger, at $at, that can't be read: its checksum is wrong" revert victim
 check "and status" says 0 "1 ledger can't be read; at $at: its checksum is wrong" "$stent" status -p "$victim"
 poke $((ledger + 100)) "$byte"
-check "the same without the damage" revert victim
+check "the same without the damage" revert victim --reclaim 0
 
 # A program that changes its own ledger to "installing" whenever its threads are let go.
 check "a library to forge a ledger" build_preload forging

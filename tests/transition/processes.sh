@@ -23,7 +23,7 @@ forks() {	# N LOG-OF-CHILD
 }
 
 child_is() {	# STATE
-	limit 10 "$stent" status -p "$child" | grep -q "^two: $1"
+	process_is "$child" two "$1"
 }
 
 # A child that has the half-done state is finished, too. Until then it is old, and consistently so.

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "unwind/scan.h"
@@ -126,9 +127,61 @@ static void test_random_sets(void **state)
 	}
 }
 
+/* At every place of a buffer, aligned or not, and in buffers that end anywhere. */
+static void test_bytes(void **state)
+{
+	static const struct range ranges[] = { { 0x7f1234fff000, 0x7f1236001000 }, { 0x555500001000, 0x555500002000 } };
+	static const uint64_t in[] = { 0x7f1234fff000, 0x7f1235abcdef, 0x7f1236001000, 0x555500001000, 0x555500002000 };
+	static const uint64_t out[] = { 0x7f1234ffefff, 0x7f1236001001, 0x555500000fff, 0x555500002001, 0x17f1235abcdef00, 0xff007f1235abcdef };
+	uint8_t bytes[300];
+	struct scan_set set;
+
+	(void)state;
+	scan_set_build(&set, ranges, 2);
+	for (size_t at = 0; at + 8 <= sizeof(bytes); at++)
+		for (size_t size = 0; size <= sizeof(bytes); size += 1 + random_next() % 9) {
+			uint64_t word = in[random_next() % 5];
+
+			memset(bytes, 0xff, sizeof(bytes));
+			memcpy(bytes + at, &word, sizeof(word));
+			assert_int_equal(scan_bytes(&set, bytes, size), at + 8 <= size ? at : size);
+			word = out[random_next() % 6];
+			memcpy(bytes + at, &word, sizeof(word));
+			assert_int_equal(scan_bytes(&set, bytes, size), size);
+		}
+	scan_set_free(&set);
+}
+
+static void test_first_of_bytes(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 20000; round++) {
+		uint64_t start = random_next() & 0xffffff;
+		const struct range ranges[] = { { start, start + random_next() % 0x20000 }, { start * 2, start * 2 + random_next() % 256 } };
+		uint8_t bytes[200];
+		size_t size = random_next() % (sizeof(bytes) + 1), first;
+		struct scan_set set;
+
+		scan_set_build(&set, ranges, 2);
+		for (size_t i = 0; i < sizeof(bytes); i++)
+			bytes[i] = random_next() % 3 ? 0 : (uint8_t)random_next();
+		for (first = 0; first + 8 <= size; first++) {
+			uint64_t word;
+
+			memcpy(&word, bytes + first, sizeof(word));
+			if (holds(ranges, 2, word))
+				break;
+		}
+		assert_int_equal(scan_bytes(&set, bytes, size), first + 8 <= size ? first : size);
+		scan_set_free(&set);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_first_of_bytes),
 		cmocka_unit_test(test_first_and_last_address),
 		cmocka_unit_test(test_merge),
 		cmocka_unit_test(test_ends_of_the_address_space),

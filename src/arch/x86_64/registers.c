@@ -50,6 +50,20 @@ int registers_write(pid_t tid, const struct registers *registers)
 	return ptrace(PTRACE_SETREGSET, tid, (void *)NT_PRSTATUS, &buffer) < 0 ? -errno : 0;
 }
 
+size_t registers_read_vectors(pid_t tid, uint8_t out[REGISTERS_VECTORS_MAX])
+{
+	/* A processor without XSAVE has the second set only. */
+	static const int sets[] = { NT_X86_XSTATE, NT_PRFPREG };
+
+	for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
+		struct iovec buffer = { out, REGISTERS_VECTORS_MAX };
+
+		if (ptrace(PTRACE_GETREGSET, tid, (void *)(long)sets[i], &buffer) == 0)
+			return buffer.iov_len < REGISTERS_VECTORS_MAX ? buffer.iov_len : 0;
+	}
+	return 0;
+}
+
 uint64_t registers_pc(const struct registers *registers)
 {
 	return user(registers).rip;
