@@ -6,9 +6,9 @@ _stent_options() {
 	show) echo "--asm --old --pid --json --help" ;;
 	check) echo "--json --help" ;;
 	sign) echo "--secret-key --output --trusted-comment --help" ;;
-	apply) echo "--pid --tree --all --timeout --scope --replace --no-wait --force --search --require-signature --keys --signature --verbose --help" ;;
+	apply) echo "--pid --tree --all --timeout --scope --replace --no-wait --force --search --reclaim --require-signature --keys --signature --verbose --help" ;;
 	status) echo "--pid --tree --json --help" ;;
-	revert) echo "--pid --tree --all --timeout --scope --no-wait --force --search --verbose --help" ;;
+	revert) echo "--pid --tree --all --timeout --scope --no-wait --force --search --reclaim --verbose --help" ;;
 	upgrade) echo "--dry-run --json --timeout --only --exclude --replace --help" ;;
 	stack) echo "--json --help" ;;
 	"") echo "--help --version" ;;

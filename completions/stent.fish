@@ -41,6 +41,7 @@ complete -c stent -n '__fish_seen_subcommand_from apply' -l replace -d 'take out
 complete -c stent -n '__fish_seen_subcommand_from apply' -l no-wait -d 'leave threads that are inside'
 complete -c stent -n '__fish_seen_subcommand_from apply' -l force -d 'finish although threads are inside'
 complete -c stent -n '__fish_seen_subcommand_from apply' -s s -l search -x -d 'MiB to search for coroutines'
+complete -c stent -n '__fish_seen_subcommand_from apply' -l reclaim -x -d 'MiB to search before memory is unmapped'
 complete -c stent -n '__fish_seen_subcommand_from apply' -l require-signature -d 'take it only if it is signed'
 complete -c stent -n '__fish_seen_subcommand_from apply' -l keys -r -d 'folder of the keys'
 complete -c stent -n '__fish_seen_subcommand_from apply' -l signature -r -d 'file of the signature'
@@ -60,6 +61,7 @@ complete -c stent -n '__fish_seen_subcommand_from revert' -l scope -x -a 'thread
 complete -c stent -n '__fish_seen_subcommand_from revert' -l no-wait -d 'leave threads that are inside'
 complete -c stent -n '__fish_seen_subcommand_from revert' -l force -d 'finish although threads are inside'
 complete -c stent -n '__fish_seen_subcommand_from revert' -s s -l search -x -d 'MiB to search for coroutines'
+complete -c stent -n '__fish_seen_subcommand_from revert' -l reclaim -x -d 'MiB to search before memory is unmapped'
 complete -c stent -n '__fish_seen_subcommand_from revert' -s v -l verbose -d 'name threads that were waited for'
 complete -c stent -n '__fish_seen_subcommand_from revert' -s h -l help -d 'print a short text'
 

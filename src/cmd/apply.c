@@ -32,6 +32,8 @@ static const char usage[] =
 	"                         that calls the other version. 'stent status' shows it\n"
 	"  -s, --search MIB       how much memory to search for suspended coroutines, in programs that can have\n"
 	"                         such, while they stand still (256); more than that is refused\n"
+	"      --reclaim MIB      how much memory to search, while the process stands still, for pointers into the memory of patches\n"
+	"                         that are not in force any more, before that is unmapped (16). Where there is more, it stays\n"
 	"      --require-signature    apply the patch only if it has a signature that holds, by one of the keys; the machine's\n"
 	"                         policy (/etc/stent/policy) may ask for that, too\n"
 	"      --keys FOLDER      where the keys are, minisign's *.pub (/etc/stent/keys); asks for a signature, too\n"

@@ -96,9 +96,9 @@ NEVER_INLINED static void keep_away(const char *place)
 	union sigval value = { .sival_ptr = (void *)address };
 
 	if (!strcmp(place, "handler")) {
-		signal(SIGUSR1, (void (*)(int))address);
+		signal(SIGUSR1, (void (*)(int))(void *)address);
 	} else if (!strcmp(place, "atexit")) {
-		atexit((void (*)(void))address);
+		atexit((void (*)(void))(void *)address);
 	} else if (!strcmp(place, "timer")) {
 		struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2, .sigev_value = value };
 
