@@ -12,6 +12,7 @@
 #   make bench-converge	how long a patch takes where threads are inside of the old function most of the time
 #   make chaos      stent is killed before and behind each system call that it makes; the process lives, and the next stent mends
 #   make invisible CYCLES=1000	a program that counts what is done to it counts the same with patches going in and out as without
+#   make cycles CYCLES=10000	a patch goes in and out of a process so often: nothing is left of it
 #   make bench-upgrade	what stent upgrade takes where a thousand processes run what was replaced
 #   make torture SECONDS=600	calls of two versions that meet, in 16 threads while patches come and go: none, it says
 #   make real PAIRS="..."	security updates of Debian 12, taken by programs at work: a row for each (downloads them)
@@ -114,6 +115,11 @@ invisible:
 	@scripts/deps build
 	+@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) CYCLES=$(CYCLES) tests/invisible/invisible.sh
+
+cycles:
+	@scripts/deps build
+	+@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) CYCLES=$(CYCLES) tests/invisible/cycles.sh
 
 # What tests/real/checker.py decodes code with: Zydis, and nothing of stent.
 .PHONY: real real-programs bench-diff
@@ -256,6 +262,6 @@ deb:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos invisible fuzz fuzzers bench-call bench-converge bench-pause bench-rows bench-unwind torture model demo man install deb clean
+.PHONY: all unit asan live-programs stack-programs chaos-programs check chaos cycles invisible fuzz fuzzers bench-call bench-converge bench-pause bench-rows bench-unwind torture model demo man install deb clean
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests $(BUILD)/bench -type f -name '*.d' 2>/dev/null)

@@ -55,6 +55,11 @@ ends_with() {	# STATUS COMMAND...
 	[ "$is" = "$status" ] || { echo "exit status $is instead of $status"; return 1; }
 }
 
+# The victim's mappings but for heap and stack, which grow.
+mappings() {
+	grep -v '\[heap\]\|\[stack\]' "/proc/$victim/maps"
+}
+
 # Everything that a refusal must leave alone: the list of mappings but for heap and stacks, and the bytes of code.
 snapshot() {	# PID
 	local range flags offset device inode path start size

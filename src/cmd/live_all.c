@@ -122,6 +122,8 @@ static void print_outcome(const json_t *outcome, const char *done)
 	putchar('\n');
 	for (size_t index = 0; (line = json_array_get(json_object_get(outcome, "why"), index)); index++)
 		printf("         %s\n", json_string_value(line));
+	for (size_t index = 0; (line = json_array_get(json_object_get(outcome, "kept"), index)); index++)
+		printf("         %s\n", json_string_value(line));
 }
 
 static void print_outcomes(const json_t *outcomes, const struct live_all *all)

@@ -31,13 +31,16 @@ json_t *outcome_without(pid_t pid, const char *comm, enum status status, struct 
 
 json_t *outcome_make(const struct process *process, enum status status, const struct live_report *report, struct error *error)
 {
-	json_t *outcome = outcome_without(process->pid, process->comm, status, error);
+	json_t *outcome = outcome_without(process->pid, process->comm, status, error), *kept = json_array();
 
+	for (size_t i = 0; i < report->kept.count; i++)
+		json_array_append_new(kept, json_string(report->kept.item[i]));
+	json_object_set_new(outcome, "kept", kept);
 	if (report->image)
 		json_object_set_new(outcome, "image", json_string(report->image));
 	if (report->name)
 		json_object_set_new(outcome, "patch", json_string(report->name));
-	json_object_set_new(outcome, "paused_ns", json_integer((json_int_t)report->paused));
+	json_object_set_new(outcome, "paused_ns", json_integer((json_int_t)(report->paused + report->reclaiming)));
 	json_object_set_new(outcome, "threads", json_integer((json_int_t)report->threads));
 	return outcome;
 }

@@ -1,7 +1,7 @@
 /*
  * outcomes.h: what came of changing many processes. An outcome is a JSON object:
  *
- *	{ pid, comm, image, patch, result, paused_ns, threads, why: [lines] }
+ *	{ pid, comm, image, patch, result, paused_ns, threads, why: [lines], kept: [lines] }
  *
  * where result is "done", "nothing" (it was done already, or is not needed), "refused", "gave up" or "error".
  */

@@ -7,11 +7,6 @@
 # shellcheck disable=SC2154 # from victims.sh
 plan 119
 
-# All but heap and stacks: what threads need and give back as they come and go.
-mappings() {
-	grep -v '\[heap\]\|\[stack\]' "/proc/$victim/maps"
-}
-
 again_and_again() {	# NAME
 	for _ in 1 2 3; do
 		apply "$1" && runs_version 2 && revert "$1" && runs_version 1 || return 1

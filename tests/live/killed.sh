@@ -6,7 +6,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 10
+plan 11
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 build_killer || exit 1
@@ -21,6 +21,11 @@ least=20
 
 make_old() {
 	brings 1 023 "$stent" revert victim -p "$victim"
+}
+
+# With the memory kept, which the next one uses again.
+make_old_kept() {
+	brings 1 023 "$stent" revert victim --reclaim 0 -p "$victim"
 }
 
 make_new() {
@@ -54,12 +59,14 @@ diag "$(cat "$scratch/log")"
 check "the ledger has several pages" [ "$(ledger_pages)" -ge 5 ]
 cp "$scratch/short.stent" "$scratch/victim.stent"
 { fresh && make_new; } >"$scratch/output" 2>&1
-kill_everywhere make_old 2 apply "$scratch/victim.stent" >"$scratch/log" 2>&1
-verdict $? "apply once more, killed at each of ${deaths-0} operations, and applied again"
+kill_everywhere make_old_kept 2 apply "$scratch/victim.stent" >"$scratch/log" 2>&1
+verdict $? "apply once more in the same memory, killed at each of ${deaths-0} operations, and applied again"
 diag "$(cat "$scratch/log")"
+{ make_old && mappings >"$scratch/before"; } >"$scratch/output" 2>&1
 kill_everywhere make_new 1 revert victim >"$scratch/log" 2>&1
 verdict $? "revert, killed at each of ${deaths-0} operations, and reverted again"
 diag "$(cat "$scratch/log")"
+check "no memory is left of that" diff "$scratch/before" <(mappings)
 check "apply once more" apply victim
 check "revert once more" revert victim
 check "no system call was disturbed" runs_version 1

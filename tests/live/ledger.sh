@@ -12,10 +12,6 @@ build_preload() {	# NAME
 	"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -shared -fPIC -o "$scratch/$1.so" "$top/tests/live/preload/$1.c" -ldl
 }
 
-mappings() {
-	grep -v '\[heap\]\|\[stack\]' "/proc/$victim/maps"
-}
-
 # Each write fails in its turn. Whatever stent had done by then is undone: nothing stays mapped. Only that it can't put the bytes back
 # where a system call was made from (which the next stent does) is no reason to fail.
 every_write_fails() {

@@ -48,7 +48,7 @@ check "the next update" stent_ends 0 upgrade
 check "all run it" crowd_runs 0 0 20
 is_replaced() {
 	limit 10 "$stent" status -p "$victim" >"$scratch/output" && [ "$(grep -c ': active' "$scratch/output")" = 1 ] &&
-		[ "$(grep -c ': reverted' "$scratch/output")" = 1 ] || { cat "$scratch/output"; return 1; }
+		[ "$(grep -c ': reverted' "$scratch/output")" -le 1 ] || { cat "$scratch/output"; return 1; }
 }
 check "its patch has taken the place of the first one" is_replaced
 check "the second time there is nothing to do" stent_ends 3 upgrade

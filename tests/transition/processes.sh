@@ -178,7 +178,7 @@ tree_refused() {
 	exec {lock}>&-
 	[ $status = 0 ] || return 1
 	says ok "send 8 g" && apply_ends 0 two --tree && child_is active && apply_ends 3 two --tree &&
-		revert_ends 0 two --tree && child_is reverted && text_is_old && revert_ends 3 two --tree && sound
+		revert_ends 0 two --tree && child_is reverted && text_is_old && revert_ends 2 two --tree && sound
 }
 
 # One does not leave old code in time.

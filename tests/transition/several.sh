@@ -26,7 +26,7 @@ check "all three are new, and no call was of two versions" says 20202
 check "stent status has one patch" [ "$(limit 10 "$stent" status -p "$victim" | grep -c '^all: active')" = 1 ]
 check "of three images" [ "$(limit 10 "$stent" status -p "$victim" | grep -c '^  image ')" = 3 ]
 check "applied again there is nothing to do" ends_with 3 apply all
-check "revert" revert all
+check "revert, with the memory kept" revert all --reclaim 0
 check "all three are old, and no call was of two versions" says 10101
 check "the text is that of the files" text_is_file "$victim"
 apply all >"$scratch/output" 2>&1
