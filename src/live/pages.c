@@ -37,6 +37,8 @@ static bool visit_some(struct pages *pages, struct range range, bool (*visit)(vo
 	    pread(pages->map, entries, (size_t)size, (off_t)(range.start / PAGE * sizeof(*entries))) != size)
 		return visit(context, range);
 	pages->entries += count;
+	for (size_t i = 0; i < count; i++)
+		pages->swapped += !(entries[i] & PAGE_PRESENT) && entries[i] & PAGE_SWAPPED;
 	for (size_t i = 0; i <= count; i++) {
 		if (i < count && counts(pages, entries[i]))
 			continue;

@@ -17,7 +17,8 @@
 struct pages {
 	int map;		/* descriptor, or -1: it can't be read, and every page counts */
 	bool own;		/* without what is as a file has it: pages of the process's own only */
-	uint64_t entries;	/* that were read so far, 8 bytes each */
+	uint64_t entries;	/* that were read so far, 8 bytes each, */
+	uint64_t swapped;	/* and how many of these pages are swapped out */
 };
 
 /* For pages_each(). pages_close() follows. */

@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "live/finders.h"
+#include "live/headroom.h"
 #include "live/held.h"
 #include "live/install.h"
 #include "live/leavings.h"
@@ -27,7 +28,7 @@
 #define ROUNDS 3
 #define NAP 20000000		/* ns between two of them */
 #define STOP_TIME 100u		/* ms for all threads to stop */
-#define SIZE_MOST (UINT64_C(1) << 31)	/* bytes of a region: what reaches an image is no larger. (A program may forge its ledgers.) */
+#define SIZE_MOST (UINT64_C(1) << 31)	/* bytes of all regions together: the time of a search depends on it, and a program may forge its ledgers */
 
 struct reclaiming {
 	const struct process *process;
@@ -36,6 +37,7 @@ struct reclaiming {
 	struct survey survey;
 	struct remote_leftovers stubs;
 	ARRAY(struct ledger *) candidates;	/* owners of references.targets, by index */
+	uint64_t size;			/* of their regions */
 	struct references references;
 	struct maps maps;		/* in the stop */
 	struct threads threads;
@@ -64,23 +66,36 @@ static void keep_all(struct reclaiming *reclaiming, const char *why)
 	reclaiming->candidates.count = 0;
 }
 
-static bool is_sane(const struct ledger *ledger)
+/* False: that would be too much. */
+static bool add_size(uint64_t *size, struct range range)
 {
+	if (range.end - range.start > SIZE_MOST - *size)
+		return false;
+	*size += range.end - range.start;
+	return true;
+}
+
+static bool has_room(struct reclaiming *reclaiming, const struct ledger *ledger)
+{
+	uint64_t size = reclaiming->size;
+
 	for (size_t i = 0; i < ledger->images.count; i++)
-		if (ledger->images.item[i].region.end - ledger->images.item[i].region.start > SIZE_MOST)
+		if (!add_size(&size, ledger->images.item[i].region))
 			return false;
 	for (size_t i = 0; i < ledger->finders.count; i++)
-		if (ledger->finders.item[i].code.end - ledger->finders.item[i].code.start > SIZE_MOST)
+		if (!add_size(&size, ledger->finders.item[i].code))
 			return false;
+	reclaiming->size = size;
 	return true;
 }
 
 static bool is_candidate(struct reclaiming *reclaiming, const struct ledger *ledger)
 {
+	struct error error = { 0 };
 	const char *needed;
 
 	/* (What SIGTRAP does is put back by the ledger.) */
-	if (ledger->state != LEDGER_REVERTED || ledger->traps_ignored || !is_sane(ledger))
+	if (ledger->state != LEDGER_REVERTED || ledger->traps_ignored || !has_room(reclaiming, ledger))
 		return false;
 	needed = stacking_lead_to(&reclaiming->survey, ledger);
 	if (needed) {
@@ -88,7 +103,11 @@ static bool is_candidate(struct reclaiming *reclaiming, const struct ledger *led
 
 		keep(reclaiming, ledger, why);
 		free(why);
+	} else if (headroom_check_transition(&reclaiming->survey, ledger, &error) != STATUS_OK) {
+		keep(reclaiming, ledger, error.text);
+		needed = "";
 	}
+	error_clear(&error);
 	return !needed;
 }
 
@@ -143,15 +162,18 @@ static void foresee(struct reclaiming *reclaiming)
 	const struct survey *survey = &reclaiming->survey;
 	const struct references *references = &reclaiming->references;
 	uint64_t limit = reclaiming->options->reclaim, size;
-	char *why = NULL;
+	bool swapped;
+	char *why;
 
 	if (!limit)
 		why = text_copy("pointers into it are not searched for (--reclaim 0)");
 	else
 		why = held_foresee(reclaiming->process, &survey->maps);
 	if (!why) {
-		size = references_measure(reclaiming->process, &survey->maps, references->passed_by.item, references->passed_by.count);
-		if (size > limit)
+		size = references_measure(reclaiming->process, &survey->maps, references->passed_by.item, references->passed_by.count, &swapped);
+		if (swapped)
+			why = text_copy("some of the memory in which pointers into it could be is swapped out");
+		else if (size > limit)
 			why = text_format("pointers into it could be in %lu MiB, and %lu MiB are searched (--reclaim)", (size >> 20) + 1, limit >> 20);
 	}
 	if (why)

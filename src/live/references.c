@@ -160,7 +160,8 @@ static void add_owners(struct references *references)
 	}
 }
 
-uint64_t references_measure(const struct process *process, const struct maps *maps, const struct range *passed_by, size_t count)
+uint64_t references_measure(const struct process *process, const struct maps *maps, const struct range *passed_by, size_t count,
+			    bool *swapped)
 {
 	struct references references = { .maps = maps };
 	struct reference_search search = { .references = &references, .process = process, .measuring = true, .left = UINT64_MAX };
@@ -170,6 +171,7 @@ uint64_t references_measure(const struct process *process, const struct maps *ma
 	sort(references.passed_by.item, references.passed_by.count);
 	reference_search_memory(&search);
 	array_free(&references.passed_by);
+	*swapped = search.pages.swapped;
 	return UINT64_MAX - search.left + 8 * search.pages.entries;
 }
 

@@ -118,7 +118,7 @@ check "another patch on top of it" apply second
 check "the one below can't be taken out" refused 2 "patch second lies on top of victim" revert victim
 check "revert the upper one" revert second
 check "revert" revert victim
-check "twice" refused 3 "is reverted already" revert victim
+check "twice" refused 2 "holds no patch named victim" revert victim
 victim_stop
 verdict $? "the victim ends by itself"
 check "a process that is gone" says 1 "no such process" apply victim
