@@ -43,10 +43,13 @@ void family_die_with(pid_t parent)
 }
 
 /* Does the task have a process still, now that it has failed? What has ended, or executed another program, needs no patch. */
-static bool still_there(const struct family_task *task)
+static bool still_there(const struct family_task *task, const struct live_report *report)
 {
 	bool unfinished;
 
+	/* (What it was turned back to may have been unmapped since: nothing else tells it from another program.) */
+	if (task->region.ledger && report->unmapped)
+		return true;
 	if (task->region.ledger)
 		return live_look_at_copy(task->pid, task->region, &unfinished) != LIVE_COPY_NONE;
 	return live_look(task->pid, task->arguments->bundle, task->arguments->what) != LIVE_UNCONCERNED;
@@ -72,7 +75,7 @@ int family_work(const struct family_task *task, struct live_report *report, bool
 		live_print_memory(report);
 	*has_child = relatives_has_child(&process);
 	process_close(&process);
-	if (status != STATUS_OK && status != STATUS_NOTHING && task->began && !still_there(task)) {
+	if (status != STATUS_OK && status != STATUS_NOTHING && task->began && !still_there(task, report)) {
 		if (arguments->verbose)
 			printf("process %d has ended or executed another program\n", task->pid);
 		error_clear(&error);

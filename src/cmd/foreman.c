@@ -381,6 +381,18 @@ static void reap(struct foreman *foreman)
 	}
 }
 
+/*
+ * It was reverted, and nothing is left of the patch in it, when the first turned round and stayed as it was: to go back it would need the patch. (If
+ * it has executed another program since, it needs nothing.)
+ */
+static bool is_cut_off(const struct foreman *foreman, const struct member *member)
+{
+	const struct relative *now = relatives_find(&foreman->relatives, member->who.pid);
+
+	return !foreman->command->new && goes_to_new(foreman) && member->tried[false] && member->outcome == STATUS_OK &&
+	       member->sight.copy == LIVE_COPY_NONE && now && now->began == member->who.began && now->stack_start == member->who.stack_start;
+}
+
 /* What all came to. With --tree it is said, too. */
 static int sum_up(const struct foreman *foreman)
 {
@@ -393,6 +405,10 @@ static int sum_up(const struct foreman *foreman)
 
 		if (outcome == OUTCOME_GONE && member->sight.concern == LIVE_SETTLED)
 			outcome = STATUS_NOTHING;
+		if (is_cut_off(foreman, member)) {
+			fprintf(stderr, "stent: process %d: the patch has been taken out of it already, and stays so\n", member->who.pid);
+			outcome = STATUS_REFUSED;
+		}
 		counts[outcome]++;
 		worst = outcome_worse(worst, outcome);
 	}
