@@ -27,7 +27,7 @@
 
 #define ROUNDS 3
 #define NAP 20000000		/* ns between two of them */
-#define STOP_TIME 100u		/* ms for all threads to stop */
+#define STOP_TIME 50u		/* ms for all threads to stop */
 #define SIZE_MOST (UINT64_C(1) << 31)	/* bytes of all regions together: the time of a search depends on it, and a program may forge its ledgers */
 
 struct reclaiming {
@@ -314,11 +314,12 @@ static enum status once(struct reclaiming *reclaiming, struct error *error)
 		return STATUS_OK;
 	survey_unwind(&reclaiming->survey);
 	status = stop_and_unmap(reclaiming, error);
-	if (status == STATUS_OK)
-		say_kept(reclaiming);
-	else
+	if (status != STATUS_OK) {
 		keep_all(reclaiming, error->text ? error->text : "its threads could not be stopped");
-	return status;
+		return status;
+	}
+	say_kept(reclaiming);
+	return reclaiming->references.passing ? STATUS_NOTHING : STATUS_OK;
 }
 
 void reclaim(const struct process *process, const struct live_options *options, struct live_report *report)

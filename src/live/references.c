@@ -125,6 +125,7 @@ static void search_threads(struct reference_search *search, const struct threads
 		if (thread->state != THREAD_STOPPED)	/* it has ended */
 			continue;
 		search->tid = thread->tid;
+		*array_add(&search->stacks) = registers_stack(&thread->registers);
 		find_guard(search, thread);
 		search_registers(search, thread);
 		if (known && !thread->unreadable && find_dead_part(search, thread, trace, &dead))
@@ -188,6 +189,7 @@ void references_search(struct references *references, const struct threads *thre
 		reference_search_memory(&search);
 	scan_set_free(&search.high);
 	array_free(&search.groups);
+	array_free(&search.stacks);
 }
 
 void references_free(struct references *references)

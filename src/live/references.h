@@ -30,6 +30,7 @@ struct references {
 	ARRAY(struct reference_target) targets;
 	ARRAY(struct range) passed_by;	/* memory that is not searched */
 	uint64_t limit;			/* bytes to be searched at most */
+	bool passing;			/* something that was found is in a register or on a thread's stack: it may be gone in a moment */
 	ARRAY(char *) why;		/* by owner: what may refer to its memory, or NULL: nothing does. Owned */
 };
 

@@ -40,6 +40,15 @@ void reference_prepare(struct reference_search *search)
 	array_free(&ranges);
 }
 
+/* In a register, or in memory that some thread's stack is in. */
+static bool is_passing(const struct reference_search *search, const struct reference_place *place)
+{
+	for (size_t i = 0; i < search->stacks.count && place->start; i++)
+		if (range_holds(search->mapping->range, search->stacks.item[i]))
+			return true;
+	return !place->start;
+}
+
 /* A value that stands `offset` bytes behind the start of a place. */
 static void hit(struct reference_search *search, const struct reference_place *place, size_t offset, uint64_t value)
 {
@@ -48,6 +57,7 @@ static void hit(struct reference_search *search, const struct reference_place *p
 
 	if (owner == SIZE_MAX || (place->start && owner == references_owner(references, place->start + offset)))
 		return;
+	references->passing |= is_passing(search, place);
 	references_note(references, owner,
 			place->start ? text_format("0x%" PRIx64 " in %s may be a pointer into it: 0x%" PRIx64, place->start + offset,
 						   place->name, value) :

@@ -16,6 +16,7 @@ struct reference_search {
 	bool guarded;
 	uint64_t guard;			/* by which the C library hides addresses */
 	pid_t tid;			/* of a stopped thread */
+	ARRAY(uint64_t) stacks;		/* stack pointers of all threads */
 	bool done;			/* every owner has a reason */
 	/* references_memory.c: */
 	struct pages pages;
