@@ -159,6 +159,12 @@ revert_ends() {	# STATUS NAME OPTION...
 	ends_with "$status" revert "$@"
 }
 
+# There is nothing to take out: its memory is gone (2), or had to stay (3).
+is_out() {	# NAME
+	revert "$1"
+	[[ $? == [23] ]]
+}
+
 # Nothing that leads to new code is left.
 text_is_old() {
 	text_is_file "$victim" contract.one
