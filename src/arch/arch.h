@@ -238,6 +238,9 @@ struct arch {
 	/* Bits of AT_HWCAP2 without which a program can't run the lookup routine: the selector must never be 0 then. */
 	uint64_t lookup_hwcap2;
 
+	/* What ld.so.cache says of a library for it (glibc, elf/cache.c and sysdeps/generic/ldconfig.h). */
+	uint32_t library_kind;
+
 	/* True when the bytes that end at `end` (`size` of them, at least 8 where there are) end with a call instruction. */
 	bool (*ends_with_call)(const uint8_t *end, size_t size);
 

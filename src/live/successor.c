@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "live/successor_cache.h"
+
 #define DELETED " (deleted)"	/* what the kernel adds to the name of a file that has none any more (fs/d_path.c) */
 
 /* A link to the very file, also when no name leads to it any more. Only the folder /proc/TID has it, which is found by a number: what is
@@ -118,20 +120,61 @@ static enum successor_kind look_at(const struct process_root *root, const char *
 }
 
 /* The soname of the image that is mapped, or NULL: it has none. free() it. */
-static char *read_soname(const struct survey *survey, const struct mapped_image *mapped)
+static char *read_soname(const struct survey *survey, const struct mapped_image *mapped, const struct arch **arch)
 {
 	struct error unused = { 0 };
 	int file = successor_open_mapped(survey, mapped, &unused);
 	struct image image = { 0 };
 	char *soname = NULL;
 
-	if (file >= 0 && image_open_file(file, "", &image, &unused) == STATUS_OK && image.library && !strchr(image.name, '/'))
+	if (file >= 0 && image_open_file(file, "", &image, &unused) == STATUS_OK && image.library && *image.name && !strchr(image.name, '/')) {
 		soname = text_copy(image.name);
+		*arch = image.arch;
+	}
 	image_close(&image);
 	if (file >= 0)
 		close(file);
 	error_clear(&unused);
 	return soname;
+}
+
+static bool is_other_build(const struct process_root *root, const char *path, const struct mapped_image *mapped, struct known_files *known)
+{
+	struct error unused = { 0 };
+	int file = process_root_file(root, path, &unused);
+	bool other = file >= 0 && !build_id_equal(&get_known(known, file)->id, &mapped->id);
+
+	if (file >= 0)
+		close(file);
+	error_clear(&unused);
+	return other;
+}
+
+/* Of "libx-1.2.so" nothing tells the soname but the file, which is read once. */
+static bool has_other_soname(const struct process_root *root, const char *path, const struct mapped_image *mapped, struct known_files *known)
+{
+	const char *slash = strrchr(path, '/');
+	struct error unused = { 0 };
+	int file = process_root_file(root, path, &unused);
+	struct known_file *found = file >= 0 ? get_known(known, file) : NULL;
+	struct image image = { 0 };
+	char *link;
+	bool other;
+
+	if (found && !found->named) {
+		found->named = true;
+		if (image_open_file(file, "", &image, &unused) == STATUS_OK && image.library && !strchr(image.name, '/') &&
+		    strlen(image.name) < sizeof(found->soname))
+			memcpy(found->soname, image.name, strlen(image.name) + 1);
+		image_close(&image);
+	}
+	link = text_format("%.*s/%s", (int)(slash - path), path, found ? found->soname : "");
+	other = found && *found->soname && strcmp(found->soname, slash + 1) != 0 && is_other_build(root, link, mapped, known);
+	free(link);
+	if (file >= 0)
+		close(file);
+	error_clear(&unused);
+	return other;
 }
 
 /*
@@ -141,43 +184,48 @@ static char *read_soname(const struct survey *survey, const struct mapped_image 
 static bool has_other_link(const struct process_root *root, const char *path, const struct mapped_image *mapped, struct known_files *known)
 {
 	char *name = text_copy(path), *slash = strrchr(name, '/'), *version = slash ? strstr(slash, ".so.") : NULL, *dot;
+	size_t length = strlen(name);
 	bool other = false;
 
 	while (!other && version && (dot = strrchr(version + strlen(".so."), '.'))) {
-		struct error unused = { 0 };
-		int file;
-
 		*dot = '\0';
-		file = process_root_file(root, name, &unused);
-		if (file >= 0) {
-			other = !build_id_equal(&get_known(known, file)->id, &mapped->id);
-			close(file);
-		}
-		error_clear(&unused);
+		other = is_other_build(root, name, mapped, known);
 	}
+	if (slash && !version && length > strlen(".so") && !strcmp(name + length - strlen(".so"), ".so") && slash[strcspn(slash, "0123456789")])
+		other = has_other_soname(root, path, mapped, known);
 	free(name);
 	return other;
 }
 
-static enum successor_kind look_at_soname(const struct survey *survey, const struct process_root *root, const struct mapped_image *mapped,
-					  struct known_files *known, struct successor *successor, struct error *error)
+static enum successor_kind look_at_path(const struct process_root *root, char *path, const struct mapped_image *mapped,
+					struct known_files *known, struct successor *successor, struct error *error)
 {
-	const char *slash = strrchr(successor->path, '/');
-	char *soname = slash ? read_soname(survey, mapped) : NULL, *path;
-	enum successor_kind kind;
+	enum successor_kind kind = look_at(root, path, mapped, known, successor, error);
 
-	if (!soname || !*soname || !strcmp(soname, slash + 1)) {
-		free(soname);
-		return SUCCESSOR_NONE;
-	}
-	path = text_format("%.*s/%s", (int)(slash - successor->path), successor->path, soname);
-	kind = look_at(root, path, mapped, known, successor, error);
 	if (kind == SUCCESSOR_NEW) {
 		free(successor->path);
 		successor->path = path;
 		path = NULL;
 	}
 	free(path);
+	return kind;
+}
+
+/* In the folder of the file that is mapped; or, where that has gone, in another one that the dynamic linker finds libraries in as well. */
+static enum successor_kind look_at_soname(const struct survey *survey, const struct process_root *root, const struct mapped_image *mapped,
+					  struct known_files *known, struct successor *successor, struct error *error)
+{
+	const char *slash = strrchr(successor->path, '/');
+	const struct arch *arch = NULL;
+	char *soname = slash ? read_soname(survey, mapped, &arch) : NULL, *path;
+	enum successor_kind kind = SUCCESSOR_NONE;
+
+	if (soname && strcmp(soname, slash + 1) != 0)
+		kind = look_at_path(root, text_format("%.*s/%s", (int)(slash - successor->path), successor->path, soname), mapped, known,
+				    successor, error);
+	path = soname && successor->deleted && kind == SUCCESSOR_NONE ? successor_in_cache(root, successor->path, soname, arch) : NULL;
+	if (path)
+		kind = look_at_path(root, path, mapped, known, successor, error);
 	free(soname);
 	return kind;
 }

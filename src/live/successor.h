@@ -20,6 +20,8 @@ struct known_file {
 	struct build_id id;
 	bool digested;
 	struct rows_digest digest;
+	bool named;
+	char soname[128];	/* when `named`; empty: it has none, or a longer one */
 };
 
 struct known_files {
@@ -43,7 +45,8 @@ struct successor {
 
 /*
  * Look for it: at the name that the image was mapped by; and at the image's soname in the same folder, where that name leads to no
- * file or to the same build (a library whose file name has its version in it). successor_close() in any case.
+ * file or to the same build (a library whose file name has its version in it); and where the file that is mapped has gone, and neither
+ * name leads to one, where the dynamic linker's cache has that soname (successor_cache.h). successor_close() in any case.
  */
 enum successor_kind successor_find(const struct survey *survey, const struct process_root *root, const struct mapped_image *mapped,
 				   struct known_files *known, struct successor *successor, struct error *error) must_check;

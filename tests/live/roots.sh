@@ -9,7 +9,7 @@
 # shellcheck source=tests/crowds.sh
 . "$top/tests/crowds.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 62
+plan 79
 
 build_crowd crowd "1 2 3" || exit 1
 mkdir "$scratch/bin" "$scratch/lib"
@@ -181,6 +181,66 @@ verdict $? "again, from the old builds"
 check "both, of unknown sources" stent_ends 0 upgrade
 check "by one patch" patches_are 1
 victim_stop
+
+# Libraries that the dynamic linker finds by its cache: the new file has another name, in the same folder or in another one.
+ldconfig=$(PATH=$PATH:/sbin:/usr/sbin command -v ldconfig)
+cached_start() {	# RPATH FOLDER
+	rm -rf "$root/opt" && mkdir -p "$root/opt/a" "$root/opt/b" "$root/opt/private" "$root/etc" &&
+		printf '/opt/a\n/opt/b\n' >"$root/etc/ld.so.conf" &&
+		cp "$scratch/libcrowd.1" "$root$2/libcrowd-1.0.so" && ln -s libcrowd-1.0.so "$root$2/libcrowd.so.1" &&
+		"${CC:-gcc}" -shared -o "$root/opt/a/libother.so.1" -x c - </dev/null -Wl,-soname,libother.so.1 &&
+		"$ldconfig" -r "$root" &&
+		"${CC:-gcc}" -o "$root/bin/user" "$scratch/main.c" "$scratch/libcrowd.1" ${1:+-Wl,-rpath,"$1"} &&
+		victim_start chroot "$root" /bin/user 2
+}
+cached_update() {	# OLD-FOLDER NEW-FOLDER
+	rm "$root$1/"libcrowd* && cp "$scratch/libcrowd.2" "$root$2/libcrowd-2.0.so" && "$ldconfig" -r "$root"
+}
+if [ -n "$ldconfig" ]; then
+	cached_start "" /opt/a
+	verdict $? "a library with its version in its name"
+	cached_update /opt/a /opt/a
+	check "a new version in the same folder" stent_ends 0 upgrade
+	check "its code runs" crowd_runs 0 2 0
+	victim_stop
+	cached_start "" /opt/a && cp "$scratch/libcrowd.2" "$root/opt/a/libcrowd-2.0.so" && ln -sf libcrowd-2.0.so "$root/opt/a/libcrowd.so.1"
+	verdict $? "a new version beside the old one"
+	check "which its soname leads to" stent_ends 0 upgrade
+	check "its code runs, too" crowd_runs 0 2 0
+	victim_stop
+	cached_start "" /opt/a
+	cached_update /opt/a /opt/b
+	check "a new version in another folder of the cache" stent_ends 0 upgrade
+	check "is named" says "libcrowd-1.0.so .*patched, paused"
+	check "its code runs as well" crowd_runs 0 2 0
+	check "the second time there is nothing to do" stent_ends 3 upgrade
+	victim_stop
+	cached_start "" /opt/a
+	cached_update /opt/a /opt/b
+	ln -sf "$scratch/libcrowd.2" "$root/opt/b/libcrowd.so.1"
+	check "a link out of the root directory, in the cache: exit status 2" stent_ends 2 upgrade
+	check "leads to no file" says "the file is gone, and there is no other of that name"
+	mkfifo "$root/opt/b/pipe" && ln -sf pipe "$root/opt/b/libcrowd.so.1"
+	check "a pipe in the cache: exit status 2" stent_ends 2 upgrade
+	check "is not opened" says "libcrowd.so.1 is not a regular file"
+	for size in 0 20 47 48 60 100 300; do
+		head -c "$size" "$root/etc/ld.so.cache" >"$scratch/cache"
+		cp "$scratch/cache" "$root/etc/ld.so.cache"
+		stent_ends 2 upgrade || break
+	done
+	verdict $? "no part of a cache is believed"
+	victim_stop
+	cached_start /opt/private /opt/private
+	cached_update /opt/private /opt/b
+	check "a library that was not found by the cache: exit status 2" stent_ends 2 upgrade
+	check "is not what the cache has" says "the file is gone, and there is no other of that name"
+	victim_stop
+	rm -r "${root:?}/etc"
+else
+	for _ in {1..17}; do
+		skip "libraries in a cache of the dynamic linker" "there is no ldconfig"
+	done
+fi
 
 # A daemon that goes into an empty folder once it runs: its program lies outside.
 mkdir "$scratch/empty"

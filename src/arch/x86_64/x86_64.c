@@ -24,6 +24,7 @@ const struct arch arch_x86_64 = {
 	.finder_size = X86_64_FINDER_SIZE,
 	.write_finder = x86_64_write_finder,
 	.lookup_hwcap2 = HWCAP2_FSGSBASE,	/* rdfsbase (Linux 5.9) */
+	.library_kind = 0x0303,		/* FLAG_X8664_LIB64 | FLAG_ELF_LIBC6 */
 	.effect = x86_64_effect,
 	.is_signal_return = x86_64_is_signal_return,
 	.thread_end = x86_64_thread_end,
