@@ -34,7 +34,8 @@ one_version() {
 # Each brings the process to a version, and knows what exit status is right when it may be there already (3) or without the patch (2).
 to_old() {
 	local name
-	for name in $(limit 10 "$stent" status -p "$victim" | sed -n 's/^\([^ :]*\): .*/\1/p'); do
+	# What lies on top of another one goes first, wherever it is in the list; and what a killed stent has left without a ledger goes with any.
+	for name in $(limit 10 "$stent" status -p "$victim" | sed -n 's/^\([^ :]*\): .*/\1/p') victim third; do
 		limit 30 "$stent" revert "$name" -p "$victim"
 		[[ $? == [023] ]] || return 1
 	done
@@ -60,13 +61,13 @@ start_victim() {
 
 fresh() {
 	if [ -n "${victim-}" ]; then
-		# Killed before there was a ledger, stent leaves its stub behind the end of the text: the next apply takes it away.
-		to_new && to_old && text_is_file "$victim" victim.1 && victim_stop || return 1
+		# Killed before there was a ledger, stent leaves its stub behind the end of the text: the next one takes it away.
+		to_old && text_is_file "$victim" victim.1 && victim_stop || return 1
 	fi
 	start_victim
 }
 
-# Each replacement leaves a region, and what holds more than LEDGERS_MAX of them is refused (src/live/ledger.h): a new process now and then.
+# A new process now and then.
 renew() {	# START-COMMAND
 	[ $((++runs % 50)) != 0 ] || { to_old && victim_stop && "$1"; }
 }

@@ -17,9 +17,16 @@ answers() {	# QUESTION ANSWER
 	[ "$answer" = "$2" ] || { echo "the answer to '$1' is '$answer'"; return 1; }
 }
 
+# If not now, then when it has looked again: on a busy machine a thread may not stop in time.
+says_why() {	# REASON
+	grep -Eq "stay mapped: $1" "$scratch/revert" && return
+	revert referrer >"$scratch/revert" 2>&1
+	grep -Eq "stay mapped: $1" "$scratch/revert"
+}
+
 # Reverted, and its memory stays for this reason.
 stays() {	# REASON
-	revert referrer >"$scratch/revert" 2>&1 && grep -Eq "stay mapped: $1" "$scratch/revert" && is_in_state referrer reverted && ! is_gone referrer ||
+	revert referrer >"$scratch/revert" 2>&1 && within 5 says_why "$1" && is_in_state referrer reverted && ! is_gone referrer ||
 		{ cat "$scratch/revert"; return 1; }
 }
 
