@@ -161,6 +161,7 @@ static void judge_part(struct validating *all, const struct part *part)
 	uint32_t at = 0;
 
 	for (uint32_t i = unit->row; i < unit->row + unit->rows; i++) {
+		const struct code_insn *first = insn;
 		struct tally tally = { 0 };
 
 		for (; insn < end && insn->row == i; insn++) {
@@ -174,6 +175,8 @@ static void judge_part(struct validating *all, const struct part *part)
 		}
 		if (i + 1 == unit->row + unit->rows && at != unit->code.end - unit->code.start)
 			tally.gap = true;
+		if (tally.missed)
+			split_note(all, unit, first, insn);
 		judge_row(all, unit, &all->rows->item[i], &tally);
 	}
 }
@@ -340,7 +343,7 @@ static void take_switches(struct validating *all, struct validation *out)
 	array_free(&all->switches);
 }
 
-static void count_rows(const struct validating *all, struct validation *out)
+static void count_fdes(const struct validating *all, struct validation *out)
 {
 	const struct rows *rows = all->rows;
 
@@ -356,6 +359,10 @@ static void count_rows(const struct validating *all, struct validation *out)
 		out->fdes_contradicted += contradicted != 0;
 	}
 	out->fdes = rows->fdes;
+}
+
+static void count_rows(const struct rows *rows, struct validation *out)
+{
 	for (uint32_t i = 0; i < rows->count; i++) {
 		struct row *row = &rows->item[i];
 
@@ -427,7 +434,9 @@ void validate_image(const struct image *image, struct rows *rows, struct validat
 	units_find(&all);
 	validate_all(&all);
 	take_found(&all, validation);
-	count_rows(&all, validation);
+	count_fdes(&all, validation);
+	split_rows(&all);
+	count_rows(rows, validation);
 	count_text(&all, validation);
 	take_switches(&all, validation);
 

@@ -35,7 +35,7 @@ struct validation {
 
 /*
  * Set verdict and reason of every row that rows_build() made of the image's .eh_frame, with rows->text
- * in link-time addresses. Never fails: what can't be verified says so. Free with validation_free().
+ * in link-time addresses. A row of which only a part was reached may become several. Never fails: what can't be verified says so. Free with validation_free().
  */
 void validate_image(const struct image *image, struct rows *rows, struct validation *validation);
 void validation_free(struct validation *validation);

@@ -126,6 +126,7 @@ struct validating {
 	ARRAY(struct unit_call) calls;	/* of all units that were looked at; by target from when it is needed on */
 	bool calls_sorted;
 	bool second;		/* all units were looked at once: callees, and which units return, are known */
+	uint8_t *reached;		/* a bit for each byte of text, in rows of which not all was; NULL: no such row was met */
 	bool breaks_known;		/* so are those that do not give back what they must */
 	struct group group;
 	ARRAY(struct contradiction) found;
@@ -205,6 +206,12 @@ enum edge callee_edge(struct validating *all, uint32_t call);
 
 /* jump_table.c: the table that the jump's target comes from, as in struct junction. */
 struct value jump_find_table(const struct validating *all, uint32_t insn, const struct frame_state *state);
+
+/* split.c: note which of the instructions, all those of a row, were reached. */
+void split_note(struct validating *all, const struct unit *unit, const struct code_insn *insn, const struct code_insn *end);
+/* Make rows of their own of what was reached of rows that could not be verified only because the rest was not. Units have rows of these
+ * numbers no longer. */
+void split_rows(struct validating *all);
 
 /* switches.c: find those in code that no path is known to, as if it were executed straight through. */
 void switches_find_straight(struct validating *all, struct range code);

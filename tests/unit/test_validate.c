@@ -100,6 +100,10 @@ static const struct sample samples[] = {
 	{ "unknown_jump", ROW_UNVERIFIABLE, REASON_INDIRECT_JUMP, NULL,
 	  "push %rbx\n .cfi_def_cfa_offset 16\n .cfi_offset rbx,-16\n jmp *%rdi\n pop %rbx\n .cfi_def_cfa_offset 8\n ret\n" },
 	{ "no_way_here", ROW_UNVERIFIABLE, REASON_NOT_REACHED, NULL, "ret\n .cfi_def_cfa_offset 16\n xor %eax,%eax\n ret\n" },
+	{ "partly_reached", ROW_UNVERIFIABLE, REASON_NOT_REACHED, NULL,
+	  "push %rbx\n .cfi_def_cfa_offset 16\n .cfi_offset rbx,-16\n .rept 40\n mov %edi,%eax\n .endr\n jmp 1f\n"
+	  "nobody_comes_here: .globl nobody_comes_here\n xor %eax,%eax\n 1: .rept 40\n mov %edi,%eax\n .endr\n jmp 2f\n nop\n"
+	  "xor %eax,%eax\n 2: mov %edi,%eax\n pop %rbx\n .cfi_def_cfa_offset 8\n .cfi_restore rbx\n ret\n" },
 	{ "data_inside", ROW_UNVERIFIABLE, REASON_UNDECODED, NULL, "jmp 1f\n .byte 0x06,0x06,0x06\n 1: ret\n" },
 	{ "unknown_expression", ROW_UNVERIFIABLE, REASON_CFA_EXPRESSION, NULL,
 	  ".cfi_escape 0x0f,0x03,0x77,0x08,0x09\n ret\n" },
@@ -225,6 +229,31 @@ static void trusts_nothing_behind_a_contradiction(void **state)
 	assert_int_equal(rows_find(built->rows, at + 2)->verdict, ROW_EXACT);
 }
 
+/* One instruction that is not reached does not spoil what comes before and behind it; but a part that is too short for a row gets none. */
+static void splits_rows_where_it_pays(void **state)
+{
+	const struct validated *built = *state;
+	uint64_t start = validated_symbol(built, "partly_reached"), missed = validated_symbol(built, "nobody_comes_here");
+	const struct row *row = rows_find(built->rows, start);
+
+	assert_int_equal(row->verdict, ROW_EXACT);
+	assert_true(row->flags & ROW_STARTS_FDE);
+	assert_int_equal(row[1].start + built->rows->text.start, start + 1);
+	assert_int_equal(row[1].verdict, ROW_EXACT);
+	assert_int_equal(row[2].start + built->rows->text.start, missed);
+	assert_int_equal(row[2].verdict, ROW_UNVERIFIABLE);
+	assert_int_equal(row[2].reason, REASON_NOT_REACHED);
+	assert_int_equal(row[3].start + built->rows->text.start, missed + 2);
+	assert_int_equal(row[3].verdict, ROW_EXACT);
+	assert_int_equal(row[3].start + 82 + 1, row[4].start);
+	assert_int_equal(row[4].verdict, ROW_UNVERIFIABLE);
+	assert_int_equal(row[5].verdict, ROW_EXACT);
+	for (int i = 1; i <= 5; i++) {
+		assert_false(row[i].flags & ROW_STARTS_FDE);
+		assert_int_equal(row[i].offset, i == 5 ? 8 : 16);
+	}
+}
+
 /* A cold part takes its frame from where it is jumped to, and its leading nop is nobody's entry. */
 static void follows_cold_parts(void **state)
 {
@@ -295,6 +324,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(lists_each_contradiction, build_samples, free_built),
 		cmocka_unit_test_setup_teardown(says_what_was_claimed_and_computed, build_samples, free_built),
 		cmocka_unit_test_setup_teardown(trusts_nothing_behind_a_contradiction, build_samples, free_built),
+		cmocka_unit_test_setup_teardown(splits_rows_where_it_pays, build_samples, free_built),
 		cmocka_unit_test_setup_teardown(follows_cold_parts, build_samples, free_built),
 		cmocka_unit_test(accepts_what_compilers_write),
 	};
