@@ -11,6 +11,7 @@
 #   make bench-pause	how long a process is stopped, beside a bare ptrace stop, and as a server's clients see it
 #   make bench-converge	how long a patch takes where threads are inside of the old function most of the time
 #   make chaos      stent is killed before and behind each system call that it makes; the process lives, and the next stent mends
+#   make runtimes   interpreters, JIT compilers and emulators as targets: python3, node, java, Go, qemu-user, rr (downloads what is missing)
 #   make invisible CYCLES=1000	a program that counts what is done to it counts the same with patches going in and out as without
 #   make cycles CYCLES=10000	a patch goes in and out of a process so often: nothing is left of it
 #   make bench-upgrade	what stent upgrade takes where a thousand processes run what was replaced
@@ -110,6 +111,12 @@ chaos:
 	+@$(MAKE) --no-print-directory all chaos-programs
 	@BUILD=$(BUILD) STEP=$(STEP) tests/chaos/chaos.sh
 
+.PHONY: runtimes
+runtimes:
+	@scripts/deps build
+	+@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) tests/targets/runtimes.sh
+
 CYCLES ?= 1000
 invisible:
 	@scripts/deps build
@@ -133,7 +140,7 @@ check:
 	@scripts/deps build check man deb
 	+@$(MAKE) --no-print-directory all unit asan live-programs stack-programs chaos-programs real-programs || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 	@BUILD=$(BUILD) tests/run $(call SCRIPTS,static) $(UNIT) $(UNIT:$(BUILD)/%=$(BUILD)/asan/%) \
-		$(SPIES) $(foreach folder,live targets source chaos invisible cxx changes stack fuzz transition,$(call SCRIPTS,$(folder))) $(filter-out %/check-500.sh,$(call SCRIPTS,real))
+		$(SPIES) $(foreach folder,live source chaos invisible cxx changes stack fuzz transition,$(call SCRIPTS,$(folder))) $(filter-out %/check-500.sh %/runtimes.sh,$(call SCRIPTS,real) $(call SCRIPTS,targets))
 
 # libFuzzer needs clang. What it finds new goes to the build's folder, not into the corpus. FUZZ: which (fuzz_NAME.c); SECONDS: for each.
 FUZZ    ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))

@@ -55,27 +55,17 @@ uint64_t bundle_digest(const struct bundle *bundle)
 	return digest;
 }
 
-static uint64_t digest_code(const struct maps *maps, bool files)
+uint64_t digest_code_files(const struct maps *maps)
 {
 	const struct mapping *mapping;
 	uint64_t digest = DIGEST_START;
 
 	for (uint64_t at = 0; (mapping = maps_next_code(maps, at)); at = mapping->range.end) {
-		if (files && !mapping->inode)
+		if (!mapping->inode)
 			continue;
 		digest = digest_number(digest_number(digest, mapping->range.start), mapping->range.end);
 		digest = digest_number(digest_number(digest, mapping->device), mapping->inode);
 		digest = digest_number(digest, mapping->offset);
 	}
 	return digest;
-}
-
-uint64_t digest_code_mappings(const struct maps *maps)
-{
-	return digest_code(maps, false);
-}
-
-uint64_t digest_code_files(const struct maps *maps)
-{
-	return digest_code(maps, true);
 }

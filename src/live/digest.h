@@ -21,9 +21,8 @@ static inline uint64_t digest_number(uint64_t digest, uint64_t number)
 	return digest_bytes(digest, &number, sizeof(number));
 }
 
-/* Of all executable mappings, or of those of files (what a JIT compiler makes is none): where they are, and what is mapped there. */
+/* Of the executable mappings of files (what a JIT compiler makes is none): where they are, and what is mapped there. */
 struct maps;
-uint64_t digest_code_mappings(const struct maps *maps) must_check;
 uint64_t digest_code_files(const struct maps *maps) must_check;
 
 #endif

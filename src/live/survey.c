@@ -156,16 +156,19 @@ enum status survey_find_targets(const struct survey *survey, const struct bundle
 {
 	const struct patch *first = &bundle->item[0];
 	const struct mapped_image *image;
-	enum status status;
+	/* First: a translator may map the program's code where it is not executable, and then none of its images is seen. */
+	enum status status = translator_check(survey, error);
 
 	*targets = (struct targets){ 0 };
+	if (status != STATUS_OK)
+		return status;
 	status = bundle->count > 1 ? find_several(survey, bundle, targets, error) : find_image(survey, first, &image, error);
 	if (status == STATUS_OK && bundle->count == 1 && !redirects(first))
 		status = error_add(error, STATUS_NOTHING, "patch %s changes nothing in process %d (%s): no function is to be redirected",
 				   first->name, survey->process->pid, survey->process->comm);
 	if (status == STATUS_OK && bundle->count == 1)
 		*array_add(targets) = (struct target){ first, image };
-	return status == STATUS_OK ? translator_check(survey, error) : status;
+	return status;
 }
 
 void targets_free(struct targets *targets)

@@ -224,7 +224,8 @@ static enum status try_once(struct transition *transition, const struct pace *pa
 	return status;
 }
 
-/* The process may have loaded a library since: its frames could not be walked. */
+/* The process may have loaded a library since: its frames could not be walked. What a JIT compiler has made since changes nothing that is
+ * known, and to read all images again each time would leave no time for another try. */
 static enum status renew_survey(struct transition *transition, struct error *error)
 {
 	struct survey *survey = transition->survey;
@@ -232,7 +233,7 @@ static enum status renew_survey(struct transition *transition, struct error *err
 	uint64_t search = survey->search;
 	struct maps maps;
 	enum status status = maps_read(process, &maps, error);
-	bool same = status == STATUS_OK && digest_code_mappings(&maps) == digest_code_mappings(&survey->maps);
+	bool same = status == STATUS_OK && transition_knows(transition, &maps);
 
 	maps_free(&maps);
 	if (status != STATUS_OK || same)
