@@ -70,16 +70,17 @@ pid_t process_living_task(const struct process *process)
 	struct tids tids = { 0 };
 	struct task task;
 	pid_t found = 0;
+	bool gone;
 
 	/* (To list a thousand threads takes long, and this is asked while they stand still.) */
 	if (process_task(process, process->pid, &task) && !task_ended(&task))
 		return process->pid;
-	(void)!process_tids(process, &tids);
+	gone = process_tids(process, &tids) ? !tids.cut : errno == ENOENT || errno == ESRCH;
 	for (size_t i = 0; i < tids.count && !found; i++)
 		if (process_task(process, tids.item[i], &task) && !task_ended(&task))
 			found = tids.item[i];
 	array_free(&tids);
-	return found;
+	return found || gone ? found : -1;
 }
 
 /* The program is a 64-bit one of this machine, as far as its file tells. */
@@ -126,6 +127,9 @@ static enum status open_memory(struct process *process, enum process_use use, st
 	char name[64];
 	pid_t tid = process_living_task(process);
 
+	if (tid < 0)
+		return fail(error, "process %d (%s): its first thread has ended, and which others there are can't be told", process->pid,
+			    process->comm);
 	if (!tid)
 		return fail(error, "process %d (%s) has ended: it is a zombie, or exiting", process->pid, process->comm);
 

@@ -45,7 +45,7 @@ enum process_use {
 enum status process_open(pid_t pid, enum process_use use, struct process *process, struct error *error) must_check;
 void process_close(struct process *process);
 
-/* The process still exists and is no zombie. */
+/* The process is not known to have ended, or to be a zombie. */
 bool process_alive(const struct process *process);
 
 /* What /proc/PID/task/TID/{stat,status} say. */
@@ -82,7 +82,8 @@ struct task_call {
 };
 bool process_task_call(const struct process *process, pid_t tid, struct task_call *call) must_check;
 
-/* A thread that still has the process's memory (the first one may have ended before the others), or 0. */
+/* A thread that still has the process's memory (the first one may have ended before the others). 0: all have ended. -1: it is not known whether
+ * there is one: those that are listed have ended, and the list was cut, or could not be made. */
 pid_t process_living_task(const struct process *process);
 
 /*

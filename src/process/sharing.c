@@ -58,7 +58,7 @@ bool sharing_two(pid_t one, pid_t other)
 static pid_t look(const struct process *process)
 {
 	DIR *directory = opendir("/proc");
-	pid_t living = process_living_task(process), found = directory && living ? 0 : -1;
+	pid_t living = process_living_task(process), found = directory && living > 0 ? 0 : -1;
 	struct dirent *entry;
 
 	for (errno = 0; !found && (entry = readdir(directory)); errno = 0) {
