@@ -15,7 +15,7 @@ build() {	# NAME FLAG...
 	limit 60 "$stent" diff "$scratch/$1.1" "$scratch/$1.2" -o "$scratch/$1.stent" --name "$1"
 }
 
-plan 31
+plan 28
 
 answers() {	# WHAT ANSWER
 	local answer
