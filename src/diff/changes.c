@@ -1,9 +1,11 @@
 /* changes.c: which functions changed, and what changed in data that already lives in the process. */
+#include <ctype.h>
 #include <elf.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "diff/comparison.h"
+#include "diff/versions.h"
 
 static enum difference function_difference(struct comparison *comparison, uint32_t old)
 {
@@ -49,6 +51,13 @@ void changes_find(struct comparison *comparison)
 
 /* --- data that the process holds --- */
 
+/* A variable that is a text, or points to one, which is another one in the new build. */
+struct text_change {
+	uint64_t address;	/* of what differs */
+	const char *what;
+	const char *old, *new;
+};
+
 struct data_check {
 	struct comparison *comparison;
 	struct patch *patch;
@@ -56,6 +65,7 @@ struct data_check {
 	enum status status;
 	bool reported;
 	uint64_t last_reported;	/* start of the last variable that was reported */
+	ARRAY(struct text_change) texts;
 };
 
 /* The symbol at the address, or "image+0xADDRESS". free() it. */
@@ -137,6 +147,79 @@ static bool laid_out_alike(const struct comparison *comparison, const struct mar
 	return true;
 }
 
+/*
+ * The text that the byte is in, as the file has it: printable from the item's start, where the variable begins, to a zero in the section. NULL: it
+ * is none.
+ */
+static const char *text_around(const struct program *program, const struct section *section, uint64_t address)
+{
+	uint64_t start = program_item_start(program, address), end = start;
+
+	if (start < section->span.start)
+		return NULL;
+	while (end < section->span.end && isprint(section->data[end - section->span.start]))
+		end++;
+	return end > address && end < section->span.end && !section->data[end - section->span.start]
+		       ? (const char *)section->data + (start - section->span.start) : NULL;
+}
+
+/* Differences in texts are judged when all are known: one may say what another one means. */
+static void note_text(struct data_check *check, const char *what, uint64_t address, const char *old, const char *new)
+{
+	const struct text_change *last = check->texts.count ? &check->texts.item[check->texts.count - 1] : NULL;
+
+	if (!last || last->old != old || last->new != new)
+		*array_add(&check->texts) = (struct text_change){ address, what, old, new };
+}
+
+static void check_pointers(struct data_check *check, const struct data_ref *x, const struct data_ref *y)
+{
+	static const char what[] = "a pointer in its initial value differs";
+	const char *old = x->target ? text_at(check->comparison->old.image, x->target) : NULL;
+	const char *new = y->target ? text_at(check->comparison->new.image, y->target) : NULL;
+
+	if (!pointers_compare(check->comparison, x, y))
+		return;
+	if (old && new && strcmp(old, new) != 0)
+		note_text(check, what, x->where, old, new);
+	else
+		report(check, what, x->where);
+}
+
+static void check_byte(struct data_check *check, const struct section *a, const struct section *b, struct mark at)
+{
+	static const char what[] = "its initial value differs";
+	const char *old = text_around(&check->comparison->old, a, at.old), *new = text_around(&check->comparison->new, b, at.new);
+
+	if (old && new && (const uint8_t *)old - a->data - (ptrdiff_t)(at.old - a->span.start) ==
+				  (const uint8_t *)new - b->data - (ptrdiff_t)(at.new - b->span.start))
+		note_text(check, what, at.old, old, new);
+	else
+		report(check, what, at.old);
+}
+
+static void judge_texts(struct data_check *check)
+{
+	struct release release = { 0 };
+
+	for (int round = 0; round < 2; round++)
+		for (size_t i = 0; i < check->texts.count; i++) {
+			const struct text_change *text = &check->texts.item[i];
+			bool version = versions_differ(check->comparison->options, text->old, text->new, &release);
+			char *name;
+
+			if (!round)
+				continue;
+			if (!version) {
+				report(check, text->what, text->address);
+				continue;
+			}
+			name = item_name(&check->comparison->old, program_item_start(&check->comparison->old, text->address));
+			*array_add(&check->patch->notes) = text_format("the variable %s goes on saying \"%.60s\": it only tells the version", name, text->old);
+			free(name);
+		}
+}
+
 static uint64_t skip_pointers(const struct handler_pointers *pointers, uint64_t address)
 {
 	while (handlers_own(pointers, address))
@@ -159,13 +242,14 @@ static void check_values(struct data_check *check, const struct section *a, cons
 		x = at.old % 8 ? NULL : program_data_ref(&comparison->old, at.old);
 		y = at.new % 8 ? NULL : program_data_ref(&comparison->new, at.new);
 		if (x && y) {
-			if (pointers_compare(comparison, x, y))
-				report(check, "a pointer in its initial value differs", at.old);
+			check_pointers(check, x, y);
 			at = (struct mark){ at.old + 8, at.new + 8 };
 			continue;
 		}
-		if (a->data[at.old - a->span.start] != b->data[at.new - b->span.start] || (x && !x->guessed) || (y && !y->guessed))
+		if ((x && !x->guessed) || (y && !y->guessed))
 			report(check, "its initial value differs", at.old);
+		else if (a->data[at.old - a->span.start] != b->data[at.new - b->span.start])
+			check_byte(check, a, b, at);
 		at = (struct mark){ at.old + 1, at.new + 1 };
 	}
 }
@@ -202,5 +286,7 @@ enum status changes_check_data(struct comparison *comparison, struct patch *patc
 		if (section->thread_local || (section->write && !section->relro && !section_is_slots(section)))
 			check_section(&check, section);
 	}
+	judge_texts(&check);
+	array_free(&check.texts);
 	return check.status;
 }
