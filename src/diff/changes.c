@@ -215,7 +215,8 @@ static void judge_texts(struct data_check *check)
 				continue;
 			}
 			name = item_name(&check->comparison->old, program_item_start(&check->comparison->old, text->address));
-			*array_add(&check->patch->notes) = text_format("the variable %s goes on saying \"%.60s\": it only tells the version", name, text->old);
+			*array_add(&check->patch->notes) = text_format("the variable %s only says the version, and is left as it is in the process: \"%.60s\"", name,
+								      text->old);
 			free(name);
 		}
 }

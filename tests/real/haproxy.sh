@@ -46,7 +46,7 @@ answers_chunk() {	# ZEROES STATUS
 keeps_versions() {
 	local variable
 	for variable in haproxy_version haproxy_date stats_version_string; do
-		limit 20 "$stent" show "$scratch/fix.stent" | grep -q "note .*the variable $variable goes on saying" || { echo "$variable is not named"; return 1; }
+		limit 20 "$stent" show "$scratch/fix.stent" | grep -q "note .*the variable $variable only says the version" || { echo "$variable is not named"; return 1; }
 	done
 }
 
