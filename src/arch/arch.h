@@ -145,6 +145,7 @@ struct insn_effect {
 	bool spoils_frame;	/* it writes to some place of memory that may be in the frame, besides what `kind` says */
 	bool refers;		/* `address` stands in the instruction as a distance from it */
 	uint8_t target, source, index;
+	uint8_t base;		/* that its memory operand is relative to, whatever `kind` is; NO_REGISTER: none, or no general one */
 	uint16_t size;
 	int32_t offset;
 	uint32_t writes;	/* bit n: DWARF register n */

@@ -112,6 +112,10 @@ enum difference code_refs_compare(struct comparison *comparison, const struct co
 /* equal.c: the same item of data with the same content, followed through pointers? */
 enum difference constants_compare(struct comparison *comparison, uint64_t old_address, uint64_t new_address);
 
+/* backward.c: of references of code that is alike, to constants: does the code go on to something before its target (*back bytes), where
+ * bytes differ? */
+bool backward_differs(const struct comparison *comparison, const struct code_ref *old_ref, const struct code_ref *new_ref, uint64_t *back);
+
 /* equal.c: pointers in data that stand at matched places. */
 enum difference pointers_compare(struct comparison *comparison, const struct data_ref *old_ref, const struct data_ref *new_ref);
 

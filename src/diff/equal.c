@@ -374,7 +374,24 @@ enum difference references_compare(struct comparison *comparison, uint64_t old_t
 	return variable_in_new(comparison, old_target, &mapped) && mapped == new_target ? SAME : DIFFERENT_VARIABLE;
 }
 
+/* What lies before the two addresses, as far as the code goes back from them. Before the section's start is nothing of the same item. */
+static enum difference compare_before(struct comparison *comparison, uint64_t old_target, uint64_t new_target, uint64_t back)
+{
+	const struct section *a = image_section(comparison->old.image, old_target), *b = image_section(comparison->new.image, new_target);
+	uint64_t old_offset = old_target - a->span.start, new_offset = new_target - b->span.start;
+
+	if (back > old_offset && old_offset == new_offset)
+		back = old_offset;
+	if (back > old_offset || back > new_offset)
+		return DIFFERENT_CONSTANT;
+	return compare_content(comparison, old_target - back, new_target - back, 0, back);
+}
+
 enum difference code_refs_compare(struct comparison *comparison, const struct code_ref *x, const struct code_ref *y)
 {
-	return x->offset != y->offset ? DIFFERENT_VARIABLE : references_compare(comparison, x->target, y->target, x->kind, x->access);
+	enum difference difference = x->offset != y->offset ? DIFFERENT_VARIABLE
+							    : references_compare(comparison, x->target, y->target, x->kind, x->access);
+	uint64_t back;
+
+	return difference || !backward_differs(comparison, x, y, &back) ? difference : compare_before(comparison, x->target, y->target, back);
 }

@@ -238,3 +238,15 @@ class Program(Elf):
         if end <= start or any(byte < 7 or 13 < byte < 27 or 27 < byte < 32 or byte == 127 for byte in text):
             return None
         return text
+
+    def text_before(self, address):
+        """The printable text that ends with the zero at the address, from the zero before it on; or None."""
+        part = self.part(address)
+        if not part or part.flags & (WRITE | EXECUTE) or part.kind == 8:
+            return None
+        end = part.offset + address - part.address
+        start = self.data.rfind(b"\0", part.offset, end) + 1
+        text = self.data[max(start, part.offset):end]
+        if self.data[end] or len(text) < 4 or any(byte < 7 or 13 < byte < 27 or 27 < byte < 32 or byte == 127 for byte in text):
+            return None
+        return text

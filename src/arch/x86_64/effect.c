@@ -364,8 +364,17 @@ static bool is_fault(const ZydisDecodedInstruction *insn, const ZydisDecodedOper
 	return false;
 }
 
+static uint8_t memory_base(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
+{
+	for (unsigned int i = 0; i < insn->operand_count_visible; i++)
+		if (operand[i].type == ZYDIS_OPERAND_TYPE_MEMORY && operand[i].mem.type == ZYDIS_MEMOP_TYPE_MEM)
+			return general_register(operand[i].mem.base);
+	return NO_REGISTER;
+}
+
 static void collect(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, struct insn_effect *out)
 {
+	out->base = memory_base(insn, operand);
 	out->insn = (uint8_t)x86_64_classify(insn, operand);
 	out->faults = out->insn == INSN_OTHER && is_fault(insn, operand);
 	switch (out->insn) {
@@ -402,7 +411,7 @@ void x86_64_describe_effect(const ZydisDecodedInstruction *insn, const ZydisDeco
 			    struct insn_effect *out)
 {
 	*out = (struct insn_effect){
-		.length = insn->length, .target = NO_REGISTER, .source = NO_REGISTER, .index = NO_REGISTER,
+		.length = insn->length, .target = NO_REGISTER, .source = NO_REGISTER, .index = NO_REGISTER, .base = NO_REGISTER,
 	};
 	if (!collect_without_operands(insn, out))
 		collect(insn, operand, out);
