@@ -155,7 +155,7 @@ static void add_own_stack(struct search *search, const struct thread *thread)
 		return;
 	stack_walk(search->survey, search->maps, search->check->arch, thread, stack, NULL, NULL, search->check->trace);
 	*array_add(&search->own) = (struct range){
-		unwind_trace_proven(search->check->trace) ? mapping->range.start : stack.start,
+		unwind_trace_proven(search->check->trace) ? stack_bottom(search->maps, thread, stack) : stack.start,
 		range_holds(mapping->range, control) ? control & ~(uint64_t)(PAGE - 1) : mapping->range.end,
 	};
 }

@@ -9,8 +9,6 @@
 #include "live/stacks.h"
 
 #define PAGE 4096u
-#define CONTROL_MAX 65536u	/* bytes of a thread's control block, and what may be behind it to the end of its stack */
-#define STACK_MAX (1ul << 30)
 
 size_t references_owner(const struct references *references, uint64_t value)
 {
@@ -48,44 +46,20 @@ void reference_give_up(struct reference_search *search, char *why)
 
 /* --- threads --- */
 
-/*
- * Where a thread's stack begins, from what its control block says: the C library keeps the start and the size of the memory there, in two words that follow
- * each other (glibc: stackblock and stackblock_size of struct pthread, also where the program has given it the memory; musl: map_base
- * and map_size), and the block itself is at the end of that memory. 0: it is not said.
- */
-static uint64_t find_bottom(const struct reference_search *search, const struct mapping *mapping, uint64_t control, uint64_t pointer)
-{
-	uint64_t words[PAGE / sizeof(uint64_t)], bottom = 0;
-	uint64_t size = mapping->range.end - control < sizeof(words) ? mapping->range.end - control : sizeof(words);
-
-	if (control % sizeof(*words) || !process_read_stopped(search->tid, control, words, size))
-		return 0;
-	for (size_t i = 0; i + 1 < size / sizeof(*words); i++) {
-		uint64_t end = words[i] + words[i + 1];
-
-		if (words[i] < pointer && words[i + 1] <= STACK_MAX && end >= control && end - control <= CONTROL_MAX && words[i] > bottom)
-			bottom = words[i];
-	}
-	return bottom && bottom < mapping->range.start ? mapping->range.start : bottom;
-}
-
 /* What is below the stack pointer of a thread that is proven to be on its own stack, and on nothing else that lies in it (a signal stack). */
 static bool find_dead_part(const struct reference_search *search, const struct thread *thread, struct unwind_trace *trace, struct range *dead)
 {
 	const struct survey *survey = search->references->survey;
 	const struct maps *maps = search->references->maps;
-	const struct mapping *mapping = maps_find(maps, registers_stack(&thread->registers));
 	struct range stack;
 
-	if (!mapping || stack_find(survey, maps, thread, &stack))
+	if (stack_find(survey, maps, thread, &stack))
 		return false;
 	stack_walk(survey, maps, search->references->arch, thread, stack, NULL, NULL, trace);
 	if (!unwind_trace_proven(trace))
 		return false;
-	*dead = (struct range){ mapping->range.start, stack.start };
-	if (!mapping_special(mapping, "[stack]"))
-		dead->start = find_bottom(search, mapping, registers_thread_pointer(&thread->registers), stack.start);
-	return dead->start && dead->start < dead->end;
+	*dead = (struct range){ stack_bottom(maps, thread, stack), stack.start };
+	return dead->start < dead->end;
 }
 
 static void search_registers(struct reference_search *search, const struct thread *thread)

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#define PAGE 4096u
 #define STACK_MAX (1ul << 30)	/* bytes of one stack; more is not read while a process stands still */
+#define CONTROL_MAX 65536u	/* bytes of a thread's control block, and what may be behind it to the end of its stack */
 #define TLS_MAX (1ul << 20)	/* bytes of thread-local variables between a thread's first frame and its control block */
 #define TOGETHER_MAX (256u << 10)	/* bytes of stacks that are read together: what a processor's cache holds until they are scanned */
 
@@ -108,6 +110,38 @@ const char *stack_find(const struct survey *survey, const struct maps *maps, con
 	if (stack->end - pointer > STACK_MAX)
 		return "its stack is too large";
 	return NULL;
+}
+
+/*
+ * The C library keeps the start and the size of a stack's memory in two words that follow each other in the thread's control block (glibc:
+ * stackblock and stackblock_size of struct pthread, also where the program has given it the memory; musl: map_base and map_size), and the block
+ * itself is at the end of that memory.
+ */
+static uint64_t find_bottom(const struct thread *thread, const struct mapping *mapping, uint64_t pointer)
+{
+	uint64_t words[PAGE / sizeof(uint64_t)], bottom = 0, control = registers_thread_pointer(&thread->registers);
+	uint64_t size = mapping->range.end - control < sizeof(words) ? mapping->range.end - control : sizeof(words);
+
+	if (!range_holds(mapping->range, control) || control % sizeof(*words) || !process_read_stopped(thread->tid, control, words, size))
+		return pointer;
+	for (size_t i = 0; i + 1 < size / sizeof(*words); i++) {
+		uint64_t end = words[i] + words[i + 1];
+
+		if (words[i] < pointer && words[i + 1] <= STACK_MAX && end >= control && end - control <= CONTROL_MAX && words[i] > bottom)
+			bottom = words[i];
+	}
+	if (!bottom)
+		return pointer;
+	return bottom < mapping->range.start ? mapping->range.start : bottom;
+}
+
+uint64_t stack_bottom(const struct maps *maps, const struct thread *thread, struct range stack)
+{
+	const struct mapping *mapping = maps_find(maps, stack.start);
+
+	if (!mapping)
+		return stack.start;
+	return mapping_special(mapping, "[stack]") ? mapping->range.start : find_bottom(thread, mapping, stack.start);
 }
 
 /* Where a walk reads. */

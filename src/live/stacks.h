@@ -85,6 +85,12 @@ bool stack_passes(const struct stack_check *check, const struct thread *thread, 
 const char *stack_find(const struct survey *survey, const struct maps *maps, const struct thread *thread, struct range *stack);
 
 /*
+ * Where the memory begins that was given to the thread for its stack, which stack_find() has found: the program may have given it the upper part of
+ * something larger, with more of its own below. *stack's own start where nothing says it.
+ */
+uint64_t stack_bottom(const struct maps *maps, const struct thread *thread, struct range stack);
+
+/*
  * Walk a stopped thread's stack. `bytes`: those of *stack, if they have been read, else NULL; `doubt`: what stack_find() said.
  * It reads the target's memory, and nothing else is asked of it.
  */

@@ -1,15 +1,17 @@
 /*
  * coroutine.c: a program with a coroutine, built twice, the second time with -DVERSION=2.
  *
- *	coroutine made|own|last|never [MIB]	it switches by swapcontext(), by code of its own, by that as the last thing of a function
- *					that does not return, or never (but it could); so much memory is in use. The memory around its own
- *					has been used and given back, and words that lead there are left
+ *	coroutine made|own|given|last|never [MIB]	it switches by swapcontext(), by code of its own, by that in a thread whose stack lies in one
+ *					piece of memory with the coroutine's, by it as the last thing of a function that does not return, or
+ *					never (but it could); so much memory is in use. The memory around its own has been used and given back,
+ *					and words that lead there are left
  *
  * With -DMADE_ONLY it has no such code of its own, but a word in its data that looks like an address in the function.
  *
  * Lines of standard input: "inside" and "outside" make the coroutine run to its next place, which is in the patched
  * function or not, and be suspended there; "ask" calls the function. Each is answered with what the function returned last.
  */
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,10 +144,8 @@ static void coroutine(void)
 	}
 }
 
-static void prepare(void)
+static void prepare(char *stack)
 {
-	char *stack = calloc(1, STACK);
-
 	if (own) {
 		void **top = (void **)(stack + STACK) - 4;	/* rbx, rbp, and where to go; then the stack is as behind a call */
 
@@ -171,30 +171,61 @@ static void leave_words(uintptr_t start, char *volatile *word)
 	munmap(memory, LEFT);
 }
 
+/* (By pointers, so that the caller's frame can be proven.) */
+static void (*volatile entering)(void) = enter;
+static int (*volatile working)(int) = work;
+
+static void *obey(void *unused)
+{
+	char line[32];
+
+	puts("ready");
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin)) {
+		if (strcmp(line, "ask\n") == 0)
+			number = working(0);
+		else
+			entering();
+		printf("%d\n", number);
+		fflush(stdout);
+	}
+	return unused;
+}
+
+/* The coroutine's stack is below the thread's, in the same memory. */
+static void obey_in_given_memory(void)
+{
+	char *memory = mmap(NULL, 8 * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	prepare(memory);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstack(&attributes, memory + 2 * STACK, 6 * STACK);
+	if (pthread_create(&thread, &attributes, obey, NULL))
+		exit(1);
+	pthread_join(thread, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	size_t size = argc > 2 ? (size_t)atoi(argv[2]) << 20 : 0;
-	char line[32], *memory = malloc(size + 1);
+	char *memory = malloc(size + 1);
 
 	memset(memory, 1, size);
 #ifdef MADE_ONLY
 	stale = (char *)work;
 	stale += argc + 6;	/* not known when it is compiled: stent diff would refuse it */
 #endif
-	own = strcmp(argv[1], "own") == 0 ? 1 : strcmp(argv[1], "last") == 0 ? 2 : 0;
+	own = strcmp(argv[1], "own") == 0 || strcmp(argv[1], "given") == 0 ? 1 : strcmp(argv[1], "last") == 0 ? 2 : 0;
 	leave_words(((uintptr_t)__executable_start & ~4095ul) - 65536 - LEFT, words[0]);
 	leave_words((((uintptr_t)end + 4095) & ~4095ul) + 65536, words[1]);
-	if (strcmp(argv[1], "never") != 0)
-		prepare();
-	puts("ready");
-	fflush(stdout);
-	while (fgets(line, sizeof(line), stdin)) {
-		if (strcmp(line, "ask\n") == 0)
-			number = work(0);
-		else
-			enter();
-		printf("%d\n", number);
-		fflush(stdout);
+	if (strcmp(argv[1], "given") == 0) {
+		obey_in_given_memory();
+		return 0;
 	}
+	if (strcmp(argv[1], "never") != 0)
+		prepare(calloc(1, STACK));
+	obey(NULL);
 	return 0;
 }
