@@ -3,7 +3,7 @@
 # thread and with several under load. Each time the process must run on, in one version as a whole, and the next stent (status, then
 # in turns the same command and the opposite one) must see what was left and bring it where it should be.
 #
-#   tests/chaos/chaos.sh		STEP: only each STEP-th point (211: the short form of `make check`; `make chaos` takes all)
+#   tests/chaos/chaos.sh		STEP: only each STEP-th point (401: the short form of `make check`; `make chaos` takes all)
 # shellcheck source=tests/alone.sh
 . "$(dirname "$0")/../alone.sh"
 # shellcheck source=tests/lib.sh
@@ -11,7 +11,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-step=${STEP:-211}
+step=${STEP:-401}
 killer=$build/tests/chaos/kill_at
 threads=(nanosleep spin poll futex read signals)	# none whose call ends early when its tracer dies: epoll, recv, sigwait
 points=0 survived=0 recovered=0 runs=0
