@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "diff/comparison.h"
 #include "diff/versions.h"
 
@@ -215,8 +216,10 @@ static void judge_texts(struct data_check *check)
 				continue;
 			}
 			name = item_name(&check->comparison->old, program_item_start(&check->comparison->old, text->address));
-			*array_add(&check->patch->notes) = text_format("the variable %s only says the version, and is left as it is in the process: \"%.60s\"", name,
-								      text->old);
+			/* (The text may have several lines.) */
+			*array_add(&check->patch->notes) =
+				utf8_make_printable(text_format("the variable %s only says the version, and is left as it is in the process: \"%.60s\"",
+								name, text->old));
 			free(name);
 		}
 }

@@ -12,7 +12,7 @@
 static char date[] = DATE;
 static char name[] = NAME;
 static char released[] = "version " NAME ", released " DATE;
-static const char *says = "host/" NAME;
+static const char *says = "host/" NAME ",\nand a line more";
 
 /* They may change, as far as the compiler knows. */
 static APART long change(long n)
