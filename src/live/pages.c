@@ -36,7 +36,6 @@ static bool visit_some(struct pages *pages, struct range range, bool (*visit)(vo
 	if (pages->map < 0 ||
 	    pread(pages->map, entries, (size_t)size, (off_t)(range.start / PAGE * sizeof(*entries))) != size)
 		return visit(context, range);
-	pages->entries += count;
 	for (size_t i = 0; i < count; i++)
 		pages->swapped += !(entries[i] & PAGE_PRESENT) && entries[i] & PAGE_SWAPPED;
 	for (size_t i = 0; i <= count; i++) {

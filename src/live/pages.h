@@ -13,12 +13,12 @@
 #include "process/process.h"
 
 #define PAGES_RUN_MAX (1u << 20)	/* bytes */
+#define PAGES_ENTRY 8u			/* bytes that are read for each page that is asked for */
 
 struct pages {
 	int map;		/* descriptor, or -1: it can't be read, and every page counts */
 	bool own;		/* without what is as a file has it: pages of the process's own only */
-	uint64_t entries;	/* that were read so far, 8 bytes each, */
-	uint64_t swapped;	/* and how many of these pages are swapped out */
+	uint64_t swapped;	/* how many pages of those that were asked for so far are swapped out */
 };
 
 /* For pages_each(). pages_close() follows. */

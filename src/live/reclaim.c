@@ -161,7 +161,7 @@ static void foresee(struct reclaiming *reclaiming)
 {
 	const struct survey *survey = &reclaiming->survey;
 	const struct references *references = &reclaiming->references;
-	uint64_t limit = reclaiming->options->reclaim, size;
+	uint64_t limit = reclaiming->options->reclaim;
 	bool swapped;
 	char *why;
 
@@ -170,11 +170,10 @@ static void foresee(struct reclaiming *reclaiming)
 	else
 		why = held_foresee(reclaiming->process, &survey->maps);
 	if (!why) {
-		size = references_measure(reclaiming->process, &survey->maps, references->passed_by.item, references->passed_by.count, &swapped);
-		if (swapped)
+		if (!references_fit(reclaiming->process, &survey->maps, references->passed_by.item, references->passed_by.count, limit, &swapped))
+			why = text_format("pointers into it could be in more than the %lu MiB that are searched (--reclaim)", limit >> 20);
+		else if (swapped)
 			why = text_copy("some of the memory in which pointers into it could be is swapped out");
-		else if (size > limit)
-			why = text_format("pointers into it could be in %lu MiB, and %lu MiB are searched (--reclaim)", (size >> 20) + 1, limit >> 20);
 	}
 	if (why)
 		keep_all(reclaiming, why);

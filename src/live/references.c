@@ -135,11 +135,11 @@ static void add_owners(struct references *references)
 	}
 }
 
-uint64_t references_measure(const struct process *process, const struct maps *maps, const struct range *passed_by, size_t count,
-			    bool *swapped)
+bool references_fit(const struct process *process, const struct maps *maps, const struct range *passed_by, size_t count, uint64_t limit,
+		    bool *swapped)
 {
 	struct references references = { .maps = maps };
-	struct reference_search search = { .references = &references, .process = process, .measuring = true, .left = UINT64_MAX };
+	struct reference_search search = { .references = &references, .process = process, .measuring = true, .left = limit };
 
 	for (size_t i = 0; i < count; i++)
 		*array_add(&references.passed_by) = passed_by[i];
@@ -147,7 +147,7 @@ uint64_t references_measure(const struct process *process, const struct maps *ma
 	reference_search_memory(&search);
 	array_free(&references.passed_by);
 	*swapped = search.pages.swapped;
-	return UINT64_MAX - search.left + 8 * search.pages.entries;
+	return !search.done;
 }
 
 void references_search(struct references *references, const struct threads *threads)

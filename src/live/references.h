@@ -34,9 +34,9 @@ struct references {
 	ARRAY(char *) why;		/* by owner: what may refer to its memory, or NULL: nothing does. Owned */
 };
 
-/* Bytes that a search would read, about; and whether some of them are swapped out. The process may be running. */
-uint64_t references_measure(const struct process *process, const struct maps *maps, const struct range *passed_by, size_t count,
-			    bool *swapped) must_check;
+/* Would a search read no more than `limit` bytes? And are some of them swapped out? The process may be running. */
+bool references_fit(const struct process *process, const struct maps *maps, const struct range *passed_by, size_t count, uint64_t limit,
+		    bool *swapped) must_check;
 
 /* Search, with all threads stopped and `threads` being all of them. Fills in why[], for as many owners as targets name. */
 void references_search(struct references *references, const struct threads *threads);

@@ -22,7 +22,7 @@ static const char *name_of(const struct mapping *mapping)
 /* May another so many bytes be read? */
 static bool take(struct reference_search *search, uint64_t size)
 {
-	if (size + 8 * search->pages.entries > search->left) {
+	if (size > search->left) {
 		reference_give_up(search, text_format("pointers into it could be in more than the %" PRIu64 " MiB that are searched (--reclaim)",
 						      search->references->limit >> 20));
 		return false;
@@ -75,7 +75,10 @@ static struct range whole_pages(struct range range)
 	return (struct range){ range.start & ~(uint64_t)(PAGE - 1), (range.end + PAGE - 1) & ~(uint64_t)(PAGE - 1) };
 }
 
-/* The parts of a mapping that are not passed by, as the page table has them. passed_by is sorted. */
+/*
+ * The parts of a mapping that are not passed by, as the page table has them. passed_by is sorted. What is read of that counts as well, and before it is
+ * read: some programs map terabytes of which they use little (AddressSanitizer, heaps of languages).
+ */
 static void search_pages(struct reference_search *search, const struct mapping *mapping)
 {
 	const struct references *references = search->references;
@@ -90,7 +93,7 @@ static void search_pages(struct reference_search *search, const struct mapping *
 		if (passed.end <= at)
 			continue;
 		search->part = (struct range){ at, passed.start < mapping->range.end ? passed.start : mapping->range.end };
-		if (search->part.start < search->part.end)
+		if (search->part.start < search->part.end && take(search, (search->part.end - search->part.start) / PAGE * PAGES_ENTRY))
 			(void)!pages_each(&search->pages, whole_pages(search->part), visit_run, search);
 		at = passed.end;
 	}
