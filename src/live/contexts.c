@@ -101,14 +101,22 @@ static bool search_words(struct search *search, uint64_t start, size_t count)
 	return true;
 }
 
+/* May another so many bytes be read? */
+static bool take(struct search *search, uint64_t size)
+{
+	if (size > search->left)
+		return stop(search, STACK_UNRELIABLE, "suspended contexts may be in more memory than is searched");
+	search->left -= size;
+	return true;
+}
+
 static bool search_run(void *context, struct range run)
 {
 	struct search *search = context;
 	uint64_t size = run.end - run.start;
 
-	if (size > search->left)
-		return stop(search, STACK_UNRELIABLE, "suspended contexts may be in more memory than is searched");
-	search->left -= size;
+	if (!take(search, size))
+		return false;
 	if (search->tid ? process_read_stopped(search->tid, run.start, search->bytes, size) :
 			  process_read(search->survey->process, run.start, search->bytes, size))
 		return search_words(search, run.start, size / sizeof(uint64_t));
@@ -118,9 +126,11 @@ static bool search_run(void *context, struct range run)
 	return stop(search, STACK_UNRELIABLE, "memory in which suspended contexts may be can't be read");
 }
 
+/* (What is read of the page table counts before it is read: some programs map terabytes of which they use little.) */
 static bool search_range(struct search *search, struct range range)
 {
-	return pages_each(&search->pages, range, search_run, search);
+	return take(search, (range.end - range.start) / PAGE * PAGES_ENTRY) &&
+	       pages_each(&search->pages, range, search_run, search);
 }
 
 /* The pages of a mapping that are not, as a whole, known to be something else. */

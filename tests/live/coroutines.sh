@@ -15,7 +15,7 @@ build() {	# NAME FLAG...
 	limit 60 "$stent" diff "$scratch/$1.1" "$scratch/$1.2" -o "$scratch/$1.stent" --name "$1"
 }
 
-plan 35
+plan 37
 
 answers() {	# WHAT ANSWER
 	local answer
@@ -57,6 +57,12 @@ check "more memory than may be searched" refused coroutine --search 8 'may be in
 check "as much as may be searched" applied coroutine
 answers ask 20
 verdict $? "which shows"
+victim_stop
+
+# AddressSanitizer maps terabytes: what the page table says of all that would take half a minute to read, while the process stands still.
+check "two builds with AddressSanitizer" build sanitized -fsanitize=address
+ASAN_OPTIONS=detect_leaks=0 victim_start "$scratch/sanitized.1" never
+check "terabytes that hold nothing" refused sanitized 'may be in more memory than is searched'
 victim_stop
 
 # (That it can't be resumed is as well: it would run into the next function.)
