@@ -21,7 +21,6 @@ struct search {
 	pid_t tid;			/* of a stopped thread; 0: the process runs */
 	struct pages pages;
 	const struct mapping *mapping;	/* that is searched */
-	uint64_t left;			/* bytes that may still be read */
 	uint64_t *bytes;		/* PAGES_RUN_MAX */
 	bool found;			/* a context that makecontext() has made */
 	struct stack_result *result;
@@ -101,22 +100,11 @@ static bool search_words(struct search *search, uint64_t start, size_t count)
 	return true;
 }
 
-/* May another so many bytes be read? */
-static bool take(struct search *search, uint64_t size)
-{
-	if (size > search->left)
-		return stop(search, STACK_UNRELIABLE, "suspended contexts may be in more memory than is searched");
-	search->left -= size;
-	return true;
-}
-
 static bool search_run(void *context, struct range run)
 {
 	struct search *search = context;
 	uint64_t size = run.end - run.start;
 
-	if (!take(search, size))
-		return false;
 	if (search->tid ? process_read_stopped(search->tid, run.start, search->bytes, size) :
 			  process_read(search->survey->process, run.start, search->bytes, size))
 		return search_words(search, run.start, size / sizeof(uint64_t));
@@ -126,11 +114,11 @@ static bool search_run(void *context, struct range run)
 	return stop(search, STACK_UNRELIABLE, "memory in which suspended contexts may be can't be read");
 }
 
-/* (What is read of the page table counts before it is read: some programs map terabytes of which they use little.) */
 static bool search_range(struct search *search, struct range range)
 {
-	return take(search, (range.end - range.start) / PAGE * PAGES_ENTRY) &&
-	       pages_each(&search->pages, range, search_run, search);
+	bool all = pages_each(&search->pages, range, search_run, search);
+
+	return search->pages.over ? stop(search, STACK_UNRELIABLE, "suspended contexts may be in more memory than is searched") : all;
 }
 
 /* The pages of a mapping that are not, as a whole, known to be something else. */
@@ -195,7 +183,7 @@ static void find_own_memory(struct search *search, const struct threads *threads
 
 static void search_memory(struct search *search)
 {
-	search->left = search->survey->search;
+	search->pages.left = search->survey->search;
 	for (size_t i = 0; i < search->maps->count; i++) {
 		const struct mapping *mapping = &search->maps->item[i];
 
@@ -229,7 +217,7 @@ static void begin(struct search *search, const struct survey *survey, const stru
 {
 	search->survey = survey;
 	search->maps = maps;
-	pages_open(survey->process, false, &search->pages);
+	pages_open(survey->process, false, survey->search, &search->pages);
 	search->bytes = memory_resize(NULL, PAGES_RUN_MAX, 1);
 }
 

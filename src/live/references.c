@@ -138,8 +138,8 @@ static void add_owners(struct references *references)
 bool references_fit(const struct process *process, const struct maps *maps, const struct range *passed_by, size_t count, uint64_t limit,
 		    bool *swapped)
 {
-	struct references references = { .maps = maps };
-	struct reference_search search = { .references = &references, .process = process, .measuring = true, .left = limit };
+	struct references references = { .maps = maps, .limit = limit };
+	struct reference_search search = { .references = &references, .process = process, .measuring = true };
 
 	for (size_t i = 0; i < count; i++)
 		*array_add(&references.passed_by) = passed_by[i];
@@ -152,7 +152,7 @@ bool references_fit(const struct process *process, const struct maps *maps, cons
 
 void references_search(struct references *references, const struct threads *threads)
 {
-	struct reference_search search = { .references = references, .process = references->survey->process, .left = references->limit };
+	struct reference_search search = { .references = references, .process = references->survey->process };
 
 	add_owners(references);
 	reference_prepare(&search);

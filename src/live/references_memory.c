@@ -19,16 +19,12 @@ static const char *name_of(const struct mapping *mapping)
 	return *mapping->name ? mapping->name : "anonymous memory";
 }
 
-/* May another so many bytes be read? */
-static bool take(struct reference_search *search, uint64_t size)
+/* More than may be read would have been. */
+static void note_over(struct reference_search *search)
 {
-	if (size > search->left) {
+	if (search->pages.over && !search->done)
 		reference_give_up(search, text_format("pointers into it could be in more than the %" PRIu64 " MiB that are searched (--reclaim)",
 						      search->references->limit >> 20));
-		return false;
-	}
-	search->left -= size;
-	return true;
 }
 
 /* What is at run.start stands behind the carry. */
@@ -57,8 +53,6 @@ static bool visit_run(void *context, struct range run)
 
 	run.start = run.start < search->part.start ? search->part.start : run.start;
 	run.end = run.end > search->part.end ? search->part.end : run.end;
-	if (!take(search, run.end - run.start))
-		return false;
 	if (search->measuring)
 		return true;
 	/* (The second way reads what the program itself may not, and costs more.) */
@@ -75,10 +69,7 @@ static struct range whole_pages(struct range range)
 	return (struct range){ range.start & ~(uint64_t)(PAGE - 1), (range.end + PAGE - 1) & ~(uint64_t)(PAGE - 1) };
 }
 
-/*
- * The parts of a mapping that are not passed by, as the page table has them. passed_by is sorted. What is read of that counts as well, and before it is
- * read: some programs map terabytes of which they use little (AddressSanitizer, heaps of languages).
- */
+/* The parts of a mapping that are not passed by, as the page table has them. passed_by is sorted. */
 static void search_pages(struct reference_search *search, const struct mapping *mapping)
 {
 	const struct references *references = search->references;
@@ -93,8 +84,9 @@ static void search_pages(struct reference_search *search, const struct mapping *
 		if (passed.end <= at)
 			continue;
 		search->part = (struct range){ at, passed.start < mapping->range.end ? passed.start : mapping->range.end };
-		if (search->part.start < search->part.end && take(search, (search->part.end - search->part.start) / PAGE * PAGES_ENTRY))
+		if (search->part.start < search->part.end)
 			(void)!pages_each(&search->pages, whole_pages(search->part), visit_run, search);
+		note_over(search);
 		at = passed.end;
 	}
 }
@@ -107,8 +99,10 @@ static bool visit_file(struct reference_search *search, int file, off_t at, size
 	struct range run = { search->mapping->range.start + (uint64_t)at - search->mapping->offset, 0 };
 	ssize_t got;
 
-	if (!take(search, size) || search->measuring)
+	if (!pages_take(&search->pages, size) || search->measuring) {
+		note_over(search);
 		return true;
+	}
 	got = pread(file, search->bytes + REFERENCE_CARRY, size, at);
 	run.end = run.start + ((uint64_t)got & ~7ul);
 	if (got < (ssize_t)REFERENCE_CARRY)
@@ -240,7 +234,7 @@ void reference_search_memory(struct reference_search *search)
 {
 	const struct maps *maps = search->references->maps;
 
-	pages_open(search->process, true, &search->pages);
+	pages_open(search->process, true, search->references->limit, &search->pages);
 	find_devices(search);
 	if (!search->measuring)
 		search->bytes = memory_resize(NULL, REFERENCE_CARRY + PAGES_RUN_MAX, 1);

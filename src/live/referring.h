@@ -22,7 +22,6 @@ struct reference_search {
 	struct pages pages;
 	ARRAY(uint64_t) devices;	/* of file systems that are memory only */
 	bool measuring;			/* only how much there is */
-	uint64_t left;
 	const struct mapping *mapping;	/* that is searched, */
 	struct range part;		/* and which part of it now */
 	uint8_t *bytes;			/* REFERENCE_CARRY, then PAGES_RUN_MAX; aligned */
