@@ -39,7 +39,7 @@ static void look_at_all(const struct transition *transition, const struct versio
 			struct progress *progress)
 {
 	for (size_t i = 0; i < transition->threads.count; i++)
-		if (transition->threads.item[i].state == THREAD_STOPPED || transition->threads.item[i].state == THREAD_RUNNING)
+		if (transition->threads.item[i].state != THREAD_ENDED)
 			look_at(transition, versions, maps, &transition->threads.item[i], progress);
 }
 

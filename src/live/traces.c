@@ -51,7 +51,7 @@ static void trace_all(struct traces *traces, const struct maps *maps, const stru
 	struct unwind_trace *trace = memory_zeroed(1, sizeof(*trace));
 
 	for (size_t i = 0; i < threads->count; i++)
-		if (threads->item[i].state == THREAD_STOPPED || threads->item[i].state == THREAD_RUNNING)
+		if (threads->item[i].state != THREAD_ENDED)
 			trace_thread(traces, maps, &threads->item[i], trace);
 	unwind_trace_free(trace);
 	free(trace);

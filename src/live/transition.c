@@ -125,6 +125,8 @@ static void note_running(struct transition *transition)
 		const struct thread *thread = &transition->threads.item[i];
 		struct task_call call;
 
+		if (thread->state == THREAD_RELEASED)
+			blockers_add(&transition->blockers, process, thread->tid, "can't be stopped while its process executes another program");
 		if (thread->state != THREAD_RUNNING)
 			continue;
 		if (process_task_call(process, thread->tid, &call) && call.blocked && registers_call_spawns(call.number))

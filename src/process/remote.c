@@ -206,10 +206,10 @@ static enum status try_candidate(struct remote *remote, pid_t tid, struct error 
 	enum status status = thread_seize(remote->process, tid, thread, error);
 	struct task task;
 
+	if (status == STATUS_GAVE_UP || thread->state == THREAD_ENDED)
+		return STATUS_NOTHING;
 	if (status != STATUS_OK)
 		return status;
-	if (thread->state == THREAD_ENDED)
-		return STATUS_NOTHING;
 	thread_interrupt(thread);
 	while (!thread_wait(remote->process, thread, STOP_MILLISECONDS)) {
 		/* Only a stopped thread can be given up, and it may stop at any time: somebody has to be there. */

@@ -10,6 +10,9 @@
  *   the detach the kernel puts the thread back into the group stop that is in force then.
  * - a signal arrives: it stays pending while the thread is stopped, or is what stopped it and is handed on by the detach, once, with
  *   its siginfo (the kernel keeps it as long as the number is not changed).
+ * - another thread calls exec: it holds the process's cred_guard_mutex and waits until all others have gone (de_thread() in fs/exec.c). One
+ *   that is ours goes when we have waited for it: so each that has been killed is reaped (reap()), and no call may wait for that mutex
+ *   without end (seize()).
  */
 #include <errno.h>
 #include <signal.h>
@@ -72,8 +75,16 @@ static bool is_gone(const struct process *process, pid_t tid)
 	return !is_thread_of(process, tid) && (errno == ENOENT || errno == ESRCH);
 }
 
+static long request_seize(pid_t tid)
+{
+	return ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD);
+}
+
 /*
- * PTRACE_SEIZE. Another stent that only looks (`stent status`, `stent stack`) lets go in a moment, and must not make this
+ * PTRACE_SEIZE. It waits as long as a thread of the process is in exec (ptrace_attach() in kernel/ptrace.c), and a signal that returns lets
+ * it go on waiting: given up with EBUSY, though it may just have come through.
+ *
+ * Another stent that only looks (`stent status`, `stent stack`) lets go in a moment, and must not make this
  * one fail. The wait is short, because other threads may stand meanwhile; a debugger, or a stent at work, is still there behind it.
  */
 static long seize(const struct process *process, pid_t tid)
@@ -83,8 +94,8 @@ static long seize(const struct process *process, pid_t tid)
 	struct task task;
 
 	for (int naps = 0;; naps++) {
-		long result = ptrace(PTRACE_SEIZE, tid, NULL, (void *)PTRACE_O_TRACESYSGOOD);
-		int reason = errno;
+		long result = -1;
+		int reason = tick_bounded(request_seize, tid, &result) ? errno : EBUSY;
 
 		if (result == 0 || reason != EPERM || naps == SEIZE_NAPS || !process_task(process, tid, &task) ||
 		    task.tracer == getpid() || (task.tracer && strcmp(process_comm_of(task.tracer, comm), "stent") != 0)) {
@@ -95,10 +106,18 @@ static long seize(const struct process *process, pid_t tid)
 	}
 }
 
+/* One of ours that has ended. (The first thread of a process is not reported before all others have gone, and nobody waits for it.) */
+static void reap(pid_t tid)
+{
+	(void)!waitpid(tid, NULL, __WALL | WNOHANG);
+}
+
 enum status thread_seize(const struct process *process, pid_t tid, struct thread *thread, struct error *error)
 {
 	char comm[COMM_MAX];
 	struct task task;
+	long result;
+	int reason;
 
 	*thread = (struct thread){ .tid = tid, .state = THREAD_ENDED };
 	if (!process_task(process, tid, &task)) {
@@ -107,9 +126,15 @@ enum status thread_seize(const struct process *process, pid_t tid, struct thread
 		thread->state = THREAD_RELEASED;
 		return fail(error, "process %d (%s): nothing can be read about thread %d", process->pid, process->comm, tid);
 	}
+	if (task_ended(&task) && task.tracer == getpid())
+		reap(tid);
 	if (task_ended(&task) || task_kernel_worker(&task))
 		return STATUS_OK;
-	if (seize(process, tid) == 0) {
+	tick_start();
+	result = seize(process, tid);
+	reason = errno;
+	tick_stop();
+	if (result == 0) {
 		thread->state = THREAD_RUNNING;
 		/* Now that it is ours the number can't be used again: is it the thread that was meant? */
 		if (is_thread_of(process, tid))
@@ -120,17 +145,16 @@ enum status thread_seize(const struct process *process, pid_t tid, struct thread
 		thread->state = THREAD_ENDED;
 		return STATUS_OK;
 	}
-
-	int reason = errno;
-
-	/* Seized earlier, when it did not stop (see threads_release()): it can't have become another one since. */
+	if (reason == ESRCH || !process_task(process, tid, &task) || task_ended(&task))
+		return STATUS_OK;
+	/* Seized just now (EBUSY), or earlier, when it did not stop (see threads_release()): it can't have become another one since. */
 	if (task.tracer == getpid()) {
 		thread->state = THREAD_RUNNING;
 		return STATUS_OK;
 	}
-	if (reason == ESRCH || !process_task(process, tid, &task) || task_ended(&task))
-		return STATUS_OK;
 	thread->state = THREAD_RELEASED;
+	if (reason == EBUSY)
+		return STATUS_GAVE_UP;
 	if (task.tracer)
 		return refuse(error, "process %d (%s) is traced by %s (pid %d)", process->pid, process->comm,
 			      process_comm_of(task.tracer, comm), task.tracer);
@@ -263,7 +287,11 @@ void thread_release(const struct process *process, struct thread *thread)
 {
 	if (thread->state == THREAD_STOPPED) {
 		thread_settle(process, thread);
-		ptrace(PTRACE_DETACH, thread->tid, NULL, (void *)(long)thread->signal);
+		if (ptrace(PTRACE_DETACH, thread->tid, NULL, (void *)(long)thread->signal) < 0)
+			thread->state = THREAD_RUNNING;
+		/* Killed where it stood: it is about to end, and still ours. */
+		if (thread->state == THREAD_RUNNING && !thread_wait(process, thread, 100))
+			return;
 	}
 	thread->state = THREAD_RELEASED;
 }

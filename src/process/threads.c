@@ -180,11 +180,13 @@ enum status threads_stop(const struct process *process, unsigned int millisecond
 	bool found;
 
 	window_open();
-	status = seize_new(process, threads, &found, error);
-	if (status != STATUS_OK)
-		return status;
-	raise_priority();
 	tick_start();
+	status = seize_new(process, threads, &found, error);
+	if (status != STATUS_OK) {
+		tick_stop();
+		return status;
+	}
+	raise_priority();
 	threads->stopped_at = clock_now();
 	deadline = threads->stopped_at + (uint64_t)milliseconds * 1000000u;
 	while ((status = stop_known(process, asked, deadline, threads, error)) == STATUS_NOTHING) {

@@ -37,7 +37,8 @@ struct thread {
 
 /*
  * Take one thread under control; it runs on. STATUS_REFUSED: another process traces it. STATUS_ERROR: not
- * permitted. STATUS_OK with THREAD_ENDED: it has ended, or is a kernel worker, and none of ours.
+ * permitted. STATUS_OK with THREAD_ENDED: it has ended, or is a kernel worker, and none of ours. STATUS_GAVE_UP, and no line in *error: not
+ * now, because a thread of its process is in exec. That may wait for those that the caller holds and has to wait for, too.
  */
 enum status thread_seize(const struct process *process, pid_t tid, struct thread *thread, struct error *error) must_check;
 
@@ -51,7 +52,10 @@ void thread_settle(const struct process *process, struct thread *thread);
 /* Resume a stopped thread that stays under control; `request` is PTRACE_CONT or PTRACE_SYSCALL. */
 void thread_resume(struct thread *thread, int request);
 
-/* Give it up: registers as the program left them, its signal delivered, and running as before. */
+/*
+ * Give it up: registers as the program left them, its signal delivered, and running as before. One that has been killed meanwhile is waited for;
+ * if that lasts it stays THREAD_RUNNING, and who looks at it next (thread_seize()) reaps it.
+ */
 void thread_release(const struct process *process, struct thread *thread);
 
 struct threads {
@@ -62,7 +66,7 @@ struct threads {
 
 /*
  * Stop all threads. STATUS_OK: all are stopped or have ended, none can be created. STATUS_GAVE_UP: at least one is
- * still THREAD_RUNNING after `milliseconds`, or, if none is, not all have been found. Others as thread_seize(). In every
+ * still THREAD_RUNNING after `milliseconds`, or THREAD_RELEASED, which is one that can't be seized now; or, if none is, not all have been found. Others as thread_seize(). In every
  * case threads_release() follows, soon: from the first stop to there the caller must not print or wait; signals to stent
  * are held back, and it runs at real-time priority where it may. *threads is zeroed before the first call, and kept for the
  * next try.

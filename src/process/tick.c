@@ -1,5 +1,6 @@
 #include "process/tick.h"
 
+#include <setjmp.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,15 +14,33 @@ static timer_t timer;
 static struct sigaction action_outside;
 static sigset_t mask_outside;
 
-static void ignore(int signal)
+/* Of tick_bounded(): where to go, and how many more ticks there are until then; 0: nowhere. */
+static sigjmp_buf outside;
+static volatile sig_atomic_t ticks_left;
+
+static void tick(int signal)
 {
 	(void)signal;
+	if (ticks_left && !--ticks_left)
+		siglongjmp(outside, 1);
+}
+
+/* (One tick may come at once. The mask is not saved: the jump comes from a handler that blocks nothing.) */
+bool tick_bounded(long (*call)(pid_t tid), pid_t tid, long *result)
+{
+	if (sigsetjmp(outside, 0))
+		return false;
+	ticks_left = 2;
+	*result = call(tid);
+	ticks_left = 0;
+	return true;
 }
 
 void tick_start(void)
 {
 	const struct itimerspec period = { { 0, TICK }, { 0, TICK } };
-	struct sigaction action = { .sa_handler = ignore };	/* without SA_RESTART, or the call would be entered again */
+	/* Without SA_RESTART, or the call would be entered again. */
+	struct sigaction action = { .sa_handler = tick, .sa_flags = SA_NODEFER };
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TICK_SIGNAL };
 	sigset_t set;
 

@@ -10,9 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "process/tick.h"
+
+#undef fail	/* cmocka has one of its own */
+#include <cmocka.h>
 
 static pid_t start_sleeper(void)
 {
@@ -76,6 +77,39 @@ static void test_leaves_nothing_behind(void **state)
 	assert_int_equal(sigismember(&mask_after, SIGRTMIN), 0);
 }
 
+static long wait_for_byte(int descriptor)
+{
+	char byte;
+
+	/* As the kernel does with some calls. */
+	while (1)
+		if (read(descriptor, &byte, 1) == 1)
+			return byte;
+}
+
+/* And goes on with ticks behind it. */
+static void test_leaves_a_call(void **state)
+{
+	int ends[2];
+	long byte = 0;
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	assert_int_equal(pipe(ends), 0);
+	tick_start();
+	for (int i = 0; i < 3; i++)
+		assert_false(tick_bounded(wait_for_byte, ends[0], &byte));
+	assert_int_equal(write(ends[1], "x", 1), 1);
+	assert_true(tick_bounded(wait_for_byte, ends[0], &byte));
+	assert_int_equal(byte, 'x');
+	assert_int_equal(read(ends[0], &byte, 1), -1);
+	assert_int_equal(errno, EINTR);
+	tick_stop();
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* The kernel counts timers as pending signals. */
 static void test_says_when_there_is_no_timer(void **state)
 {
@@ -98,6 +132,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_interrupts_again_and_again),
 		cmocka_unit_test(test_leaves_nothing_behind),
+		cmocka_unit_test(test_leaves_a_call),
 		cmocka_unit_test(test_says_when_there_is_no_timer),
 	};
 
