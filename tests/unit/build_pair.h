@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "files.h"
 
 struct build_pair {
 	char folder[64];
@@ -38,14 +39,10 @@ static inline struct build_pair build_pair(const char *source, const char *flags
 	struct build_pair pair = { .folder = "/tmp/stent-unit-XXXXXX" };
 	const char *compiler = getenv("CC_FOR_TESTS");
 	char *path;
-	FILE *file;
 
 	assert_non_null(mkdtemp(pair.folder));
 	path = text_format("%s/source.c", pair.folder);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	fputs(source, file);
-	assert_int_equal(fclose(file), 0);
+	file_write_text(path, source);
 	free(path);
 	for (int i = 0; i < 2; i++) {
 		char *command = text_format("cd %s && %s -w -DV=%d -Wl,--build-id=0x%02d112233 %s source.c -o v%d%s%s", pair.folder,

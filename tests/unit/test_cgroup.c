@@ -14,6 +14,8 @@
 #undef fail	/* cmocka has one of its own */
 #include <cmocka.h>
 
+#include "files.h"
+
 #define V1 "33 25 0:28 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n34 25 0:29 / /sys/fs/cgroup/memory rw,nosuid shared:9 - cgroup cgroup rw,memory\n"
 #define V2 "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
 
@@ -60,13 +62,9 @@ static char folder_name[] = "/tmp/stent-test.XXXXXX";
 static void put(const char *name, const char *text)
 {
 	char path[256];
-	FILE *file;
 
 	snprintf(path, sizeof(path), "%s/%s", folder_name, name);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	fputs(text, file);
-	fclose(file);
+	file_write_text(path, text);
 }
 
 static uint64_t room_of(const char *below, bool unified, char group[256])

@@ -81,14 +81,11 @@ static void test_fixed_address(void **unused)
 static enum status open_bytes(const char *folder, const uint8_t *bytes, size_t size)
 {
 	char *path = text_format("%s/damaged", folder);
-	FILE *file = fopen(path, "wb");
 	struct error error = { 0 };
 	struct image image;
 	enum status status;
 
-	assert_non_null(file);
-	assert_int_equal(fwrite(bytes, 1, size, file), size);
-	assert_int_equal(fclose(file), 0);
+	file_write(path, bytes, size);
 	status = image_open(path, &image, &error);
 	if (status)
 		assert_non_null(error.text);
@@ -98,22 +95,11 @@ static enum status open_bytes(const char *folder, const uint8_t *bytes, size_t s
 	return status;
 }
 
-static uint8_t *read_all(const char *path, size_t *size)
-{
-	FILE *file = fopen(path, "rb");
-	uint8_t *bytes = memory_zeroed(1 << 20, 1);
-
-	assert_non_null(file);
-	*size = fread(bytes, 1, 1 << 20, file);
-	assert_int_equal(fclose(file), 0);
-	return bytes;
-}
-
 static void test_wrong_files(void **unused)
 {
 	struct build_pair pair = build_pair(source, "-O2 -fPIE -pie", 1);
 	size_t size;
-	uint8_t *bytes = read_all(pair.file[0], &size);
+	uint8_t *bytes = file_read(pair.file[0], &size);
 
 	assert_int_equal(open_bytes(pair.folder, bytes, size), STATUS_OK);
 	assert_int_equal(open_bytes(pair.folder, (const uint8_t *)"#!/bin/sh\necho this is no ELF file, but long enough to hold a header\n", 68), STATUS_ERROR);
@@ -146,7 +132,7 @@ static void test_damaged_files(void **unused)
 {
 	struct build_pair pair = build_pair(source, "-O2 -fPIE -pie", 1);
 	size_t size;
-	uint8_t *bytes = read_all(pair.file[0], &size);
+	uint8_t *bytes = file_read(pair.file[0], &size);
 	uint32_t random = 12345;
 
 	for (size_t length = 0; length < size; length += 1 + length / 20)

@@ -171,22 +171,10 @@ static Elf64_Rela *find_link_relocations(uint8_t *bytes)
 	return NULL;
 }
 
-static uint8_t *read_all(const char *path, size_t *size)
-{
-	FILE *file = fopen(path, "r");
-	uint8_t *bytes = memory_zeroed(1 << 20, 1);
-
-	assert_non_null(file);
-	*size = fread(bytes, 1, 1 << 20, file);
-	fclose(file);
-	assert_true(*size > 1000);
-	return bytes;
-}
-
 static enum status read_damaged(const char *path, uint64_t offset, uint64_t info, struct image *image)
 {
 	size_t size;
-	uint8_t *bytes = read_all(path, &size);
+	uint8_t *bytes = file_read(path, &size);
 	Elf64_Rela *first = find_link_relocations(bytes);
 	struct error error = { 0 };
 	enum status status;

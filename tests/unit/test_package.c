@@ -17,6 +17,8 @@
 
 #include <cmocka.h>	/* last: it has a fail() of its own */
 
+#include "files.h"
+
 static char folder[] = "/tmp/stent-test-package-XXXXXX";
 
 static void printf_like(1, 2) run(const char *format, ...)
@@ -37,11 +39,8 @@ static void printf_like(1, 2) run(const char *format, ...)
 static void write_bytes(const char *name, const void *bytes, size_t size)
 {
 	char *path = text_format("%s/%s", folder, name);
-	FILE *out = fopen(path, "w");
 
-	assert_non_null(out);
-	assert_int_equal(fwrite(bytes, 1, size, out), size);
-	assert_int_equal(fclose(out), 0);
+	file_write(path, bytes, size);
 	free(path);
 }
 

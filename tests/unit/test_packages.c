@@ -28,21 +28,10 @@ struct set {
 	struct error error;
 };
 
-static uint8_t *read_all(const char *path, size_t *size)
-{
-	FILE *file = fopen(path, "r");
-	uint8_t *bytes = memory_zeroed(1 << 20, 1);
-
-	assert_non_null(file);
-	*size = fread(bytes, 1, 1 << 20, file);
-	fclose(file);
-	return bytes;
-}
-
 static void add_file(struct set *set, int side, const char *path, const char *file)
 {
 	size_t size;
-	uint8_t *bytes = read_all(file, &size);
+	uint8_t *bytes = file_read(file, &size);
 
 	example_tar_file(&set->data[side], path, bytes, size);
 	free(bytes);
@@ -69,13 +58,9 @@ static enum status compare(struct set *set, const struct diff_options *options)
 	assert_non_null(mkdtemp(set->folder));
 	for (int side = 0; side < 2; side++) {
 		struct buffer deb = example_deb(controls[side], &set->data[side]);
-		FILE *file;
 
 		paths[side] = text_format("%s/%d.deb", set->folder, side);
-		file = fopen(paths[side], "w");
-		assert_non_null(file);
-		assert_int_equal(fwrite(deb.item, 1, deb.count, file), deb.count);
-		assert_int_equal(fclose(file), 0);
+		file_write(paths[side], deb.item, deb.count);
 		array_free(&deb);
 	}
 	status = diff_packages(paths[0], paths[1], options, &set->bundle, &set->report, &set->error);

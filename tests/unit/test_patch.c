@@ -18,6 +18,8 @@
 
 #include <cmocka.h>	/* last: it has a fail() of its own */
 
+#include "files.h"
+
 static char folder[] = "/tmp/stent-test-patch-XXXXXX";
 static char *file, *output;
 
@@ -213,15 +215,6 @@ static void assert_unreadable(const char *path, const char *reason)
 	bundle_free(&bundle);
 }
 
-static void write_file(const void *bytes, size_t size)
-{
-	FILE *out = fopen(file, "w");
-
-	assert_non_null(out);
-	assert_int_equal(fwrite(bytes, 1, size, out), size);
-	assert_int_equal(fclose(out), 0);
-}
-
 static void test_other_files(void **state)
 {
 	struct patch patch = example_patch();
@@ -236,12 +229,12 @@ static void test_other_files(void **state)
 	assert_int_equal(mkfifo(file, 0600), 0);
 	assert_unreadable(file, "not a regular file");
 	unlink(file);
-	write_file("", 0);
+	file_write_text(file, "");
 	assert_unreadable(file, "too short");
 	assert_unreadable("/proc/self/exe", "not a stent patch");
 	bytes = patch_encode(&patch, &size);
 	bytes[sizeof(Elf64_Ehdr) + offsetof(struct format_info, version)] = 7;
-	write_file(bytes, size);
+	file_write(file, bytes, size);
 	assert_unreadable(file, "format version 7, this stent reads version 1");
 	free(bytes);
 	patch_free(&patch);
@@ -274,14 +267,10 @@ static void test_write_failures(void **state)
 static void assert_tool_prints(const char *tool, const char *const *texts)
 {
 	char *command = text_format("LC_ALL=C %s %s >%s 2>&1", tool, file, output);
-	char *text = memory_zeroed(1 << 20, 1);
-	FILE *in;
+	char *text;
 
 	assert_int_equal(system(command), 0);
-	in = fopen(output, "r");
-	assert_non_null(in);
-	assert_true(fread(text, 1, (1 << 20) - 1, in) > 0);
-	fclose(in);
+	text = file_read_text(output);
 	for (; *texts; texts++)
 		if (!strstr(text, *texts))
 			fail_msg("no '%s' in the output of %s: %s", *texts, tool, text);

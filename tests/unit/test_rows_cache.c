@@ -81,30 +81,6 @@ static struct rows_cache_counts look_up(const struct scene *scene, const struct 
 	assert_int_equal(unused.written, 0); \
 } while (0)
 
-static uint8_t *read_whole(const char *path, size_t *size)
-{
-	FILE *file = fopen(path, "r");
-	struct stat status;
-	uint8_t *bytes;
-
-	assert_non_null(file);
-	assert_int_equal(fstat(fileno(file), &status), 0);
-	*size = (size_t)status.st_size;
-	bytes = memory_zeroed(*size, 1);
-	assert_int_equal(fread(bytes, 1, *size, file), *size);
-	fclose(file);
-	return bytes;
-}
-
-static void write_whole(const char *path, const void *bytes, size_t size)
-{
-	FILE *file = fopen(path, "w");
-
-	assert_non_null(file);
-	assert_int_equal(fwrite(bytes, 1, size, file), size);
-	assert_int_equal(fclose(file), 0);
-}
-
 static size_t count_files(const char *folder)
 {
 	DIR *list = opendir(folder);
@@ -149,13 +125,13 @@ static void any_changed_byte_is_replaced(void **state)
 	size_t size, size_again;
 
 	look_up(scene, scene->built);
-	bytes = read_whole(scene->path, &size);
+	bytes = file_read(scene->path, &size);
 	for (size_t i = 0; i < size; i++) {
 		bytes[i] ^= 0x40;
-		write_whole(scene->path, bytes, size);
+		file_write(scene->path, bytes, size);
 		bytes[i] ^= 0x40;
 		assert_int_equal(look_up(scene, scene->built).built, 1);
-		again = read_whole(scene->path, &size_again);
+		again = file_read(scene->path, &size_again);
 		assert_int_equal(size_again, size);
 		assert_memory_equal(again, bytes, size);
 		free(again);
@@ -169,7 +145,7 @@ static void a_cut_off_file_is_replaced(void **state)
 	size_t size;
 
 	look_up(scene, scene->built);
-	free(read_whole(scene->path, &size));
+	free(file_read(scene->path, &size));
 	for (off_t cut = 0; cut < (off_t)size; cut += 19) {
 		assert_int_equal(truncate(scene->path, cut), 0);
 		expect_replaced(scene);
@@ -275,7 +251,7 @@ static void a_folder_must_be_one(void **state)
 	expect_unused(&other);
 	assert_int_equal(count_files(target), 0);
 	assert_int_equal(unlink(other.folder), 0);
-	write_whole(other.folder, "", 0);
+	file_write_text(other.folder, "");
 	expect_unused(&other);
 	strcpy(other.folder, "");
 	expect_unused(&other);
@@ -341,12 +317,12 @@ static void the_oldest_files_go(void **state)
 	const struct scene *scene = *state;
 	char *foreign = text_format("%s/precious", scene->folder);
 
-	write_whole(foreign, "", 0);
+	file_write_text(foreign, "");
 	for (unsigned int i = 0; i < ROWS_FOLDER_FILES + 10; i++) {
 		char *path = text_format("%s/%04x.%s", scene->folder, i, i % 2 ? "rows" : "new");
 		struct timespec times[2] = { { .tv_sec = 1000 + i }, { .tv_sec = 1000 + i } };
 
-		write_whole(path, "", 0);
+		file_write_text(path, "");
 		assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 		free(path);
 	}

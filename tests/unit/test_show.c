@@ -19,6 +19,8 @@
 
 #include <cmocka.h>	/* last: it has a fail() of its own */
 
+#include "files.h"
+
 static char folder[] = "/tmp/stent-test-show-XXXXXX";
 static char *file, *output;
 
@@ -70,12 +72,8 @@ static int show(const char *first, const char *second)
 
 static void assert_output_holds(const char *const *texts)
 {
-	char *text = memory_zeroed(1 << 16, 1);
-	FILE *in = fopen(output, "r");
+	char *text = file_read_text(output);
 
-	assert_non_null(in);
-	assert_true(fread(text, 1, (1 << 16) - 1, in) > 0);
-	fclose(in);
 	for (; *texts; texts++)
 		if (!strstr(text, *texts))
 			fail_msg("no '%s' in: %s", *texts, text);

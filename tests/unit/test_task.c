@@ -16,19 +16,17 @@
 #undef fail	/* cmocka has one of its own */
 #include <cmocka.h>
 
+#include "files.h"
+
 static char folder[] = "/tmp/stent-test.XXXXXX";
 static struct process made_up = { .pid = 100 };
 
 static void put(const char *name, const char *text)
 {
 	char path[128];
-	FILE *file;
 
 	snprintf(path, sizeof(path), "%s/task/%s", folder, name);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	fputs(text, file);
-	fclose(file);
+	file_write_text(path, text);
 }
 
 static void put_thread(int tid, char state)

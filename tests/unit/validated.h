@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "files.h"
 #include "unwind/validate.h"
 
 /* Print why, and fail. */
@@ -35,14 +36,10 @@ static inline struct validated *validated_build(const char *source, const char *
 	const char *compiler = getenv("CC_FOR_TESTS");
 	struct error error = { 0 };
 	char *path, *command;
-	FILE *file;
 
 	assert_non_null(mkdtemp(folder));
 	path = text_format("%s/source.%s", folder, language);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	fputs(source, file);
-	assert_int_equal(fclose(file), 0);
+	file_write_text(path, source);
 	free(path);
 	command = text_format("cd %s && %s -w -shared -nostdlib -Wl,--build-id -Wl,-z,noexecstack %s source.%s -o lib.so", folder,
 			      compiler ? compiler : "gcc", flags, language);
