@@ -3,7 +3,7 @@
 #	plan 3				how many results follow
 #	ok "what holds"			one result; not_ok and skip likewise
 #	check "what holds" command...	ok if the command succeeds, else not_ok with what it printed
-#	verdict $? "what holds"		ok if the status is 0, else not_ok
+#	verdict $? "what holds"		ok if the status is 0, else not_ok; like check, it returns the status
 #	exits 2 "text" command...	true if the command ends with this status, and its output has the text
 #	start command...		run in the background, pid in $started; ended when the script ends
 #	within 5 command...		try the command again until it succeeds, for so many seconds
@@ -109,9 +109,10 @@ check() {	# WHAT COMMAND...
 	return "$status"
 }
 
-# A result of something that had to be done in this shell, not in a subshell as check does it.
+# A result of something that had to be done in this shell, not in a subshell as check does it. The status is returned.
 verdict() {	# STATUS WHAT
 	if [ "$1" = 0 ]; then ok "$2"; else not_ok "$2"; fi
+	return "$1"
 }
 
 exits() {	# STATUS PATTERN COMMAND...: this exit status, and the output has this

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The test runner notices every way in which a test program can fail, and lib.sh ends what it started.
 . "$(dirname "$0")/../lib.sh"
-plan 19
+plan 20
 
 program() {	# NAME LINES...: a test program that runs these lines of shell
 	local name=$1
@@ -56,6 +56,9 @@ check "too many results" sums_up "2 passed, 1 failed, 0 skipped" 'planned 1 resu
 check "two plans" sums_up "1 passed, 1 failed, 0 skipped" 'more than one plan' two_plans
 check "a bad exit status" sums_up "1 passed, 1 failed, 0 skipped" 'exit status 3 without' status
 check "a program that is not there" sums_up "2 passed, 1 failed, 0 skipped" 'FAIL.*absent' good absent
+
+program says_why ". '$top/tests/lib.sh'" 'plan 2' 'verdict 1 a || diag the reason' 'verdict 0 b || diag another'
+check "a failed verdict, with its comment" sums_up "1 passed, 1 failed, 0 skipped" '# the reason' says_why
 
 # What a script has started does not outlive it, whether it ends well or by its limit.
 program starts ". '$top/tests/lib.sh'" 'plan 1' 'start sleep 600' "echo \$started >'$scratch/pid'" 'ok a'
