@@ -2,15 +2,26 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # from lib.sh
 
+build_version() {	# VERSION NAME FLAG...
+	local version=$1 name=$2
+	shift 2
+	"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -pthread -Wl,--build-id "$@" -DVERSION="$version" -o "$scratch/$name.$version" \
+		"$top/tests/live/${victim_source-victim.c}"
+}
+
 # Build both versions as NAME.1 and NAME.2 with more flags, and the patch NAME.stent; of another victim if $victim_source says so.
 build_pair() {	# NAME FLAG...
-	local name=$1 version
-	shift
-	for version in 1 2; do
-		"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -pthread -Wl,--build-id "$@" -DVERSION=$version \
-			-o "$scratch/$name.$version" "$top/tests/live/${victim_source-victim.c}" || return 1
-	done
+	local name=$1
+	build_version 1 "$@" && build_version 2 "$@" || return 1
 	limit 60 "$stent" diff "$scratch/$name.1" "$scratch/$name.2" -o "$scratch/$name.stent" --name "${name##*/}"
+}
+
+# The same, and a third version NAME.3 with the patch third.stent from the first to it.
+build_three() {	# NAME FLAG...
+	local name=$1
+	build_pair "$@" || return 1
+	shift
+	build_version 3 "$name" "$@" && limit 60 "$stent" diff "$scratch/$name.1" "$scratch/$name.3" -o "$scratch/third.stent" --name third
 }
 
 # Start a victim that answers through descriptors; its pid is in $victim.
@@ -58,6 +69,24 @@ ends_with() {	# STATUS COMMAND...
 # The victim's mappings but for heap and stack, which grow.
 mappings() {
 	grep -v '\[heap\]\|\[stack\]' "/proc/$victim/maps"
+}
+
+# Which descriptors the victim has open.
+descriptors() {
+	ls -l "/proc/$victim/fd" | sed 's/^.*[0-9][0-9]:[0-9][0-9] //'
+}
+
+# KiB that only the victim has, of stacks and heap and of code that was written to. (What was written to once stays its own.)
+own_memory() {
+	sed -n 's/^RssAnon:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$victim/status"
+}
+
+# The script has one_cycle, in which a patch goes in and out, and which leaves in $scratch/output why it failed.
+many_cycles() {	# COUNT
+	local cycle
+	for ((cycle = 0; cycle < $1; cycle++)); do
+		one_cycle || { echo "cycle $cycle"; cat "$scratch/output"; return 1; }
+	done
 }
 
 # Everything that a refusal must leave alone: the list of mappings but for heap and stacks, and the bytes of code.

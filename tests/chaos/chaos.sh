@@ -19,12 +19,6 @@ start=start_victim
 
 plan 12
 
-build_all() {
-	build_pair victim &&
-		"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -pthread -Wl,--build-id -DVERSION=3 -o "$scratch/victim.3" "$top/tests/live/victim.c" &&
-		limit 60 "$stent" diff "$scratch/victim.1" "$scratch/victim.3" -o "$scratch/third.stent" --name third
-}
-
 one_version() {
 	local answer
 	answer=$(ask) || { echo "no answer"; return 1; }
@@ -105,7 +99,7 @@ kill_everywhere() {	# WHAT BEFORE AFTER STENT-ARGUMENT...
 	fi
 }
 
-check "two versions and the patches to them are built" build_all
+check "three versions and the patches to them are built" build_three victim
 for threads_now in "" "${threads[*]}"; do
 	what=${threads_now:+several threads}
 	what=${what:-one thread}

@@ -11,21 +11,6 @@
 cycles=${CYCLES:-25}
 plan 10
 
-build_all() {
-	build_pair victim &&
-		"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -pthread -Wl,--build-id -DVERSION=3 -o "$scratch/victim.3" "$top/tests/live/victim.c" &&
-		limit 60 "$stent" diff "$scratch/victim.1" "$scratch/victim.3" -o "$scratch/third.stent" --name third
-}
-
-# KiB that only this process has, of stacks and heap and of code that was written to.
-own_memory() {
-	sed -n 's/^RssAnon:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$victim/status"
-}
-
-descriptors() {
-	ls -l "/proc/$victim/fd" | sed 's/^.*[0-9][0-9]:[0-9][0-9] //'
-}
-
 unmapped=0 kept=0
 one_cycle() {
 	limit 30 "$stent" apply "$scratch/victim.stent" -p "$victim" >"$scratch/output" 2>&1 || return 1
@@ -34,14 +19,7 @@ one_cycle() {
 	! grep -q '^  memory ' "$scratch/output" || kept=$((kept + 1))
 }
 
-many_cycles() {	# COUNT
-	local cycle
-	for ((cycle = 0; cycle < $1; cycle++)); do
-		one_cycle || { echo "cycle $cycle"; cat "$scratch/output"; return 1; }
-	done
-}
-
-check "three versions and the patches are built" build_all
+check "three versions and the patches are built" build_three victim
 victim_start "$scratch/victim.1" poll futex
 verdict $? "a process starts"
 mappings >"$scratch/before"

@@ -9,17 +9,10 @@
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
 cycles=${CYCLES:-20}
+# shellcheck disable=SC2034 # for build_pair
+victim_source=../invisible/witness.c
 
 plan 16
-
-build_witness() {
-	local version
-	for version in 1 2; do
-		"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -pthread -Wl,--build-id -DVERSION=$version -o "$scratch/witness.$version" \
-			"$top/tests/invisible/witness.c" || return 1
-	done
-	limit 60 "$stent" diff "$scratch/witness.1" "$scratch/witness.2" -o "$scratch/witness.stent" --name witness
-}
 
 # The process that works is $victim, its output goes to the file REPORT, and it ends when $input is closed.
 witness_start() {	# REPORT [lean]
@@ -43,40 +36,28 @@ counts() {	# REPORT
 
 paused=0
 one_cycle() {
-	local output
-	output=$(apply witness) && paused=$(sed -n 's/^  paused *\([0-9]*\).*/\1/p' <<<"$output") || { echo "$output"; return 1; }
-	revert witness >"$scratch/output" 2>&1 || { cat "$scratch/output"; return 1; }
-}
-
-many_cycles() {	# COUNT
-	local cycle
-	for ((cycle = 0; cycle < $1; cycle++)); do
-		one_cycle || { echo "cycle $cycle"; return 1; }
-	done
+	apply witness >"$scratch/output" 2>&1 || return 1
+	paused=$(sed -n 's/^  paused *\([0-9]*\).*/\1/p' "$scratch/output")
+	revert witness >"$scratch/output" 2>&1
 }
 
 # Mappings, how much memory, and which descriptors.
 belongings() {
 	grep '^VmSize\|^VmData\|^VmLck\|^VmPin' "/proc/$victim/status"
 	mappings
-	ls -l "/proc/$victim/fd" | sed 's/^.*[0-9][0-9]:[0-9][0-9] //'
-}
-
-# KiB that only this process has. (The pages of code that were written to stay its own: that is settled after the first cycle.)
-own_memory() {
-	sed -n 's/^RssAnon:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$victim/status"
+	descriptors
 }
 
 nothing_wrong() {	# REPORT
 	[ "$(grep -c "^wrong .* 0$" "$scratch/$1")" = 6 ] || { cat "$scratch/$1"; return 1; }
 }
 
-check "two versions and the patch are built" build_witness
+check "two versions and the patch are built" build_pair witness
 { witness_start alone && sleep 3 && witness_stop; } >"$scratch/output" 2>&1
 verdict $? "it runs for a while without stent"
 # What it could have asked for by io_submit() keeps the patch's memory where it is, for the next time.
-{ witness_start patched && many_cycles 1 && belongings >"$scratch/first"; } >"$scratch/output" 2>&1
-verdict $? "a patch goes in and out of it" || diag "$(cat "$scratch/output")"
+{ witness_start patched && many_cycles 1 && belongings >"$scratch/first"; } >"$scratch/log" 2>&1
+verdict $? "a patch goes in and out of it" || diag "$(cat "$scratch/log")"
 many_cycles "$cycles" >"$scratch/log" 2>&1
 verdict $? "and $cycles times more" || diag "$(cat "$scratch/log")"
 belongings >"$scratch/last"
@@ -87,8 +68,8 @@ verdict $? "it ends by itself"
 check "nothing was wrong in it" nothing_wrong patched
 check "it has counted the same as without stent" diff <(counts alone) <(counts patched)
 # Of one without such requests nothing is left.
-{ witness_start lean lean && sleep 0.2 && belongings >"$scratch/first" && many_cycles 1 && memory=$(own_memory); } >"$scratch/output" 2>&1
-verdict $? "a patch goes in and out of another one" || diag "$(cat "$scratch/output")"
+{ witness_start lean lean && sleep 0.2 && belongings >"$scratch/first" && many_cycles 1 && memory=$(own_memory); } >"$scratch/log" 2>&1
+verdict $? "a patch goes in and out of another one" || diag "$(cat "$scratch/log")"
 many_cycles "$cycles" >"$scratch/log" 2>&1
 verdict $? "and $cycles times more" || diag "$(cat "$scratch/log")"
 belongings >"$scratch/last"
