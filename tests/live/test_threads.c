@@ -193,28 +193,38 @@ static void test_no_descriptor(void **state)
 	assert_int_equal(waitpid(other, NULL, 0), other);
 }
 
-/* A process whose first thread ends when it is told to by a byte. */
-static pid_t start_leaving(int *tell)
+static int told;	/* where a victim reads */
+
+/* A victim whose threads wait for a byte (is_told()); it comes from what is written to *tell. */
+static pid_t start_told(void (*run)(void), int *tell)
 {
 	int ends[2];
-	pid_t child;
+	pid_t victim;
 
 	assert_int_equal(pipe(ends), 0);
-	child = fork();
-	if (!child) {
-		pthread_t thread;
-		char byte;
-
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		pthread_create(&thread, NULL, wait_long, NULL);
-		if (read(ends[0], &byte, 1) == 1)
-			pthread_exit(NULL);
-		_exit(1);
-	}
-	assert_true(child > 0);
+	told = ends[0];
+	victim = start_victim(run);
 	close(ends[0]);
 	*tell = ends[1];
-	return child;
+	return victim;
+}
+
+static bool is_told(void)
+{
+	char byte;
+
+	return read(told, &byte, 1) == 1;
+}
+
+/* The first thread ends when it is told to. */
+static void leave_when_told(void)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, wait_long, NULL);
+	if (is_told())
+		pthread_exit(NULL);
+	_exit(1);
 }
 
 static bool first_has_ended(const struct process *process)
@@ -230,7 +240,7 @@ static void test_one_at_a_time(void **state)
 	struct process one, other;
 	struct error error = { 0 };
 	int tell;
-	pid_t victim = start_leaving(&tell);
+	pid_t victim = start_told(leave_when_told, &tell);
 
 	assert_int_equal(process_open(victim, PROCESS_CHANGE, &one, &error), STATUS_OK);
 	assert_int_equal(process_open(victim, PROCESS_CHANGE, &other, &error), STATUS_REFUSED);
@@ -252,39 +262,22 @@ static void test_one_at_a_time(void **state)
 	assert_int_equal(waitpid(victim, NULL, 0), victim);
 }
 
-static int told;
-
-static void *execute_when_told(void *unused)
+static void *run_executing(void *unused)
 {
-	char byte;
-
-	if (read(told, &byte, 1) == 1)
+	if (is_told())
 		execl("/bin/sleep", "sleep", "60", NULL);
 	return unused;
 }
 
-/* A process with a thread that waits, one that calls exec when it is told to by a byte, and the first. */
-static pid_t start_executing(int *tell)
+/* A thread that waits, one that calls exec when it is told to, and the first. */
+static void execute_when_told(void)
 {
-	int ends[2];
-	pid_t child;
+	pthread_t thread;
 
-	assert_int_equal(pipe(ends), 0);
-	child = fork();
-	if (!child) {
-		pthread_t thread;
-
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		told = ends[0];
-		pthread_create(&thread, NULL, wait_long, NULL);
-		pthread_create(&thread, NULL, execute_when_told, NULL);
-		wait_long(NULL);
-		_exit(1);
-	}
-	assert_true(child > 0);
-	close(ends[0]);
-	*tell = ends[1];
-	return child;
+	pthread_create(&thread, NULL, wait_long, NULL);
+	pthread_create(&thread, NULL, run_executing, NULL);
+	wait_long(NULL);
+	_exit(1);
 }
 
 static bool has_three_threads(const struct process *process, struct tids *tids)
@@ -329,7 +322,7 @@ static void exec_with_one_held(enum reaper reaper)
 	struct tids tids = { 0 };
 	struct process process;
 	int tell;
-	pid_t victim = start_executing(&tell);
+	pid_t victim = start_told(execute_when_told, &tell);
 
 	assert_int_equal(process_open(victim, PROCESS_CHANGE, &process, &error), STATUS_OK);
 	for (int i = 0; i < 500 && !has_three_threads(&process, &tids); i++)
