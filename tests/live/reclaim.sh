@@ -7,7 +7,7 @@
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
 victim_source=referrer.c
-plan 16
+plan 17
 
 build_pair referrer >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
@@ -53,6 +53,7 @@ check "a function, in the heap" kept heap "0x[0-9a-f]+ in \[heap\] may be a poin
 check "a text, in the heap" kept text "0x[0-9a-f]+ in \[heap\] may be a pointer into it: 0x" "this text is in new memory"
 check "at an odd address" kept unaligned "0x[0-9a-f]+ in \[heap\] may be a pointer into it: 0x" 42
 check "half in one page, half in the next" kept pages "0x[0-9a-f]+ in .* may be a pointer into it: 0x" 42
+check "half in what is read first, half in what is read then" kept reads "0x[0-9a-f]+ in .* may be a pointer into it: 0x" 42
 check "with a tag in its upper bits" kept tagged "0x[0-9a-f]+ in \[heap\] may be a pointer into it: 0x" 42
 check "in shared memory" kept shared "0x[0-9a-f]+ in /dev/zero.* may be a pointer into it: 0x" 42
 check "in shared memory that the process has dropped" kept dropped "0x[0-9a-f]+ in /dev/zero.* may be a pointer into it: 0x" 42

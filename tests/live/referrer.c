@@ -23,6 +23,7 @@
 
 #define NEVER_INLINED __attribute__((noinline, noclone, noipa))
 #define PAGE 4096
+#define READ (1u << 20)	/* bytes that stent reads at once, from a mapping's start on */
 #define TAG UINT64_C(0xfff3000000000000)
 
 typedef int function(int);
@@ -58,6 +59,7 @@ NEVER_INLINED function *get_function(void)
 }
 
 static char *heap, *mapped;	/* mapped: of what is kept elsewhere than in the heap */
+static size_t mapped_size;
 static const char *where = "";
 static timer_t timer;
 static int epoll;
@@ -148,6 +150,8 @@ NEVER_INLINED static void keep(const char *place)
 		store(heap + 13, 0);
 	else if (!strcmp(place, "pages"))	/* half of it in one page, half in the next */
 		store(mapped + PAGE - 3, 0);
+	else if (!strcmp(place, "reads"))	/* in what is read first, and in what is read then */
+		store(mapped + READ - 3, 0);
 	else if (!strcmp(place, "tagged"))
 		store(heap, TAG);
 	else if (!strcmp(place, "shared") || !strcmp(place, "dropped") || !strcmp(place, "hidden"))
@@ -174,7 +178,12 @@ static void prepare(const char *place)
 {
 	int flags = !strcmp(place, "shared") || !strcmp(place, "dropped") ? MAP_SHARED : MAP_PRIVATE;
 
-	mapped = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
+	mapped_size = !strcmp(place, "reads") ? 2 * READ : 2 * PAGE;
+	/* With a page before and behind that keep it from being one mapping with others. */
+	mapped = (char *)mmap(NULL, mapped_size + 2 * PAGE, PROT_NONE, flags | MAP_ANONYMOUS, -1, 0) + PAGE;
+	mprotect(mapped, mapped_size, PROT_READ | PROT_WRITE);
+	if (!strcmp(place, "reads"))
+		memset(mapped, 1, mapped_size);
 	heap = calloc(1, 64);
 }
 
@@ -192,6 +201,8 @@ static const char *find_kept(void)
 		return mapped;
 	if (!strcmp(where, "pages"))
 		return mapped + PAGE - 3;
+	if (!strcmp(where, "reads"))
+		return mapped + READ - 3;
 	return !strcmp(where, "unaligned") ? heap + 13 : heap;
 }
 
@@ -223,7 +234,7 @@ static void drop(void)
 {
 	memset(heap, 0, 64);
 	mprotect(mapped, PAGE, PROT_READ | PROT_WRITE);
-	memset(mapped, 0, 2 * PAGE);
+	memset(mapped, 0, mapped_size);
 	signal(SIGUSR1, handle);
 	if (!strcmp(where, "timer"))
 		timer_delete(timer);
