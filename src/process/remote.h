@@ -26,23 +26,28 @@ struct remote {
 };
 
 /*
- * Stop a thread that can be used and put the stub behind the code of an image that is mapped now; `patience` is kept. STATUS_REFUSED: no room for the stub, traced, or
- * every thread is under a seccomp filter that can't be suspended. STATUS_GAVE_UP: no thread stopped in
- * time at a place where it can be used. remote_end() follows in any case.
+ * Stop a thread that can be used and put the stub behind the code of an image that is mapped now. STATUS_REFUSED: no room for the
+ * stub, traced, or every thread is under a seccomp filter that can't be suspended. STATUS_GAVE_UP: no thread stopped within `patience`
+ * at a place where it can be used. STATUS_ERROR: the process is gone, or not permitted. remote_end() follows in any case; process and
+ * patience are the caller's, and are used until then.
  */
 enum status remote_begin(const struct process *process, const struct patience *patience, struct remote *remote,
 			 struct error *error) must_check;
 
 /*
- * The same while all threads are stopped: one of them makes the calls, the others stay as they are, and so does that one behind
- * remote_end(). `maps` and `images` are those of this stop. Nothing but the caller's patience with a call that is not awaited is kept. STATUS_REFUSED,
- * STATUS_GAVE_UP: none of them can be used as it stands.
+ * The same while all threads are stopped: one of them makes the calls, the others stay as they are, and that one is stopped again behind
+ * remote_end(). `threads` is used until then, too; `maps` and `images`, which are those of this stop, are not. Nothing is waited for here:
+ * `patience` bounds the calls. STATUS_REFUSED: no room for the stub. STATUS_GAVE_UP: no thread can be used as it stands. STATUS_ERROR as above.
  */
 enum status remote_begin_stopped(const struct process *process, struct threads *threads, const struct maps *maps,
 				 const struct mapped_images *images, const struct patience *patience, struct remote *remote,
 				 struct error *error) must_check;
 
-/* One system call. STATUS_OK: it was made, and *result is what it returned (-errno for a failure). */
+/*
+ * One system call. STATUS_OK: it was made, and *result is what it returned (-errno for a failure). STATUS_ERROR: the thread has ended, or does
+ * not come back within the patience (at least CALL_LEAST, at most CALL_LONGEST, remote.c). A signal that the thread has to handle first: behind
+ * remote_begin() another stop is tried, with its statuses; behind remote_begin_stopped() it is STATUS_GAVE_UP, and the call was not made.
+ */
 enum status remote_call(struct remote *remote, int64_t number, const uint64_t arguments[6], int64_t *result,
 			struct error *error) must_check;
 
