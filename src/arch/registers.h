@@ -13,8 +13,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "arch/arch.h"
 #include "arch/frame.h"
 #include "base/error.h"
+
+/* The instruction set that they are of, stent's own: that of every thread whose registers can be read. */
+const struct arch *registers_arch(void);
 
 /* As PTRACE_GETREGSET with NT_PRSTATUS lays them out. */
 struct registers {

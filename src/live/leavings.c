@@ -11,7 +11,7 @@
 bool leavings_are_left(const struct survey *survey, const struct threads *threads, const struct maps *maps, const struct range *ranges,
 		       size_t count)
 {
-	struct stack_check check = { .survey = survey, .arch = &arch_x86_64 };
+	struct stack_check check = { .survey = survey, .arch = registers_arch() };
 	struct stack_result result = { .verdict = STACK_FREE };
 
 	for (size_t i = 0; i < count; i++)

@@ -36,7 +36,7 @@ static void trace_thread(struct traces *traces, const struct maps *maps, const s
 		return;
 	}
 	doubt = stack_find(&traces->survey, maps, thread, &stack);
-	stack_walk(&traces->survey, maps, &arch_x86_64, thread, stack, doubt, NULL, trace);
+	stack_walk(&traces->survey, maps, registers_arch(), thread, stack, doubt, NULL, trace);
 	out->proven = unwind_trace_proven(trace);
 	traces->proven += out->proven;
 	if (!out->proven)

@@ -23,6 +23,11 @@ static struct user_regs_struct user(const struct registers *registers)
 	return copy;
 }
 
+const struct arch *registers_arch(void)
+{
+	return &arch_x86_64;
+}
+
 int registers_read(pid_t tid, struct registers *registers)
 {
 	struct iovec buffer = { registers->word, sizeof(registers->word) };
