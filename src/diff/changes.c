@@ -199,29 +199,34 @@ static void check_byte(struct data_check *check, const struct section *a, const 
 		report(check, what, at.old);
 }
 
+/* A note for the user. (The text may have several lines.) */
+static void note_version(struct data_check *check, const struct text_change *text)
+{
+	const struct program *old = &check->comparison->old;
+	char *name = item_name(old, program_item_start(old, text->address));
+
+	*array_add(&check->patch->notes) =
+		utf8_make_printable(text_format("the variable %s only says the version, and is left as it is in the process: \"%.60s\"",
+						name, text->old));
+	free(name);
+}
+
 static void judge_texts(struct data_check *check)
 {
+	const struct diff_options *options = check->comparison->options;
 	struct release release = { 0 };
 
-	for (int round = 0; round < 2; round++)
-		for (size_t i = 0; i < check->texts.count; i++) {
-			const struct text_change *text = &check->texts.item[i];
-			bool version = versions_differ(check->comparison->options, text->old, text->new, &release);
-			char *name;
+	/* The release is learned from all of them, before any is judged by it. */
+	for (size_t i = 0; i < check->texts.count; i++)
+		(void)versions_differ(options, check->texts.item[i].old, check->texts.item[i].new, &release);
+	for (size_t i = 0; i < check->texts.count; i++) {
+		const struct text_change *text = &check->texts.item[i];
 
-			if (!round)
-				continue;
-			if (!version) {
-				report(check, text->what, text->address);
-				continue;
-			}
-			name = item_name(&check->comparison->old, program_item_start(&check->comparison->old, text->address));
-			/* (The text may have several lines.) */
-			*array_add(&check->patch->notes) =
-				utf8_make_printable(text_format("the variable %s only says the version, and is left as it is in the process: \"%.60s\"",
-								name, text->old));
-			free(name);
-		}
+		if (versions_differ(options, text->old, text->new, &release))
+			note_version(check, text);
+		else
+			report(check, text->what, text->address);
+	}
 }
 
 static uint64_t skip_pointers(const struct handler_pointers *pointers, uint64_t address)
