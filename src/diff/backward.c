@@ -118,14 +118,15 @@ static void walk_on(struct walk *walk, struct visit visit)
 		walk->lowest = visit.trace.lowest;
 }
 
-/* How many bytes before its target the code behind the reference goes back. */
-static uint64_t goes_back(const struct program *program, const struct code_ref *ref)
+uint64_t backward_reach(const struct program *program, const struct code_ref *ref)
 {
 	struct walk walk = { .program = program, .range = program_range(program, ref->insn) };
 	struct range span = walk.range->span;
 	struct visit visit = { .at = ref->insn };
 	struct insn_effect effect;
 
+	if (ref->kind != REF_ADDRESS || !section_of_constants_before(program->image, ref->target))
+		return 0;
 	walk.code = program_code(program, walk.range);
 	if (!program->image->arch->effect(walk.code + (visit.at - span.start), span.end - visit.at, visit.at, &effect) ||
 	    effect.kind != EFFECT_ADDRESS)
@@ -140,24 +141,5 @@ static uint64_t goes_back(const struct program *program, const struct code_ref *
 	}
 	array_free(&walk.waiting);
 	free(walk.seen);
-	return (uint64_t)-walk.lowest;
-}
-
-/* Are so many bytes before the two addresses the same? */
-static bool same_before(const struct section *a, uint64_t old_address, const struct section *b, uint64_t new_address, uint64_t size)
-{
-	uint64_t old_offset = old_address - a->span.start, new_offset = new_address - b->span.start;
-
-	return size <= old_offset && size <= new_offset && memcmp(a->data + old_offset - size, b->data + new_offset - size, size) == 0;
-}
-
-bool backward_differs(const struct comparison *comparison, const struct code_ref *old_ref, const struct code_ref *new_ref, uint64_t *back)
-{
-	const struct section *a = image_section(comparison->old.image, old_ref->target);
-	const struct section *b = image_section(comparison->new.image, new_ref->target);
-
-	if (old_ref->kind != REF_ADDRESS || !a || !b || !section_is_constant(a) || !section_is_constant(b))
-		return false;
-	*back = goes_back(&comparison->old, old_ref);
-	return *back && !same_before(a, old_ref->target, b, new_ref->target, *back);
+	return walk.lowest + ref->offset < 0 ? (uint64_t)-(walk.lowest + ref->offset) : 0;
 }

@@ -240,11 +240,10 @@ static bool holds_labels(const struct slicing *slicing, uint64_t address)
 }
 
 /* Pointers to items, that is: those of a jump table lead into the middle of a function. */
-static bool holds_pointers(const struct program *program, uint64_t address)
+static bool span_holds_pointers(const struct program *program, struct range span)
 {
-	uint64_t end = program_item_end(program, address);
-
-	for (size_t i = program_data_ref_index(program, address); i < program->data_refs.count && program->data_refs.item[i].where < end; i++) {
+	for (size_t i = program_data_ref_index(program, span.start);
+	     i < program->data_refs.count && program->data_refs.item[i].where < span.end; i++) {
 		uint64_t target = program->data_refs.item[i].target;
 		uint32_t function = program_function(program, target);
 
@@ -252,6 +251,11 @@ static bool holds_pointers(const struct program *program, uint64_t address)
 			return true;
 	}
 	return false;
+}
+
+static bool holds_pointers(const struct program *program, uint64_t address)
+{
+	return span_holds_pointers(program, (struct range){ address, program_item_end(program, address) });
 }
 
 /* May the address be the end of a table of pointers? Then it goes where the table goes. */
@@ -314,30 +318,51 @@ static void copy_item(struct slicing *slicing, uint64_t address)
 		bind_pointer(slicing, &new->data_refs.item[i]);
 }
 
-/* An address of data. Returns false when it is the slice's own; else anchor and target. */
-static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t address, uint64_t *old_address)
+static const char table_moved[] = "a constant table with pointers that is new, changed or moved";
+
+/* Code goes back from the end of a constant of the slice: that has to be there, too. */
+static void copy_before(struct slicing *slicing, uint64_t from, uint64_t address, uint64_t back)
 {
-	const struct program *new = &slicing->comparison->new;
+	const struct section *section = back ? section_of_constants_before(slicing->comparison->new.image, address) : NULL;
+	uint64_t start;
+
+	if (!section)
+		return;
+	start = back < address - section->span.start ? address - back : section->span.start;
+	if (span_holds_pointers(&slicing->comparison->new, (struct range){ start, address }))
+		bind_fail(slicing, from, address, table_moved);
+	bind_copy_section(slicing, start);
+}
+
+/* An address of data, from which code goes back so many bytes. Returns false when it is the slice's own; else its place in the running image. */
+static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t address, uint64_t back, uint64_t *old_address)
+{
+	struct comparison *comparison = slicing->comparison;
+	const struct program *new = &comparison->new;
 	const struct section *section = image_section(new->image, address);
 
 	*old_address = 0;
 	if (section && section_is_constant(section) && holds_labels(slicing, address)) {
 		copy_item(slicing, address);
+		copy_before(slicing, from, address, back);
 		return false;
 	}
-	if (section && section_is_constant(section) && bind_text(slicing, address, old_address))
+	if (section && section_is_constant(section) && bind_text(slicing, address, old_address) &&
+	    constants_compare_before(comparison, *old_address, address, back) == SAME)
 		return true;
 	if (section && section_is_constant(section) && !section->relro && !holds_pointers(new, address) && !ends_pointers(new, address)) {
 		bind_copy_section(slicing, address);
+		copy_before(slicing, from, address, back);
 		return false;
 	}
 	if (section && section_is_constant(section)) {
-		if (bind_find_constant(slicing, address, old_address))
-			return true;
-		bind_fail(slicing, from, address, "a constant table with pointers that is new, changed or moved");
+		if (!bind_find_constant(slicing, address, old_address) ||
+		    constants_compare_before(comparison, *old_address, address, back) != SAME)
+			bind_fail(slicing, from, address, table_moved);
 		return true;
 	}
-	if (!variable_binding(slicing->comparison, address, old_address))
+	/* (The end of an item at the end of its section is here, too.) */
+	if (!variable_binding(comparison, address, old_address) || constants_compare_before(comparison, *old_address, address, back) != SAME)
 		bind_fail(slicing, from, address, "a variable that is new, or whose place in the running image is not certain");
 	return true;
 }
@@ -355,7 +380,7 @@ static void bind_data(struct slicing *slicing, const struct code_ref *ref)
 		bind_copy_section(slicing, ref->target);
 		return;
 	}
-	if (resolve_data(slicing, ref->insn, ref->target, &old_address))
+	if (resolve_data(slicing, ref->insn, ref->target, backward_reach(&slicing->comparison->new, ref), &old_address))
 		bind_field(slicing, ref, ANCHOR_OLD, old_address);
 	else if (ref->kind == REF_ABSOLUTE)
 		bind_field(slicing, ref, ANCHOR_SLICE, ref->target);
@@ -369,7 +394,7 @@ static void bind_pointer(struct slicing *slicing, const struct data_ref *ref)
 	uint64_t old_address;
 
 	if (target == NO_FUNCTION) {
-		bool live = resolve_data(slicing, ref->where, ref->target, &old_address);
+		bool live = resolve_data(slicing, ref->where, ref->target, 0, &old_address);
 
 		add_binding(slicing, ref->where, BINDING_ABSOLUTE64, live ? ANCHOR_OLD : ANCHOR_SLICE, live ? old_address : ref->target, ref->offset);
 	} else if (slicing->included[target] && ref->target != comparison->new.functions.item[target].entry) {

@@ -112,9 +112,14 @@ enum difference code_refs_compare(struct comparison *comparison, const struct co
 /* equal.c: the same item of data with the same content, followed through pointers? */
 enum difference constants_compare(struct comparison *comparison, uint64_t old_address, uint64_t new_address);
 
-/* backward.c: of references of code that is alike, to constants: does the code go on to something before its target (*back bytes), where
- * bytes differ? */
-bool backward_differs(const struct comparison *comparison, const struct code_ref *old_ref, const struct code_ref *new_ref, uint64_t *back);
+/* equal.c: the constants that the byte before the address is one of, if it can be the end of one (that of a section, too); else NULL. */
+const struct section *section_of_constants_before(const struct image *image, uint64_t address);
+
+/* equal.c: so many bytes before two addresses, as far as those are constants of the same section. Before its start is nothing of the same item. */
+enum difference constants_compare_before(struct comparison *comparison, uint64_t old_address, uint64_t new_address, uint64_t back);
+
+/* backward.c: how many bytes before its target does code go back from the address that a reference gives it? 0: none, or no constants are there. */
+uint64_t backward_reach(const struct program *program, const struct code_ref *ref);
 
 /* equal.c: pointers in data that stand at matched places. */
 enum difference pointers_compare(struct comparison *comparison, const struct data_ref *old_ref, const struct data_ref *new_ref);

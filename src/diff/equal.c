@@ -374,24 +374,31 @@ enum difference references_compare(struct comparison *comparison, uint64_t old_t
 	return variable_in_new(comparison, old_target, &mapped) && mapped == new_target ? SAME : DIFFERENT_VARIABLE;
 }
 
-/* What lies before the two addresses, as far as the code goes back from them. Before the section's start is nothing of the same item. */
-static enum difference compare_before(struct comparison *comparison, uint64_t old_target, uint64_t new_target, uint64_t back)
+const struct section *section_of_constants_before(const struct image *image, uint64_t address)
 {
-	const struct section *a = image_section(comparison->old.image, old_target), *b = image_section(comparison->new.image, new_target);
-	uint64_t old_offset = old_target - a->span.start, new_offset = new_target - b->span.start;
+	const struct section *at = image_section(image, address), *before = image_section(image, address - 1);
+
+	return (!at || section_is_constant(at)) && before && section_is_constant(before) && !section_is_unwind(before) ? before : NULL;
+}
+
+enum difference constants_compare_before(struct comparison *comparison, uint64_t old_address, uint64_t new_address, uint64_t back)
+{
+	const struct section *a = section_of_constants_before(comparison->old.image, old_address);
+	const struct section *b = section_of_constants_before(comparison->new.image, new_address);
+	uint64_t old_offset = a ? old_address - a->span.start : 0, new_offset = b ? new_address - b->span.start : 0;
 
 	if (back > old_offset && old_offset == new_offset)
 		back = old_offset;
 	if (back > old_offset || back > new_offset)
 		return DIFFERENT_CONSTANT;
-	return compare_content(comparison, old_target - back, new_target - back, 0, back);
+	return back ? compare_content(comparison, old_address - back, new_address - back, 0, back) : SAME;
 }
 
 enum difference code_refs_compare(struct comparison *comparison, const struct code_ref *x, const struct code_ref *y)
 {
 	enum difference difference = x->offset != y->offset ? DIFFERENT_VARIABLE
 							    : references_compare(comparison, x->target, y->target, x->kind, x->access);
-	uint64_t back;
 
-	return difference || !backward_differs(comparison, x, y, &back) ? difference : compare_before(comparison, x->target, y->target, back);
+	return difference ? difference
+			  : constants_compare_before(comparison, x->target, y->target, backward_reach(&comparison->old, x));
 }
