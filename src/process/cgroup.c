@@ -135,8 +135,9 @@ static uint64_t number_of(const char *text, const char *name)
 }
 
 /* What the kernel takes back before it kills: file pages that nobody has used of late, and that need not be written first. */
-static uint64_t reclaimable(const char *folder, const struct kind *kind, char text[FILE_MAX])
+static uint64_t reclaimable(const char *folder, const struct kind *kind)
 {
+	char text[FILE_MAX];
 	uint64_t all, busy;
 
 	if (!read_file(folder, "memory.stat", text))
@@ -146,27 +147,38 @@ static uint64_t reclaimable(const char *folder, const struct kind *kind, char te
 	return all > busy ? all - busy : 0;
 }
 
-static void look_at(const char *folder, const struct kind *kind, struct cgroup_room *room)
+/* Bytes below the limit of a group; UINT64_MAX: it sets none (no such file, or "max"), or what is in use can't be read. */
+static uint64_t below_limit(const char *folder, const char *limit_file, const char *usage_file)
 {
 	char text[FILE_MAX];
+	uint64_t limit, usage;
+
+	if (!read_file(folder, limit_file, text) || !isdigit((unsigned char)*text))
+		return UINT64_MAX;
+	limit = strtoull(text, NULL, 10);
+	if (!read_file(folder, usage_file, text))
+		return UINT64_MAX;
+	usage = strtoull(text, NULL, 10);
+	return limit > usage ? limit - usage : 0;
+}
+
+static void look_at(const char *folder, const struct kind *kind, struct cgroup_room *room)
+{
+	uint64_t least = UINT64_MAX;
 
 	for (size_t i = 0; i < 2; i++) {
-		uint64_t limit, usage, free_bytes;
+		uint64_t below = below_limit(folder, kind->limits[i].limit, kind->limits[i].usage);
 
-		/* No such file: the group sets no limit. "max": the same. */
-		if (!read_file(folder, kind->limits[i].limit, text) || !isdigit((unsigned char)*text))
-			continue;
-		limit = strtoull(text, NULL, 10);
-		if (!read_file(folder, kind->limits[i].usage, text))
-			continue;
-		usage = strtoull(text, NULL, 10);
-		free_bytes = (limit > usage ? limit - usage : 0) + reclaimable(folder, kind, text);
-		if (free_bytes >= room->bytes)
-			continue;
-		room->bytes = free_bytes;
-		free(room->group);
-		room->group = utf8_make_printable(text_copy(folder));
+		if (below < least)
+			least = below;
 	}
+	if (least < room->bytes)
+		least += reclaimable(folder, kind);
+	if (least >= room->bytes)
+		return;
+	room->bytes = least;
+	free(room->group);
+	room->group = utf8_make_printable(text_copy(folder));
 }
 
 void cgroup_folder_room(const struct cgroup_folder *folder, struct cgroup_room *room)
