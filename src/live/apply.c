@@ -66,6 +66,7 @@ struct application {
 	struct live_report *report;
 	struct targets targets;
 	const struct ledger *kept;	/* a reverted ledger of the same patch, whose memory can be used again, or NULL */
+	bool others;			/* the process had ledgers before, of whatever patches and states */
 	bool done;			/* nothing is left to do */
 };
 
@@ -270,6 +271,7 @@ static enum status apply_once(struct application *application, const struct proc
 	enum status status = survey_read(process, &survey, error);
 
 	application->targets = (struct targets){ 0 };
+	application->others = survey.ledgers.count || survey.damaged;
 	survey.search = application->options->search;
 	if (status == STATUS_OK)
 		status = survey_find_targets(&survey, application->bundle, &application->targets, error);
@@ -301,8 +303,8 @@ enum status live_apply(const struct process *process, const struct bundle *bundl
 				      "time it has been put right", process->pid, process->comm);
 		status = apply_once(&application, process, error);
 	}
-	/* What it has taken the place of, or has brought and taken back. */
-	if (status != STATUS_REFUSED && status != STATUS_ERROR)
+	/* What it has taken the place of, or has brought and taken back: none of that where it has come to stay, and is the first. */
+	if (status != STATUS_REFUSED && status != STATUS_ERROR && (status != STATUS_OK || application.others))
 		reclaim(process, options, report);
 	return status;
 }
