@@ -303,19 +303,32 @@ static bool bind_text(const struct slicing *slicing, uint64_t address, uint64_t 
 	return old_text && strcmp(old_text, text) == 0;
 }
 
-/* The slice gets its own copy of the item, with its pointers bound. */
-static void copy_item(struct slicing *slicing, uint64_t address)
+/* The slice gets its own copy of what stands in the section there, with its pointers bound. */
+static void copy_constants(struct slicing *slicing, struct range span)
 {
 	const struct program *new = &slicing->comparison->new;
-	uint64_t end = program_item_end(new, address);
 
-	for (size_t i = 0; i < slicing->items.count; i++)
-		if (slicing->items.item[i] == address)
-			return;
-	*array_add(&slicing->items) = address;
-	bind_copy_section(slicing, address);
-	for (size_t i = program_data_ref_index(new, address); i < new->data_refs.count && new->data_refs.item[i].where < end; i++)
+	bind_copy_section(slicing, span.start);
+	for (size_t i = program_data_ref_index(new, span.start); i < new->data_refs.count && new->data_refs.item[i].where < span.end; i++) {
+		if (slicing->own_pointers[i])
+			continue;
+		slicing->own_pointers[i] = true;
 		bind_pointer(slicing, &new->data_refs.item[i]);
+	}
+}
+
+/*
+ * Code that does nothing with a table's address but load from there, at once, keeps it nowhere and compares it with nothing: for that code
+ * it is no identity. (In an image of fixed address nobody knows for certain which words are pointers.)
+ */
+static bool only_loads(const struct slicing *slicing, const struct code_ref *ref)
+{
+	const struct program *new = &slicing->comparison->new;
+	const struct code_range *range = program_range(new, ref->insn);
+	uint64_t offset = ref->insn - range->span.start;
+
+	return !new->image->fixed_address && (ref->kind == REF_LOAD ||
+	       new->image->arch->only_loads(program_code(new, range) + offset, range->span.end - range->span.start - offset));
 }
 
 static const char table_moved[] = "a constant table with pointers that is new, changed or moved";
@@ -334,8 +347,11 @@ static void copy_before(struct slicing *slicing, uint64_t from, uint64_t address
 	bind_copy_section(slicing, start);
 }
 
-/* An address of data, from which code goes back so many bytes. Returns false when it is the slice's own; else its place in the running image. */
-static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t address, uint64_t back, uint64_t *old_address)
+/*
+ * An address of data, which code refers to with `ref` (NULL: a pointer), and from which it goes back so many bytes. Returns false when it is the
+ * slice's own; else its place in the running image.
+ */
+static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t address, const struct code_ref *ref, uint64_t back, uint64_t *old_address)
 {
 	struct comparison *comparison = slicing->comparison;
 	const struct program *new = &comparison->new;
@@ -343,7 +359,7 @@ static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t addres
 
 	*old_address = 0;
 	if (section && section_is_constant(section) && holds_labels(slicing, address)) {
-		copy_item(slicing, address);
+		copy_constants(slicing, (struct range){ address, program_item_end(new, address) });
 		copy_before(slicing, from, address, back);
 		return false;
 	}
@@ -356,9 +372,14 @@ static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t addres
 		return false;
 	}
 	if (section && section_is_constant(section)) {
-		if (!bind_find_constant(slicing, address, old_address) ||
-		    constants_compare_before(comparison, *old_address, address, back) != SAME)
-			bind_fail(slicing, from, address, table_moved);
+		if (bind_find_constant(slicing, address, old_address) && constants_compare_before(comparison, *old_address, address, back) == SAME)
+			return true;
+		/* How far from the address it loads is not known: no table of the section may have a pointer that is not bound. */
+		if (ref && !back && only_loads(slicing, ref)) {
+			copy_constants(slicing, section->span);
+			return false;
+		}
+		bind_fail(slicing, from, address, table_moved);
 		return true;
 	}
 	/* (The end of an item at the end of its section is here, too.) */
@@ -380,7 +401,7 @@ static void bind_data(struct slicing *slicing, const struct code_ref *ref)
 		bind_copy_section(slicing, ref->target);
 		return;
 	}
-	if (resolve_data(slicing, ref->insn, ref->target, backward_reach(&slicing->comparison->new, ref), &old_address))
+	if (resolve_data(slicing, ref->insn, ref->target, ref, backward_reach(&slicing->comparison->new, ref), &old_address))
 		bind_field(slicing, ref, ANCHOR_OLD, old_address);
 	else if (ref->kind == REF_ABSOLUTE)
 		bind_field(slicing, ref, ANCHOR_SLICE, ref->target);
@@ -394,7 +415,7 @@ static void bind_pointer(struct slicing *slicing, const struct data_ref *ref)
 	uint64_t old_address;
 
 	if (target == NO_FUNCTION) {
-		bool live = resolve_data(slicing, ref->where, ref->target, 0, &old_address);
+		bool live = resolve_data(slicing, ref->where, ref->target, NULL, 0, &old_address);
 
 		add_binding(slicing, ref->where, BINDING_ABSOLUTE64, live ? ANCHOR_OLD : ANCHOR_SLICE, live ? old_address : ref->target, ref->offset);
 	} else if (slicing->included[target] && ref->target != comparison->new.functions.item[target].entry) {

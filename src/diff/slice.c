@@ -288,6 +288,7 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 		.current = NO_FUNCTION,
 		.slots = memory_zeroed(comparison->new.data_refs.count, sizeof(*slicing.slots)),
 		.constants = memory_zeroed(comparison->new.data_refs.count, sizeof(*slicing.constants)),
+		.own_pointers = memory_zeroed(comparison->new.data_refs.count, sizeof(bool)),
 		.copied = memory_zeroed(comparison->new.image->sections.count, sizeof(bool)),
 	};
 	size_t active = 0;
@@ -309,7 +310,6 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 		slicing.status = active ? segments_build(&slicing) : STATUS_NOTHING;
 	array_free(&slicing.work);
 	array_free(&slicing.interface);
-	array_free(&slicing.items);
 	array_free(&slicing.forwarders);
 	array_free(&slicing.stubs);
 	array_free(&slicing.own_stubs);
@@ -318,6 +318,7 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 	free(slicing.reached_from);
 	free(slicing.slots);
 	free(slicing.constants);
+	free(slicing.own_pointers);
 	free(slicing.copied);
 	return slicing.status;
 }

@@ -29,7 +29,7 @@ struct slicing {
 	struct same_pointer *slots;	/* per data_ref of the new program: in the global offset table, */
 	struct same_pointer *constants;	/* and among all that are never written to */
 	bool *copied;			/* per new section: the slice has it */
-	ARRAY(uint64_t) items;		/* constants that the slice has its own copy of, with their pointers bound */
+	bool *own_pointers;		/* per data_ref of the new program: it is bound in the slice's own copy of a constant */
 	ARRAY(struct forwarder) forwarders;
 	ARRAY(uint64_t) stubs;		/* addresses of the old image's stubs */
 	ARRAY(struct range) own_stubs;	/* of the new image, for imports that the old one does not have: the slice's own */

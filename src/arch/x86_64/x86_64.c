@@ -29,6 +29,7 @@ const struct arch arch_x86_64 = {
 	.is_signal_return = x86_64_is_signal_return,
 	.thread_end = x86_64_thread_end,
 	.ends_with_call = x86_64_ends_with_call,
+	.only_loads = x86_64_only_loads,
 	/* rdi, rsi, rdx, rcx, r8, r9 */
 	.argument_count = 6,
 	.argument = { 7, 6, 2, 1, 8, 9 },
