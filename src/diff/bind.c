@@ -44,33 +44,6 @@ static void bind_field(struct slicing *slicing, const struct code_ref *ref, enum
 	add_binding(slicing, ref->where, ref->size == 8 ? BINDING_ABSOLUTE64 : BINDING_ABSOLUTE32S, anchor, target, ref->offset);
 }
 
-/* --- the old image's stubs --- */
-
-void bind_prepare(struct slicing *slicing)
-{
-	const struct program *old = &slicing->comparison->old;
-
-	for (size_t i = 0; i < old->image->sections.count; i++) {
-		const struct section *section = &old->image->sections.item[i];
-
-		/* Entries of .plt and .plt.sec are 16 bytes, of .plt.got and of a static program's .plt 8 (psABI 5.2). */
-		if (!section->execute || strncmp(section->name, ".plt", 4) != 0)
-			continue;
-		for (uint64_t at = section->span.start; at < section->span.end; at += 8)
-			if (program_stub(old, at))
-				*array_add(&slicing->stubs) = at;
-	}
-}
-
-/* The old stub that leads where the new one at `address` does, or 0. */
-uint64_t bind_find_stub(const struct slicing *slicing, uint64_t address)
-{
-	for (size_t i = 0; i < slicing->stubs.count; i++)
-		if (references_compare(slicing->comparison, slicing->stubs.item[i], address, REF_BRANCH, 0) == SAME)
-			return slicing->stubs.item[i];
-	return 0;
-}
-
 /* --- code --- */
 
 static void forward(struct slicing *slicing, uint64_t where, uint64_t target)
@@ -149,7 +122,7 @@ static void bind_code(struct slicing *slicing, const struct code_ref *ref, uint3
 		bind_entry(slicing, ref, target);
 	} else if (target != NO_FUNCTION) {
 		bind_inside(slicing, ref, target);
-	} else if ((slot = program_stub(new, ref->target)) && (stub = bind_find_stub(slicing, ref->target))) {
+	} else if ((slot = program_stub(new, ref->target)) && (stub = import_old_stub(slicing, ref->target))) {
 		bind_field(slicing, ref, ANCHOR_OLD, stub);
 	} else if (slot && slot->value && program_function(new, slot->value) != NO_FUNCTION) {
 		/* A function of the new build itself, called by way of its interface. */
@@ -317,6 +290,12 @@ static void copy_constants(struct slicing *slicing, struct range span)
 	}
 }
 
+/* Neither a table of pointers nor what may be the end of one. */
+static bool is_plain(const struct program *program, const struct section *section, uint64_t address)
+{
+	return !section->relro && !holds_pointers(program, address) && !ends_pointers(program, address);
+}
+
 /*
  * Code that does nothing with a table's address but load from there, at once, keeps it nowhere and compares it with nothing: for that code
  * it is no identity. (In an image of fixed address nobody knows for certain which words are pointers.)
@@ -329,6 +308,34 @@ static bool only_loads(const struct slicing *slicing, const struct code_ref *ref
 
 	return !new->image->fixed_address && (ref->kind == REF_LOAD ||
 	       new->image->arch->only_loads(program_code(new, range) + offset, range->span.end - range->span.start - offset));
+}
+
+/* Without a constant that has an identity and is not the same in the running image. */
+static bool leads_to_known(struct slicing *slicing, const struct data_ref *ref)
+{
+	const struct comparison *comparison = slicing->comparison;
+	const struct section *section = image_section(comparison->new.image, ref->target);
+	uint32_t function = program_function(&comparison->new, ref->target);
+	uint64_t old_address;
+
+	if (function != NO_FUNCTION)
+		return comparison->old_of[function] != NO_FUNCTION && comparison->new.functions.item[function].entry == ref->target;
+	if (!section || !section_is_constant(section))
+		return ref->target && variable_binding(slicing->comparison, ref->target, &old_address);
+	return bind_text(slicing, ref->target, &old_address) || is_plain(&comparison->new, section, ref->target) ||
+	       bind_find_constant(slicing, ref->target, &old_address);
+}
+
+/* How far from an address code loads is not known: a table can be copied where no pointer of its section would be left unbound. */
+static bool can_copy_tables(struct slicing *slicing, const struct section *section)
+{
+	const struct program *new = &slicing->comparison->new;
+	bool *stuck = &slicing->stuck[section - new->image->sections.item];
+
+	for (size_t i = program_data_ref_index(new, section->span.start);
+	     !*stuck && i < new->data_refs.count && new->data_refs.item[i].where < section->span.end; i++)
+		*stuck = !slicing->own_pointers[i] && !leads_to_known(slicing, &new->data_refs.item[i]);
+	return !*stuck;
 }
 
 static const char table_moved[] = "a constant table with pointers that is new, changed or moved";
@@ -366,7 +373,7 @@ static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t addres
 	if (section && section_is_constant(section) && bind_text(slicing, address, old_address) &&
 	    constants_compare_before(comparison, *old_address, address, back) == SAME)
 		return true;
-	if (section && section_is_constant(section) && !section->relro && !holds_pointers(new, address) && !ends_pointers(new, address)) {
+	if (section && section_is_constant(section) && is_plain(new, section, address)) {
 		bind_copy_section(slicing, address);
 		copy_before(slicing, from, address, back);
 		return false;
@@ -374,8 +381,7 @@ static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t addres
 	if (section && section_is_constant(section)) {
 		if (bind_find_constant(slicing, address, old_address) && constants_compare_before(comparison, *old_address, address, back) == SAME)
 			return true;
-		/* How far from the address it loads is not known: no table of the section may have a pointer that is not bound. */
-		if (ref && !back && only_loads(slicing, ref)) {
+		if (ref && !back && only_loads(slicing, ref) && can_copy_tables(slicing, section)) {
 			copy_constants(slicing, section->span);
 			return false;
 		}

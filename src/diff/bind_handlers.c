@@ -147,7 +147,7 @@ static void bind_direct(struct slicing *slicing, const struct handler_ref *ref)
 	if (data && data->kind == RELOC_COPY && data->symbol)
 		target = find_copy(slicing, data);
 	else if (program_function(new, ref->target) == NO_FUNCTION && program_stub(new, ref->target))
-		target = bind_find_stub(slicing, ref->target);
+		target = import_old_stub(slicing, ref->target);
 	else if (!find_target(slicing, ref->target, &target))
 		target = 0;
 	if (target)

@@ -1,9 +1,10 @@
 /*
- * imports.c: symbols of other images that the new build refers to and the old one does not.
+ * imports.c: symbols of other images.
  *
- * The old image has no slot for such a symbol, so the slice gets one, and the stub that jumps through it, where the new build has them. What
- * goes into the slot can be known in the process only: the patch says the symbol's name and version, as the new build's dynamic symbol
- * table does, and src/live/imports.c finds what the dynamic linker would have found, or refuses.
+ * Those that the old image calls, too, are called by way of its own stubs. For one that only the new build refers to it has no slot, so the
+ * slice gets one, and the stub that jumps through it, where the new build has them. What goes into the slot can be known in the process
+ * only: the patch says the symbol's name and version, as the new build's dynamic symbol table does, and src/live/imports.c finds what the
+ * dynamic linker would have found, or refuses.
  */
 #include <string.h>
 
@@ -66,4 +67,44 @@ void import_stub(struct slicing *slicing, uint64_t address)
 			return;
 	if (import_slot(slicing, program_data_ref(new, program_stub(new, address)->where)))
 		*array_add(&slicing->own_stubs) = program_stub_span(new, address);
+}
+
+void import_find_stubs(struct slicing *slicing)
+{
+	const struct program *old = &slicing->comparison->old;
+
+	for (size_t i = 0; i < old->image->sections.count; i++) {
+		const struct section *section = &old->image->sections.item[i];
+
+		/* Entries of .plt and .plt.sec are 16 bytes, of .plt.got and of a static program's .plt 8 (psABI 5.2). */
+		if (!section->execute || strncmp(section->name, ".plt", 4) != 0)
+			continue;
+		for (uint64_t at = section->span.start; at < section->span.end; at += 8)
+			if (program_stub(old, at))
+				*array_add(&slicing->stubs) = at;
+	}
+}
+
+static uint64_t find_stub(const struct slicing *slicing, uint64_t address)
+{
+	for (size_t i = 0; i < slicing->stubs.count; i++)
+		if (references_compare(slicing->comparison, slicing->stubs.item[i], address, REF_BRANCH, 0) == SAME)
+			return slicing->stubs.item[i];
+	return 0;
+}
+
+/* The old stub that leads where the new one at `address` does, or 0. Stubs are told by their slots, and it's always the same ones that are called. */
+uint64_t import_old_stub(struct slicing *slicing, uint64_t address)
+{
+	const struct image *image = slicing->comparison->new.image;
+	const struct relocation *slot = program_stub(&slicing->comparison->new, address);
+	struct same_pointer *place;
+
+	/* (That of a symbol that isn't there is no slot.) */
+	if (!slot || image_relocation(image, slot->where) != slot)
+		return find_stub(slicing, address);
+	place = &slicing->stub_places[slot - image->relocations.item];
+	if (!place->known)
+		*place = (struct same_pointer){ true, find_stub(slicing, address) };
+	return place->where;
 }

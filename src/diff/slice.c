@@ -265,7 +265,7 @@ static void collect(struct slicing *slicing)
 	if (!slicing->patch->functions.count)
 		return;
 	check_layout(slicing);
-	bind_prepare(slicing);
+	import_find_stubs(slicing);
 	while (slicing->work.count) {
 		uint32_t next = slicing->work.item[--slicing->work.count];
 
@@ -289,7 +289,9 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 		.slots = memory_zeroed(comparison->new.data_refs.count, sizeof(*slicing.slots)),
 		.constants = memory_zeroed(comparison->new.data_refs.count, sizeof(*slicing.constants)),
 		.own_pointers = memory_zeroed(comparison->new.data_refs.count, sizeof(bool)),
+		.stub_places = memory_zeroed(comparison->new.image->relocations.count, sizeof(*slicing.stub_places)),
 		.copied = memory_zeroed(comparison->new.image->sections.count, sizeof(bool)),
+		.stuck = memory_zeroed(comparison->new.image->sections.count, sizeof(bool)),
 	};
 	size_t active = 0;
 
@@ -319,6 +321,8 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 	free(slicing.slots);
 	free(slicing.constants);
 	free(slicing.own_pointers);
+	free(slicing.stub_places);
 	free(slicing.copied);
+	free(slicing.stuck);
 	return slicing.status;
 }

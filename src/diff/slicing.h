@@ -28,7 +28,9 @@ struct slicing {
 	ARRAY(const struct symbol *) interface;	/* what the new image exports, by name */
 	struct same_pointer *slots;	/* per data_ref of the new program: in the global offset table, */
 	struct same_pointer *constants;	/* and among all that are never written to */
+	struct same_pointer *stub_places;	/* per relocation of the new image: stubs that lead where it does */
 	bool *copied;			/* per new section: the slice has it */
+	bool *stuck;			/* per new section: one of its pointers leads to nothing that the running image has */
 	bool *own_pointers;		/* per data_ref of the new program: it is bound in the slice's own copy of a constant */
 	ARRAY(struct forwarder) forwarders;
 	ARRAY(uint64_t) stubs;		/* addresses of the old image's stubs */
@@ -39,8 +41,6 @@ struct slicing {
 /* Put a new function into the slice, and into the work. */
 void slicing_include(struct slicing *slicing, uint32_t new_function);
 
-/* bind.c: collect the stubs of the old image. */
-void bind_prepare(struct slicing *slicing);
 /* bind.c: bind every reference of an included function. */
 void bind_function(struct slicing *slicing, uint32_t new_function);
 
@@ -51,14 +51,15 @@ bool import_slot(struct slicing *slicing, const struct data_ref *slot);
 bool import_word(struct slicing *slicing, const struct data_ref *word);
 /* imports.c: a stub of the slice's own at the address, and its slot. */
 void import_stub(struct slicing *slicing, uint64_t address);
+/* imports.c: collect the stubs of the old image; the one of these that leads where the new image's at the address does, or 0. */
+void import_find_stubs(struct slicing *slicing);
+uint64_t import_old_stub(struct slicing *slicing, uint64_t address);
 
 /* bind.c, for bind_handlers.c: a field of the slice := target; a refusal that says which code refers to what; put a section into
- * the slice; the old stub that leads where the new one does, or 0; the place of a constant with pointers in the running image, false
- * where it isn't the same there. */
+ * the slice; the place of a constant with pointers in the running image, false where it isn't the same there. */
 void bind_add(struct slicing *slicing, uint64_t where, enum binding_type type, enum anchor anchor, uint64_t target);
 void bind_fail(struct slicing *slicing, uint64_t from, uint64_t target, const char *why);
 void bind_copy_section(struct slicing *slicing, uint64_t address);
-uint64_t bind_find_stub(const struct slicing *slicing, uint64_t address);
 bool bind_find_constant(struct slicing *slicing, uint64_t address, uint64_t *old_address) must_check;
 
 /* bind_handlers.c: bind what the unwind tables of a range of the slice refer to. */
