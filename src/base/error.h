@@ -26,7 +26,7 @@ struct error {
 	size_t length;
 };
 
-/* Append one line to error->text (error may be NULL: the line is dropped). Returns `status`, so
+/* Append one line to error->text, unless it is the last one already (error may be NULL: the line is dropped). Returns `status`, so
  * that a caller can write `return error_add(error, STATUS_REFUSED, ...)`. */
 enum status error_add(struct error *error, enum status status, const char *format, ...) printf_like(3, 4);
 

@@ -84,7 +84,7 @@ fetch() {	# PACKAGE...
 	[ "${folders[-1]}" != missing ]
 }
 
-plan 22
+plan 23
 
 # Python, by ctypes (libffi makes the code of callbacks at run time).
 check "the library is built" build_called called

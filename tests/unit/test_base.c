@@ -44,6 +44,25 @@ static void test_error_lines(void **state)
 	assert_null(error.text);
 	assert_int_equal(error.length, 0);
 	error_clear(&error);
+	assert_int_equal(error_add(&error, STATUS_GAVE_UP, "%s", ""), STATUS_GAVE_UP);
+	assert_string_equal(error.text, "");
+	error_clear(&error);
+}
+
+/* Only what is said twice running: who counts lines counts different things. */
+static void test_error_said_again(void **state)
+{
+	struct error error = { 0 };
+
+	fail_with(&error, 12);
+	fail_with(&error, 12);
+	assert_string_equal(error.text, "pid 12 is gone");
+	fail_with(&error, 1);
+	fail_with(&error, 1);
+	fail_with(&error, 12);
+	assert_string_equal(error.text, "pid 12 is gone\npid 1 is gone\npid 12 is gone");
+	assert_int_equal(error.length, strlen(error.text));
+	error_clear(&error);
 }
 
 static void test_error_dropped(void **state)
@@ -196,6 +215,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_error_lines),
+		cmocka_unit_test(test_error_said_again),
 		cmocka_unit_test(test_error_dropped),
 		cmocka_unit_test(test_exit_codes),
 		cmocka_unit_test(test_array),
