@@ -142,6 +142,7 @@ struct insn_effect {
 	uint8_t kind;		/* enum effect_kind */
 	bool faults;		/* it accesses memory that can't be there: control hardly gets past it */
 	bool pops;		/* a return that takes more than the return address from the stack */
+	bool subtracts;		/* EFFECT_SHIFT: what is added is a number that is subtracted */
 	bool spoils_frame;	/* it writes to some place of memory that may be in the frame, besides what `kind` says */
 	bool refers;		/* `address` stands in the instruction as a distance from it */
 	uint8_t target, source, index;

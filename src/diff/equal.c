@@ -399,6 +399,10 @@ enum difference code_refs_compare(struct comparison *comparison, const struct co
 	enum difference difference = x->offset != y->offset ? DIFFERENT_VARIABLE
 							    : references_compare(comparison, x->target, y->target, x->kind, x->access);
 
-	return difference ? difference
-			  : constants_compare_before(comparison, x->target, y->target, backward_reach(&comparison->old, x));
+	uint64_t back = difference ? 0 : backward_reach(&comparison->old, x);
+
+	if (!back)
+		return difference;
+	return back == backward_reach(&comparison->new, y) ? constants_compare_before(comparison, x->target, y->target, back)
+							   : DIFFERENT_CONSTANT;
 }

@@ -280,6 +280,7 @@ static bool collect_arithmetic(const ZydisDecodedInstruction *insn, const ZydisD
 		out->kind = insn->mnemonic == ZYDIS_MNEMONIC_ADD && is_wide(from) ? EFFECT_SUM : EFFECT_SHIFT;
 		out->source = target;
 		out->index = wide_register(from);
+		out->subtracts = insn->mnemonic == ZYDIS_MNEMONIC_SUB;
 	}
 	return true;
 }
@@ -327,6 +328,12 @@ static bool collect_form(const ZydisDecodedInstruction *insn, const ZydisDecoded
 	case ZYDIS_MNEMONIC_AND:
 	case ZYDIS_MNEMONIC_CMP:
 		return collect_arithmetic(insn, operand, out);
+	case ZYDIS_MNEMONIC_INC:
+	case ZYDIS_MNEMONIC_DEC:
+		if (!is_wide(&operand[0]))
+			return false;
+		move(out, wide_register(&operand[0]), wide_register(&operand[0]), insn->mnemonic == ZYDIS_MNEMONIC_INC ? 1 : -1);
+		return true;
 	case ZYDIS_MNEMONIC_XCHG:
 		if (!is_wide(&operand[0]) || !is_wide(&operand[1]))
 			return false;
