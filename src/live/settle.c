@@ -401,6 +401,27 @@ static enum status read_versions(struct settling *settling, struct error *error)
 	return status;
 }
 
+/*
+ * Before the stop: what is only read in it is read now, too, and forgotten. The stop's own look finds its memory, and the process's, in the
+ * processor's caches. Everything is decided by what is read in the stop.
+ */
+void settle_rehearse(void *context, const struct threads *threads)
+{
+	struct transition *transition = context;
+	struct settling settling = { .transition = transition };
+	struct error unused = { 0 };
+
+	/* (Seizing many threads takes a while: then the answer to this is the newest, and only the count is asked for in the stop.) */
+	(void)!sharing_process(transition->survey->process);
+	if (maps_look(transition->survey->process, &settling.maps, &unused) == STATUS_OK &&
+	    read_versions(&settling, &unused) == STATUS_OK && check_process(transition, &settling.versions, &unused) == STATUS_OK)
+		(void)!transition_knows(transition, &settling.maps);
+	versions_free(&settling.versions);
+	maps_free(&settling.maps);
+	error_clear(&unused);
+	stacks_rehearse(&transition->leaving, threads);
+}
+
 enum status settle_all(struct transition *transition, bool force, struct error *error)
 {
 	const struct process *process = transition->survey->process;

@@ -14,7 +14,6 @@
 #define STACK_MAX (1ul << 30)	/* bytes of one stack; more is not read while a process stands still */
 #define CONTROL_MAX 65536u	/* bytes of a thread's control block, and what may be behind it to the end of its stack */
 #define TLS_MAX (1ul << 20)	/* bytes of thread-local variables between a thread's first frame and its control block */
-#define TOGETHER_MAX (256u << 10)	/* bytes of stacks that are read together: what a processor's cache holds until they are scanned */
 
 void stack_check_add(struct stack_check *check, struct range range, const char *name)
 {
@@ -27,11 +26,7 @@ void stack_check_ready(struct stack_check *check)
 	scan_set_build(&check->set, check->ranges.item, check->ranges.count);
 	scan_set_build(&check->restorers, check->survey->restorers.item, check->survey->restorers.count);
 	check->trace = memory_zeroed(1, sizeof(*check->trace));
-	/* Written to now, so that it is there while a process stands still. */
-	check->stacks = memory_zeroed(1, sizeof(*check->stacks));
-	check->stacks->room = TOGETHER_MAX;
-	check->stacks->bytes = memory_resize(NULL, TOGETHER_MAX, 1);
-	memset(check->stacks->bytes, 1, TOGETHER_MAX);
+	check->stacks = stacks_new();
 }
 
 void stack_check_free(struct stack_check *check)
@@ -41,9 +36,7 @@ void stack_check_free(struct stack_check *check)
 	if (check->trace)
 		unwind_trace_free(check->trace);
 	free(check->trace);
-	if (check->stacks)
-		free(check->stacks->bytes);
-	free(check->stacks);
+	stacks_free(check->stacks);
 	array_free(&check->ranges);
 	array_free(&check->names);
 	array_free(&check->tables);
@@ -52,6 +45,8 @@ void stack_check_free(struct stack_check *check)
 /* Name of the range that holds the address, or NULL. */
 static const char *name_inside(const struct stack_check *check, uint64_t address)
 {
+	if (!scan_set_holds(&check->set, address))
+		return NULL;
 	for (size_t i = 0; i < check->ranges.count; i++)
 		if (range_holds(check->ranges.item[i], address))
 			return check->names.item[i];
@@ -71,10 +66,11 @@ const char *stack_check_name(const struct stack_check *check, uint64_t address)
 	return "?";
 }
 
-/* Is the process's first thread on a stack that is not the one it was given? See stack_find(). */
-static bool is_borrowed(const struct survey *survey, const struct thread *thread, const struct mapping *mapping)
+bool stack_is_borrowed(const struct survey *survey, const struct maps *maps, const struct thread *thread, struct range stack)
 {
-	return thread->tid == survey->process->pid && !mapping_special(mapping, "[stack]");
+	const struct mapping *mapping = thread->tid == survey->process->pid ? maps_find(maps, stack.start) : NULL;
+
+	return mapping && !mapping_special(mapping, "[stack]");
 }
 
 /*
@@ -86,7 +82,7 @@ static bool is_borrowed(const struct survey *survey, const struct thread *thread
  *
  * The first thread may be on such a stack, too: in a child that another thread has made by fork(). But the mapping may as well be
  * memory of the program's to which that with the first thread's block (the dynamic linker's) has been joined, with a coroutine on
- * it. So that is taken only where the exact walk is a proof, which stack_walk() sees to: is_borrowed().
+ * it. So that is taken only where the exact walk is a proof, which stack_walk() sees to.
  */
 const char *stack_find(const struct survey *survey, const struct maps *maps, const struct thread *thread, struct range *stack)
 {
@@ -200,8 +196,7 @@ void stack_walk(const struct survey *survey, const struct maps *maps, const stru
 {
 	struct reader reader = { .process = survey->process, .tid = thread->tid, .maps = maps };
 	const struct unwind_memory memory = { .read = read_memory, .find_stack = find_other_stack, .context = &reader };
-	const struct mapping *mapping = maps_find(maps, stack.start);
-	bool borrowed = mapping && !doubt && is_borrowed(survey, thread, mapping);
+	bool borrowed = !doubt && stack_is_borrowed(survey, maps, thread, stack);
 	struct unwind_start start = {
 		.stack = stack,
 		.doubt = doubt,
@@ -262,80 +257,6 @@ static void walk(const struct stack_check *check, const struct maps *maps, const
 	}
 }
 
-/* Read each on its own: some can't be read, or not this way. */
-static void read_one_by_one(const struct survey *survey, struct stacks *stacks, const struct thread *threads, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		struct stack *stack = &stacks->item[i];
-		size_t size = stack->range.end - stack->range.start;
-
-		if (!stack->why && !process_read_stopped(threads[i].tid, stack->range.start, stack->bytes, size) &&
-		    !process_read(survey->process, stack->range.start, stack->bytes, size))
-			stack->why = "its stack can't be read";
-	}
-}
-
-static const char *find(const struct survey *survey, const struct maps *maps, const struct thread *thread, struct stack *stack)
-{
-	const char *why;
-
-	stack->range = (struct range){ 0 };
-	stack->borrowed = false;
-	if (thread->state != THREAD_STOPPED)
-		return "it is not stopped";
-	if (thread->unreadable)
-		return "it runs 32-bit code";
-	why = stack_find(survey, maps, thread, &stack->range);
-	stack->borrowed = !why && thread->tid == survey->process->pid &&
-			  is_borrowed(survey, thread, maps_find(maps, stack->range.start));
-	return why;
-}
-
-/* Which of the threads' stacks are read together. Returns how many threads these are. */
-static size_t choose_stacks(const struct stack_check *check, const struct maps *maps, const struct thread *threads, size_t count)
-{
-	struct stacks *stacks = check->stacks;
-	size_t found = 0, size = 0;
-
-	for (; found < count && found < STACKS_AT_ONCE; found++) {
-		struct stack *stack = &stacks->item[found];
-
-		stack->why = find(check->survey, maps, &threads[found], stack);
-		if (stack->why)
-			continue;
-		if (found && size + stack->range.end - stack->range.start > TOGETHER_MAX)
-			break;
-		size += stack->range.end - stack->range.start;
-	}
-	if (size > stacks->room) {
-		stacks->bytes = memory_resize(stacks->bytes, size, 1);
-		stacks->room = size;
-	}
-	return found;
-}
-
-size_t stacks_read(const struct stack_check *check, const struct maps *maps, const struct thread *threads, size_t count)
-{
-	struct stacks *stacks = check->stacks;
-	struct iovec pieces[STACKS_AT_ONCE];
-	size_t found = choose_stacks(check, maps, threads, count), wanted = 0, size = 0;
-	pid_t tid = 0;	/* all have the same memory: any that is stopped will do */
-
-	for (size_t i = 0; i < found; i++) {
-		struct stack *stack = &stacks->item[i];
-
-		stack->bytes = stacks->bytes + size;
-		if (stack->why)
-			continue;
-		tid = threads[i].tid;
-		pieces[wanted] = (struct iovec){ (void *)stack->range.start, stack->range.end - stack->range.start };
-		size += pieces[wanted++].iov_len;
-	}
-	if (tid && !process_read_pieces(tid, pieces, wanted, stacks->bytes, size))
-		read_one_by_one(check->survey, stacks, threads, found);
-	return found;
-}
-
 static bool registers_pass(const struct stack_check *check, const struct thread *thread)
 {
 	uint64_t registers[FRAME_ALL_REGISTERS];
@@ -344,22 +265,11 @@ static bool registers_pass(const struct stack_check *check, const struct thread 
 	return scan_words(&check->set, registers, FRAME_ALL_REGISTERS) == FRAME_ALL_REGISTERS;
 }
 
-static size_t words_of(const struct stack *stack)
-{
-	return (stack->range.end - stack->range.start) / sizeof(uint64_t);
-}
-
-/* (The buffer is aligned, and so is each piece of it: stack_find() and mappings are.) */
-static const uint64_t *first_word(const struct stack *stack)
-{
-	return (const uint64_t *)(const void *)stack->bytes;
-}
-
 bool stack_passes(const struct stack_check *check, const struct thread *thread, const struct stack *stack)
 {
-	size_t words = words_of(stack);
+	size_t words = stack_words(stack);
 
-	return registers_pass(check, thread) && scan_words(&check->set, first_word(stack), words) == words;
+	return registers_pass(check, thread) && scan_words(&check->set, stack_first_word(stack), words) == words;
 }
 
 /*
@@ -369,10 +279,10 @@ bool stack_passes(const struct stack_check *check, const struct thread *thread, 
  */
 static bool scan(const struct stack_check *check, const struct thread *thread, const struct stack *stack)
 {
-	size_t words = words_of(stack);
+	size_t words = stack_words(stack);
 
 	return registers_pass(check, thread) &&
-	       scan_words_either(&check->set, &check->restorers, first_word(stack), words) == words;
+	       scan_words_either(&check->set, &check->restorers, stack_first_word(stack), words) == words;
 }
 
 void stack_check_read(const struct stack_check *check, const struct maps *maps, const struct thread *thread,
@@ -384,7 +294,8 @@ void stack_check_read(const struct stack_check *check, const struct maps *maps, 
 	/* Where it is now needs no stack; where it will leave does. */
 	inside = thread->unreadable ? NULL : name_inside(check, registers_pc(&thread->registers));
 	if (!stack->why && (inside || stack->borrowed || !scan(check, thread, stack)))
-		walk(check, maps, thread, stack->range, stack->bytes, result);
+		walk(check, maps, thread, (struct range){ stack->range.start, stack->end }, stack->range.end == stack->end ? stack->bytes : NULL,
+		     result);
 	else if (!stack->why)
 		result->verdict = STACK_FREE;
 	else if (!inside)

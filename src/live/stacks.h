@@ -29,7 +29,8 @@ struct stack_result {
 
 /* The memory that a thread's frames are in. */
 struct stack {
-	struct range range;	/* as stack_find() says; empty: none */
+	struct range range;	/* as stack_find() says, or its lower part, which all frames are in; empty: none */
+	uint64_t end;		/* as stack_find() says */
 	const char *why;	/* it is not known to be the thread's whole stack, or can't be read: then there are no bytes. Or NULL */
 	bool borrowed;		/* only the exact walk can prove that it is the thread's own */
 	uint8_t *bytes;		/* of the range */
@@ -41,7 +42,25 @@ struct stacks {
 	struct stack item[STACKS_AT_ONCE];
 	uint8_t *bytes;		/* owned; for those that are read next, too */
 	size_t room;
+	/* Where threads of the process begin, as the exact walk of one has shown: the return address to the code that ends a thread, and
+	 * how far below the control block its word ends. 0: not known. */
+	uint64_t entry, entry_below;
+	size_t sought;		/* how many threads have been looked at for that */
 };
+
+struct stacks *stacks_new(void);
+void stacks_free(struct stacks *stacks);	/* may be NULL */
+
+static inline size_t stack_words(const struct stack *stack)
+{
+	return (stack->range.end - stack->range.start) / sizeof(uint64_t);
+}
+
+/* (The buffer is aligned, and so is each piece of it: stack_find() and mappings are.) */
+static inline const uint64_t *stack_first_word(const struct stack *stack)
+{
+	return (const uint64_t *)(const void *)stack->bytes;
+}
 
 /* Code that is being left. */
 struct stack_check {
@@ -75,6 +94,12 @@ size_t stacks_read(const struct stack_check *check, const struct maps *maps, con
 void stack_check_read(const struct stack_check *check, const struct maps *maps, const struct thread *thread,
 		      const struct stack *stack, struct stack_result *result);
 
+/*
+ * Look at the stacks of threads that run, as far as that can be done from outside: what they tell is not known to hold any more a moment later,
+ * and nothing is made of it. But then they, and what it takes to look at them, are in the processor's caches when the threads are stopped.
+ */
+void stacks_rehearse(const struct stack_check *check, const struct threads *threads);
+
 /* Of a thread that another check has found free without a walk: is it free for this one, too, without a walk? */
 bool stack_passes(const struct stack_check *check, const struct thread *thread, const struct stack *stack);
 
@@ -89,6 +114,9 @@ const char *stack_find(const struct survey *survey, const struct maps *maps, con
  * something larger, with more of its own below. *stack's own start where nothing says it.
  */
 uint64_t stack_bottom(const struct maps *maps, const struct thread *thread, struct range stack);
+
+/* Is the process's first thread on a stack that is not the one it was given, as stack_find() may find it? */
+bool stack_is_borrowed(const struct survey *survey, const struct maps *maps, const struct thread *thread, struct range stack);
 
 /*
  * Walk a stopped thread's stack. `bytes`: those of *stack, if they have been read, else NULL; `doubt`: what stack_find() said.

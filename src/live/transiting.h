@@ -77,6 +77,9 @@ void transition_prepare(struct transition *transition);
  */
 enum status settle_all(struct transition *transition, bool force, struct error *error) must_check;
 
+/* settle.c: ready() of struct threads: all that the stop only reads is read once before. `context`: the transition. */
+void settle_rehearse(void *context, const struct threads *threads);
+
 /*
  * watch.c: move the threads in `watched`, and those that appear meanwhile, each when it is outside. STATUS_OK: as far as can be
  * seen all have arrived. STATUS_NOTHING: not all, when the patience was over, a stop of all is needed, or the process has loaded or

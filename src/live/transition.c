@@ -153,6 +153,8 @@ static enum status stop_and_settle(struct transition *transition, unsigned int m
 	blockers_clear(&transition->blockers);
 	transition->report->threads = transition->report->walked = 0;
 	transition->report->tries++;
+	transition->threads.ready = settle_rehearse;
+	transition->threads.context = transition;
 	status = threads_stop(transition->survey->process, milliseconds, &transition->threads, error);
 	if (status == STATUS_OK)
 		return settle_all(transition, force, error);

@@ -40,13 +40,13 @@ uint64_t sharing_tasks_made(void)
 	}
 	if (descriptor < 0)
 		return 0;
-	/* (From its beginning it is made anew.) */
+	/* (From its beginning it is made anew, and each further read makes all of it once more.) */
 	do {
 		length += (size_t)count;
 		count = pread(descriptor, text + length, sizeof(text) - 1 - length, (off_t)length);
-	} while (count > 0);
-	text[length] = '\0';
-	found = strstr(text, name);
+		text[length + (count > 0 ? (size_t)count : 0)] = '\0';
+		found = strstr(text, name);
+	} while (count > 0 && !(found && strchr(found + 1, '\n')));
 	return found && strchr(found + 1, '\n') ? strtoull(found + strlen(name), NULL, 10) : 0;
 }
 

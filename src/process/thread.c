@@ -191,7 +191,7 @@ static void rewind_call(const struct process *process, struct thread *thread)
 	thread->rewound = registers_write(thread->tid, &again) == 0;
 }
 
-static void note_stop(const struct process *process, struct thread *thread, int status)
+static void note_stop(struct thread *thread, int status)
 {
 	int event = STOP_EVENT(status);
 	int signal = status & 0xff;
@@ -201,6 +201,10 @@ static void note_stop(const struct process *process, struct thread *thread, int 
 	thread->group_stop = event && signal != SIGTRAP;
 	thread->signal = event || thread->in_call_stop ? 0 : signal;
 	thread->rewound = false;
+}
+
+void thread_note_registers(const struct process *process, struct thread *thread)
+{
 	thread->unreadable = -registers_read(thread->tid, &thread->registers);
 	if (!thread->unreadable && !thread->in_call_stop)
 		rewind_call(process, thread);
@@ -236,12 +240,13 @@ static pid_t await_report(pid_t tid, bool block, siginfo_t *info)
 	return info->si_pid;
 }
 
-bool thread_wait(const struct process *process, struct thread *thread, unsigned int milliseconds)
+bool thread_await(const struct process *process, struct thread *thread, unsigned int milliseconds, bool *stopped)
 {
 	const struct timespec nap = { 0, 5000000 };
 	uint64_t deadline = clock_now() + (uint64_t)milliseconds * 1000000u;
 	sigset_t child;
 
+	*stopped = false;
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	while (thread->state == THREAD_RUNNING) {
@@ -250,7 +255,8 @@ bool thread_wait(const struct process *process, struct thread *thread, unsigned 
 		bool interrupted = found < 0 && errno == EINTR;
 
 		if (found == thread->tid && (info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED)) {
-			note_stop(process, thread, info.si_status);
+			note_stop(thread, info.si_status);
+			*stopped = true;
 		} else if (found && !interrupted) {	/* it ended, or is none of ours any more */
 			thread->state = THREAD_ENDED;
 		} else if (clock_now() >= deadline) {
@@ -261,6 +267,15 @@ bool thread_wait(const struct process *process, struct thread *thread, unsigned 
 		}
 	}
 	return true;
+}
+
+bool thread_wait(const struct process *process, struct thread *thread, unsigned int milliseconds)
+{
+	bool stopped, waited = thread_await(process, thread, milliseconds, &stopped);
+
+	if (stopped)
+		thread_note_registers(process, thread);
+	return waited;
 }
 
 void thread_resume(struct thread *thread, int request)

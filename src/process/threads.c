@@ -14,6 +14,9 @@
 
 #include "process/tick.h"
 
+#define TOGETHER 16u	/* threads, */
+#define PROMPT 2u	/* and milliseconds that each is waited for at first */
+
 static sigset_t mask_outside;
 static unsigned int windows;
 
@@ -131,17 +134,41 @@ static void drop_released(struct threads *threads)
 	threads->count = kept;
 }
 
+static unsigned int left_until(uint64_t deadline)
+{
+	uint64_t now = clock_now();
+
+	return now < deadline ? (unsigned int)((deadline - now) / 1000000) : 0;
+}
+
+/*
+ * Registers can be read once the thread is off its processor (wait_task_inactive() in kernel/sched/core.c), which takes a moment longer than to say
+ * that it has stopped. So some threads are waited for before the first one's are read; but none waits long for that, because a call
+ * that has failed with EINTR is put right there (thread.c).
+ */
+static bool wait_for_some(const struct process *process, struct thread *threads, size_t count, uint64_t deadline)
+{
+	bool all = true, stopped[TOGETHER];
+
+	for (size_t i = 0; i < count; i++) {
+		unsigned int left = left_until(deadline);
+
+		(void)!thread_await(process, &threads[i], left < PROMPT ? left : PROMPT, &stopped[i]);
+	}
+	for (size_t i = 0; i < count; i++)
+		if (stopped[i])
+			thread_note_registers(process, &threads[i]);
+	for (size_t i = 0; i < count; i++)
+		all &= thread_wait(process, &threads[i], left_until(deadline));
+	return all;
+}
+
 static bool wait_all(const struct process *process, struct threads *threads, uint64_t deadline)
 {
 	bool all = true;
 
-	for (size_t i = 0; i < threads->count; i++) {
-		uint64_t now = clock_now();
-		unsigned int left = now < deadline ? (unsigned int)((deadline - now) / 1000000) : 0;
-
-		if (!thread_wait(process, &threads->item[i], left))
-			all = false;
-	}
+	for (size_t i = 0; i < threads->count; i += TOGETHER)
+		all &= wait_for_some(process, threads->item + i, threads->count - i < TOGETHER ? threads->count - i : TOGETHER, deadline);
 	return all;
 }
 
@@ -186,6 +213,8 @@ enum status threads_stop(const struct process *process, unsigned int millisecond
 		tick_stop();
 		return status;
 	}
+	if (threads->ready && !asked)
+		threads->ready(threads->context, threads);
 	raise_priority();
 	threads->stopped_at = clock_now();
 	deadline = threads->stopped_at + (uint64_t)milliseconds * 1000000u;

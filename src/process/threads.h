@@ -46,6 +46,10 @@ enum status thread_seize(const struct process *process, pid_t tid, struct thread
 void thread_interrupt(struct thread *thread);
 bool thread_wait(const struct process *process, struct thread *thread, unsigned int milliseconds) must_check;
 
+/* thread_wait() in two steps, for many threads: each first waits until the one before is off its processor. *stopped: the second is due. */
+bool thread_await(const struct process *process, struct thread *thread, unsigned int milliseconds, bool *stopped) must_check;
+void thread_note_registers(const struct process *process, struct thread *thread);
+
 /* Before a thread runs on: if a signal has come that makes its system call fail with EINTR, let it fail. */
 void thread_settle(const struct process *process, struct thread *thread);
 
@@ -62,6 +66,12 @@ struct threads {
 	struct thread *item;
 	size_t count, room;
 	uint64_t stopped_at;	/* CLOCK_MONOTONIC, ns: first request to stop; 0: nothing is stopped */
+	/*
+	 * Called by threads_stop() as the last thing before the first request, with all threads that are known seized and running; NULL: nothing. What
+	 * is looked at here is in the processor's caches in the stop.
+	 */
+	void (*ready)(void *context, const struct threads *threads);
+	void *context;
 };
 
 /*
