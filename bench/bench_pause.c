@@ -9,6 +9,9 @@
  * them, at real-time priority, and only the time from the first request to the last detach counts. The gap is what the
  * target itself has seen: see bench_pause_target.c.
  *
+ * A revert stops the target once more, to see whether it refers to the memory of the patch: as long as it takes to search all of the target's
+ * memory for addresses. That has a column of its own, and no limit.
+ *
  * The busy target runs with the lowest priority, which has no say while the one who stops it runs at real-time priority, so that
  * a thousand spinning threads don't keep the measuring programs from running in between.
  */
@@ -66,7 +69,8 @@ static void start_victim(struct victim *victim, int memory)
 	if (!victim->pid) {
 		dup2(ends[0], STDIN_FILENO);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		setpriority(PRIO_PROCESS, 0, 19);
+		if (!strcmp(victim->kind, "busy"))
+			setpriority(PRIO_PROCESS, 0, 19);
 		execl(target, target, descriptor, threads, victim->kind, (char *)NULL);
 		_exit(127);
 	}
@@ -145,7 +149,7 @@ static uint64_t stop_barely(const struct victim *victim)
 
 struct outcome {
 	double paused;		/* ms */
-	double gap, command;
+	double gap, command, search;
 	int stops;
 };
 
@@ -166,7 +170,7 @@ static void run_stent(const struct victim *victim, const char *command, const ch
 	if (!child) {
 		dup2(ends[1], STDOUT_FILENO);
 		dup2(ends[1], STDERR_FILENO);
-		execl(stent, stent, command, "--timeout", "60", what, "-p", pid, (char *)NULL);
+		execl(stent, stent, command, "-v", "--timeout", "60", what, "-p", pid, (char *)NULL);
 		_exit(127);
 	}
 	close(ends[1]);
@@ -177,6 +181,10 @@ static void run_stent(const struct victim *victim, const char *command, const ch
 
 		if (strlen(said) + strlen(line) < sizeof(said))
 			strcat(said, line);
+		if (strstr(line, " ms more, ")) {
+			sscanf(line, " paused %lf ms", &outcome->search);
+			continue;
+		}
 		if (sscanf(line, " paused %lf ms", &outcome->paused) != 1)
 			continue;
 		found = true;
@@ -221,7 +229,7 @@ static double median(double *values, int count)
 }
 
 struct column {
-	double paused[ROUNDS_MAX], gap[ROUNDS_MAX], command[ROUNDS_MAX];
+	double paused[ROUNDS_MAX], gap[ROUNDS_MAX], command[ROUNDS_MAX], search[ROUNDS_MAX];
 	int stops;
 };
 
@@ -230,6 +238,7 @@ static void note(struct column *column, int round, const struct outcome *outcome
 	column->paused[round] = outcome->paused;
 	column->gap[round] = outcome->gap;
 	column->command[round] = outcome->command;
+	column->search[round] = outcome->search;
 	column->stops += outcome->stops;
 }
 
@@ -288,7 +297,7 @@ static bool run_kind(const char *kind, int threads, int memory)
 	       (double)revert.stops / rounds);
 	print_gap(median(bare.gap, rounds));
 	print_gap(median(apply.gap, rounds));
-	printf("%9.1f", median(apply.command, rounds));
+	printf("%9.3f%9.1f", median(revert.search, rounds), median(apply.command, rounds));
 	puts(applied > LIMIT * stop || reverted > LIMIT * stop ? "  MISSED" : "");
 	fflush(stdout);
 	return applied <= LIMIT * stop && reverted <= LIMIT * stop;
@@ -315,10 +324,10 @@ int main(int argc, char **argv)
 		die("memory");
 	puts("Pause of a target in all, beside a bare ptrace stop of the same threads; milliseconds, medians.\n"
 	     "blocked: all threads wait; watched: all but one, which reads the clock; busy: all read the clock.\n");
-	printf("%7s  %-8s%9s%9s%9s%8s%8s%12s%18s%9s\n", "", "", "bare", "apply", "revert", "apply", "revert", "stops per",
-	       "longest gap in", "apply,");
-	printf("%7s  %-8s%9s%9s%9s%8s%8s%6s%6s%9s%9s%9s\n", "threads", "", "stop", "paused", "paused", "/ bare", "/ bare", "apply",
-	       "revert", "bare", "apply", "command");
+	printf("%7s  %-8s%9s%9s%9s%8s%8s%12s%18s%9s%9s\n", "", "", "bare", "apply", "revert", "apply", "revert", "stops per",
+	       "longest gap in", "revert,", "apply,");
+	printf("%7s  %-8s%9s%9s%9s%8s%8s%6s%6s%9s%9s%9s%9s\n", "threads", "", "stop", "paused", "paused", "/ bare", "/ bare", "apply",
+	       "revert", "bare", "apply", "search", "command");
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
 		for (size_t j = 0; j < sizeof(counts) / sizeof(*counts); j++) {
 			if (counts[j] == 1 && !strcmp(kinds[i], "watched"))

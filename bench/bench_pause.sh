@@ -72,6 +72,6 @@ printf '%-28s %9s %9s %9s %9s %12s\n' "" p50 p99 p99.9 max "per second"
 row "without" "$scratch/alone"
 row "apply and revert all along" "$scratch/patched"
 echo
-sed -n 's/^  paused *\([0-9.]*\) ms.*/\1/p' "$scratch/changes" | sort -n |
+sed -n '/ ms more, /!s/^  paused *\([0-9.]*\) ms.*/\1/p' "$scratch/changes" | sort -n |
 	awk '{ value[NR] = $1 } END { print NR " changes; paused " value[int((NR + 1) / 2)] " ms each (median), at most " value[NR] " ms" }'
 exit $verdict

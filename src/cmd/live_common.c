@@ -214,7 +214,7 @@ static void print_stop(const struct live_report *report, bool verbose)
 
 	if (!report->tries)
 		return;
-	printf("  paused     %.2f ms, %zu thread%s", (double)report->paused / 1e6, report->threads,
+	printf("  paused     %.*f ms, %zu thread%s", verbose ? 3 : 2, (double)report->paused / 1e6, report->threads,
 	       report->threads == 1 ? "" : "s");
 	if (report->tries > 1)
 		printf(" (%u tries, the longest %.2f ms)", report->tries, (double)report->longest / 1e6);
