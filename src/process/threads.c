@@ -159,7 +159,8 @@ static bool wait_for_some(const struct process *process, struct thread *threads,
 		if (stopped[i])
 			thread_note_registers(process, &threads[i]);
 	for (size_t i = 0; i < count; i++)
-		all &= thread_wait(process, &threads[i], left_until(deadline));
+		if (threads[i].state == THREAD_RUNNING)
+			all &= thread_wait(process, &threads[i], left_until(deadline));
 	return all;
 }
 
