@@ -310,20 +310,40 @@ static bool only_loads(const struct slicing *slicing, const struct code_ref *ref
 	       new->image->arch->only_loads(program_code(new, range) + offset, range->span.end - range->span.start - offset));
 }
 
-/* Without a constant that has an identity and is not the same in the running image. */
+/* Where an item of the new image's data is for the slice's code. */
+enum place {
+	IN_PROCESS,	/* where the old image has it */
+	IN_SLICE,	/* a constant without an identity: the slice's own */
+	NOWHERE,	/* it has an identity, or changes, and is not known to be the same in the old image */
+};
+
+/* `back`: from the address code goes back so many bytes. *old_address is set in any case, and means something where it is IN_PROCESS. */
+static enum place find_place(struct slicing *slicing, uint64_t address, uint64_t back, uint64_t *old_address)
+{
+	struct comparison *comparison = slicing->comparison;
+	const struct section *section = image_section(comparison->new.image, address);
+	bool constant = section && section_is_constant(section), found;
+
+	*old_address = 0;
+	if (constant && bind_text(slicing, address, old_address) &&
+	    constants_compare_before(comparison, *old_address, address, back) == SAME)
+		return IN_PROCESS;
+	if (constant && is_plain(&comparison->new, section, address))
+		return IN_SLICE;
+	/* (The end of an item at the end of its section is no constant here.) */
+	found = constant ? bind_find_constant(slicing, address, old_address) : variable_binding(comparison, address, old_address);
+	return found && constants_compare_before(comparison, *old_address, address, back) == SAME ? IN_PROCESS : NOWHERE;
+}
+
 static bool leads_to_known(struct slicing *slicing, const struct data_ref *ref)
 {
 	const struct comparison *comparison = slicing->comparison;
-	const struct section *section = image_section(comparison->new.image, ref->target);
 	uint32_t function = program_function(&comparison->new, ref->target);
 	uint64_t old_address;
 
 	if (function != NO_FUNCTION)
 		return comparison->old_of[function] != NO_FUNCTION && comparison->new.functions.item[function].entry == ref->target;
-	if (!section || !section_is_constant(section))
-		return ref->target && variable_binding(slicing->comparison, ref->target, &old_address);
-	return bind_text(slicing, ref->target, &old_address) || is_plain(&comparison->new, section, ref->target) ||
-	       bind_find_constant(slicing, ref->target, &old_address);
+	return ref->target && find_place(slicing, ref->target, 0, &old_address) != NOWHERE;
 }
 
 /* How far from an address code loads is not known: a table can be copied where no pointer of its section would be left unbound. */
@@ -360,37 +380,31 @@ static void copy_before(struct slicing *slicing, uint64_t from, uint64_t address
  */
 static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t address, const struct code_ref *ref, uint64_t back, uint64_t *old_address)
 {
-	struct comparison *comparison = slicing->comparison;
-	const struct program *new = &comparison->new;
+	const struct program *new = &slicing->comparison->new;
 	const struct section *section = image_section(new->image, address);
+	bool constant = section && section_is_constant(section);
 
 	*old_address = 0;
-	if (section && section_is_constant(section) && holds_labels(slicing, address)) {
+	if (constant && holds_labels(slicing, address)) {
 		copy_constants(slicing, (struct range){ address, program_item_end(new, address) });
 		copy_before(slicing, from, address, back);
 		return false;
 	}
-	if (section && section_is_constant(section) && bind_text(slicing, address, old_address) &&
-	    constants_compare_before(comparison, *old_address, address, back) == SAME)
+	switch (find_place(slicing, address, back, old_address)) {
+	case IN_PROCESS:
 		return true;
-	if (section && section_is_constant(section) && is_plain(new, section, address)) {
+	case IN_SLICE:
 		bind_copy_section(slicing, address);
 		copy_before(slicing, from, address, back);
 		return false;
+	case NOWHERE:
+		break;
 	}
-	if (section && section_is_constant(section)) {
-		if (bind_find_constant(slicing, address, old_address) && constants_compare_before(comparison, *old_address, address, back) == SAME)
-			return true;
-		if (ref && !back && only_loads(slicing, ref) && can_copy_tables(slicing, section)) {
-			copy_constants(slicing, section->span);
-			return false;
-		}
-		bind_fail(slicing, from, address, table_moved);
-		return true;
+	if (constant && ref && !back && only_loads(slicing, ref) && can_copy_tables(slicing, section)) {
+		copy_constants(slicing, section->span);
+		return false;
 	}
-	/* (The end of an item at the end of its section is here, too.) */
-	if (!variable_binding(comparison, address, old_address) || constants_compare_before(comparison, *old_address, address, back) != SAME)
-		bind_fail(slicing, from, address, "a variable that is new, or whose place in the running image is not certain");
+	bind_fail(slicing, from, address, constant ? table_moved : "a variable that is new, or whose place in the running image is not certain");
 	return true;
 }
 

@@ -398,8 +398,7 @@ enum difference code_refs_compare(struct comparison *comparison, const struct co
 {
 	enum difference difference = x->offset != y->offset ? DIFFERENT_VARIABLE
 							    : references_compare(comparison, x->target, y->target, x->kind, x->access);
-
-	uint64_t back = difference ? 0 : backward_reach(&comparison->old, x);
+	uint64_t back = difference == SAME ? backward_reach(&comparison->old, x) : 0;
 
 	if (!back)
 		return difference;
