@@ -260,9 +260,9 @@ struct arch {
 	size_t (*thread_end)(const uint8_t *code, size_t size);
 
 	/*
-	 * The instruction that the bytes begin with puts an address into a register. Does the code behind it do nothing with that but load from
-	 * where it leads until the register is overwritten, or means nothing to a caller any more, before there is a branch? False where that is not to be seen within a few
-	 * instructions.
+	 * The instruction that the bytes begin with puts an address into a register. Does the code behind it do nothing with that but load
+	 * from where it leads until the register is overwritten, or means nothing to a caller any more, before there is a branch? False
+	 * where that is not to be seen within a few instructions.
 	 */
 	bool (*only_loads)(const uint8_t *code, size_t size);
 

@@ -269,9 +269,7 @@ enum breakpoint_event breakpoint_wait(struct breakpoint *breakpoint, const struc
 		thread_resume(thread, thread->group_stop ? PTRACE_LISTEN : PTRACE_CONT);
 	}
 	while (thread->state == THREAD_RUNNING) {
-		uint64_t now = clock_now();
-
-		if (!thread_wait(process, thread, now < end ? (unsigned int)((end - now) / 1000000) : 0) ||
+		if (!thread_wait(process, thread, clock_left(end)) ||
 		    thread->state != THREAD_STOPPED || has_left(breakpoint, thread))
 			break;
 		/* LISTEN: a thread that is stopped together with its process stays so until SIGCONT, and that is reported. */

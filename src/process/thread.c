@@ -37,6 +37,13 @@ uint64_t clock_now(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+unsigned int clock_left(uint64_t deadline)
+{
+	uint64_t now = clock_now();
+
+	return now < deadline ? (unsigned int)((deadline - now) / 1000000) : 0;
+}
+
 struct patience patience_for(unsigned int milliseconds, bool (*cancelled)(void))
 {
 	uint64_t now = clock_now();

@@ -134,13 +134,6 @@ static void drop_released(struct threads *threads)
 	threads->count = kept;
 }
 
-static unsigned int left_until(uint64_t deadline)
-{
-	uint64_t now = clock_now();
-
-	return now < deadline ? (unsigned int)((deadline - now) / 1000000) : 0;
-}
-
 /*
  * Registers can be read once the thread is off its processor (wait_task_inactive() in kernel/sched/core.c), which takes a moment longer than to say
  * that it has stopped. So some threads are waited for before the first one's are read; but none waits long for that, because a call
@@ -151,7 +144,7 @@ static bool wait_for_some(const struct process *process, struct thread *threads,
 	bool all = true, stopped[TOGETHER];
 
 	for (size_t i = 0; i < count; i++) {
-		unsigned int left = left_until(deadline);
+		unsigned int left = clock_left(deadline);
 
 		(void)!thread_await(process, &threads[i], left < PROMPT ? left : PROMPT, &stopped[i]);
 	}
@@ -160,7 +153,7 @@ static bool wait_for_some(const struct process *process, struct thread *threads,
 			thread_note_registers(process, &threads[i]);
 	for (size_t i = 0; i < count; i++)
 		if (threads[i].state == THREAD_RUNNING)
-			all &= thread_wait(process, &threads[i], left_until(deadline));
+			all &= thread_wait(process, &threads[i], clock_left(deadline));
 	return all;
 }
 

@@ -76,8 +76,8 @@ struct threads {
 
 /*
  * Stop all threads. STATUS_OK: all are stopped or have ended, none can be created. STATUS_GAVE_UP: at least one is
- * still THREAD_RUNNING after `milliseconds`, or THREAD_RELEASED, which is one that can't be seized now; or, if none is, not all have been found. Others as thread_seize(). In every
- * case threads_release() follows, soon: from the first stop to there the caller must not print or wait; signals to stent
+ * still THREAD_RUNNING after `milliseconds`, or THREAD_RELEASED, which is one that can't be seized now; or, if none is,
+ * not all have been found. Others as thread_seize(). In every case threads_release() follows, soon: from the first stop to there the caller must not print or wait; signals to stent
  * are held back, and it runs at real-time priority where it may. *threads is zeroed before the first call, and kept for the
  * next try.
  */
@@ -108,8 +108,9 @@ void threads_idle(const struct process *process, struct threads *threads, unsign
 /* Forget the list, after threads_release(). Threads in it that never stopped are given up by the kernel when stent ends. */
 void threads_free(struct threads *threads);
 
-/* CLOCK_MONOTONIC in ns. */
+/* CLOCK_MONOTONIC in ns; and whole milliseconds from now to such a time, 0 when it has passed. */
 uint64_t clock_now(void);
+unsigned int clock_left(uint64_t deadline);
 
 /* How long to wait for something in the target: until the deadline, or until somebody says that it is not wanted any more. */
 struct patience {

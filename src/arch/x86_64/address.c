@@ -65,10 +65,7 @@ static bool goes_straight_on(const ZydisDecodedInstruction *insn)
 
 static bool decode(const uint8_t *code, size_t size, ZydisDecodedInstruction *insn, ZydisDecodedOperand *operand)
 {
-	ZydisDecoderContext context;
-
-	return ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&x86_64_decoder, &context, code, size, insn)) &&
-	       ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&x86_64_decoder, &context, insn, operand, insn->operand_count));
+	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&x86_64_decoder, code, size, insn, operand));
 }
 
 /* Registers that a caller expects nothing in (psABI figure 3.4): not those of results, nor those that it gets back. */
