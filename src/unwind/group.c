@@ -177,7 +177,9 @@ void group_add(struct validating *all, uint32_t unit_index)
 /* The work is a binary heap. */
 static uint64_t work_key(const struct group *group, struct work work)
 {
-	return group->insns.item[work.insn].address * 2 + work.tainted;
+	const struct code_insn *insn = &group->insns.item[work.insn];
+
+	return ((uint64_t)insn->part << 32 | insn->at) * 2 + work.tainted;
 }
 
 void group_add_work(struct group *group, struct work work)

@@ -178,8 +178,9 @@ static inline bool group_begins(const struct validating *all, size_t part, uint6
 const struct part *group_part(const struct validating *all, uint64_t address);
 /* Add a unit, with the instructions decoded and its direct leaders marked. */
 void group_add(struct validating *all, uint32_t unit);
-/* Leaders that are to be looked at. The lower in the text the earlier: mostly all ways to a place come from before it, and are known
- * when its turn comes, so that it is looked at once. */
+/* Leaders that are to be looked at. Part by part as they came into the group, and the lower in a part the earlier: mostly all ways to a
+ * place come from before it, and are known when its turn comes, so that it is looked at once. (By the address alone cold parts, which
+ * lie below what leads to them, would be looked at again after every call in the hot one.) */
 void group_add_work(struct group *group, struct work work);
 struct work group_take_work(struct group *group);
 void group_clear(struct group *group);
