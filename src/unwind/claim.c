@@ -150,22 +150,26 @@ struct claim_result claim_check(const struct frame_state *state, const struct ro
 }
 
 /* Where the row says that the register was saved, of a claim that holds. */
-static struct frame_slot named_place(const struct frame_state *state, const struct row *row, unsigned int index)
+static bool is_named_place(const struct frame_state *state, const struct row *row, uint8_t number, const struct frame_slot *slot)
 {
 	struct value frame = state->reg[REGISTER_FRAME_POINTER];
-	int32_t distance = row->saved[index] * WORD;
+	unsigned int index = 0;
 
+	while (frame_saved_register[index] != number)
+		index++;
 	if (row->flags & ROW_SAVED_AT_FRAME)
-		return (struct frame_slot){ .base = frame.number, .offset = frame.offset + distance };
-	return (struct frame_slot){ .base = BASE_CFA, .offset = distance };
+		return frame_slot_is_at(slot, frame.number, frame.offset + row->saved[index] * WORD);
+	return frame_slot_is_at(slot, BASE_CFA, row->saved[index] * WORD);
 }
 
-static void settle_slots(struct frame_state *state, uint8_t number, struct frame_slot named)
+/* `saved`: registers of frame_saved_register[], as bits, that the row names places of. */
+static void settle_slots(struct frame_state *state, const struct row *row, uint32_t saved)
 {
 	for (unsigned int i = 0; i < state->slots; i++) {
 		struct frame_slot *slot = &state->slot[i];
 
-		if (!is_caller(slot->value, number) || (slot->base == named.base && slot->offset == named.offset))
+		if (slot->value.kind != VALUE_CALLER || !(saved >> slot->value.number & 1) ||
+		    is_named_place(state, row, slot->value.number, slot))
 			continue;
 		slot->value = (struct value){ .kind = VALUE_UNKNOWN, .number = VALUE_STALE };
 		state->lossy = true;
@@ -181,15 +185,15 @@ void claim_settle(struct frame_state *state, const struct row *row, uint32_t reg
 	for (unsigned int i = 0; i < FRAME_SAVED; i++) {
 		uint8_t number = frame_saved_register[i];
 
-		if (row->saved[i] == ROW_SAME && state->reg[number].kind == VALUE_CALLER)
+		if (row->saved[i] != ROW_SAME && row->saved[i] != ROW_LOST)
+			saved |= UINT32_C(1) << number;
+		else if (row->saved[i] == ROW_SAME && state->reg[number].kind == VALUE_CALLER)
 			state->reg[number].loaded = false;
-		if (row->saved[i] == ROW_SAME || row->saved[i] == ROW_LOST)
-			continue;
-		saved |= UINT32_C(1) << number;
-		settle_slots(state, number, named_place(state, row, i));
 	}
-	if (saved)
-		frame_state_settle(state, saved, registers);
+	if (!saved)
+		return;
+	settle_slots(state, row, saved);
+	frame_state_settle(state, saved, registers);
 }
 
 static void describe_cfa(const struct frame_state *state, const struct row *row, uint64_t address, struct contradiction *out)

@@ -11,11 +11,6 @@ static const struct value fetched = { .kind = VALUE_UNKNOWN, .number = VALUE_FET
 static const struct value computed = { .kind = VALUE_COMPUTED };
 static const struct value derived = { .kind = VALUE_DERIVED };
 
-static bool value_equal(struct value one, struct value other)
-{
-	return one.kind == other.kind && one.number == other.number && one.loaded == other.loaded && one.offset == other.offset;
-}
-
 static void set_register(struct frame_state *state, unsigned int number, struct value value)
 {
 	if (number >= FRAME_REGISTERS || value_equal(state->reg[number], value))
@@ -435,16 +430,21 @@ bool frame_state_merge(struct frame_state *state, const struct frame_state *othe
 	/* Mostly they are the same. */
 	if (has_same_values(state, other))
 		return less;
-	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
-		if (!value_equal(state->reg[i], other->reg[i])) {
-			struct value common = common_value(state->reg[i], other->reg[i]);
+	for (unsigned int i = 0; i < FRAME_REGISTERS; i++) {
+		struct value common;
 
-			less = less || !value_equal(state->reg[i], common);
-			state->reg[i] = common;
-		}
+		if (value_equal(state->reg[i], other->reg[i]))
+			continue;
+		common = common_value(state->reg[i], other->reg[i]);
+		less = less || !value_equal(state->reg[i], common);
+		state->reg[i] = common;
+	}
 	for (unsigned int i = 0; i < state->slots; i++) {
 		const struct frame_slot *slot = &state->slot[i];
 
+		/* Mostly both were pushed in the same order. */
+		if (i < other->slots && !memcmp(slot, &other->slot[i], sizeof(*slot)))
+			continue;
 		if (value_equal(slot->value, frame_state_load(other, slot->base, slot->offset)))
 			continue;
 		state->slot[i--] = state->slot[--state->slots];

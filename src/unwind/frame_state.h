@@ -42,11 +42,17 @@ enum value_kind {
 
 struct value {
 	uint8_t kind, number;
-	bool loaded;	/* VALUE_STACK: it was in memory, where others may have changed it. That is good enough for a frame
-			 * pointer, which nobody changes, and not to know which word a store through it hits. VALUE_CALLER:
-			 * the register was restored from where it had been saved */
+	uint16_t loaded;	/* 0 or 1. VALUE_STACK: it was in memory, where others may have changed it. That is good enough for a
+				 * frame pointer, which nobody changes, and not to know which word a store through it hits. VALUE_CALLER:
+				 * the register was restored from where it had been saved */
 	int32_t offset;
 };
+
+/* All of it counts, and none is padding. */
+static inline bool value_equal(struct value one, struct value other)
+{
+	return !memcmp(&one, &other, sizeof(one));
+}
 
 static inline bool value_is_unknown(struct value value, uint8_t number)
 {
@@ -147,11 +153,21 @@ bool frame_state_repeats(const struct frame_state *state, const struct frame_sta
 /* Keep what both know. True when that is less than `state` knew. `doubtful`: of the other one, whatever it says itself. */
 bool frame_state_merge(struct frame_state *state, const struct frame_state *other, bool doubtful);
 
+static inline bool frame_slot_is_at(const struct frame_slot *slot, uint32_t base, int32_t offset)
+{
+	return slot->base == base && slot->offset == offset;
+}
+
 /* The word at base + offset; VALUE_UNKNOWN when nothing is known of it. */
 static inline struct value frame_state_load(const struct frame_state *state, uint32_t base, int32_t offset)
 {
+	unsigned int pushed = (unsigned int)(-(int64_t)offset / 8 - 1);
+
+	/* Mostly as many words were pushed before. */
+	if (pushed < state->slots && frame_slot_is_at(&state->slot[pushed], base, offset))
+		return state->slot[pushed].value;
 	for (unsigned int i = 0; i < state->slots; i++)
-		if (state->slot[i].base == base && state->slot[i].offset == offset)
+		if (frame_slot_is_at(&state->slot[i], base, offset))
 			return state->slot[i].value;
 	return (struct value){ .kind = VALUE_UNKNOWN };
 }
