@@ -45,7 +45,7 @@ static bool same_insn(const struct insn *one, const struct insn *other)
 static bool same_effect(const struct insn_effect *one, const struct insn_effect *other)
 {
 	return one->length == other->length && one->insn == other->insn && one->kind == other->kind && one->faults == other->faults &&
-	       one->pops == other->pops &&
+	       one->pops == other->pops && one->subtracts == other->subtracts && one->base == other->base &&
 	       one->spoils_frame == other->spoils_frame && one->refers == other->refers && one->target == other->target && one->source == other->source &&
 	       one->index == other->index && one->size == other->size && one->offset == other->offset &&
 	       one->writes == other->writes && one->address == other->address;

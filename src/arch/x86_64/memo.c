@@ -10,10 +10,11 @@
 #define SHAPE_BITS 16
 #define SLOTS (1u << SLOT_BITS)
 
-/* An instruction's bytes without the relative field and what follows, and its shape, which says which bytes those are. */
+/* An instruction's bytes without its field and what follows, and its shape, which says which bytes those are. */
 struct memo_key {
 	uint64_t low, high;
 	uint16_t shape;		/* 0: none */
+	bool moves;		/* the field is a displacement, and the effect's `offset` is what it says */
 };
 
 /* The first two are in one cache line, and the third is in the next one, which processors fetch along. */
@@ -28,11 +29,12 @@ struct memo_mask {
 	uint64_t low, high;
 };
 
-#define SHAPES (5u << 8)	/* see make_shape(): no field is larger than 4 bytes */
+#define SHAPES (13u << 8)	/* see make_shape(): no field is larger than 4 bytes */
 
 /* The slot behind the others is for an instruction that can't be kept. */
 struct memo {
-	uint8_t telling[1u << 16];	/* by the first two bytes: so many bytes tell the shape, as far as is known; 0: not known */
+	uint8_t telling[1u << 16];	/* by the first two bytes behind a REX: so many bytes from there tell the shape, as far as is
+					 * known; 0: not known */
 	uint16_t shape[1u << SHAPE_BITS];	/* by those bytes: of the last instruction met, or 0 */
 	struct memo_mask mask[SHAPES];	/* by shape, of those that were met */
 	struct memo_slot slot[SLOTS + 1];
@@ -55,7 +57,13 @@ static void open_memo(void)
 
 #define KEY_BYTES 16
 
-/* Bits 0-3 the length, 4-7 the offset of the relative field, 8-11 its size. */
+/*
+ * An instruction may have one field that does not count, and whose value is put in anew each time: the distance of what it refers to
+ * from itself, or the displacement from a register. Bits 0-3 the length, 4-7 the offset of that field, 8-10 its size, 11 set for a
+ * displacement.
+ */
+#define SHAPE_DISPLACEMENT 0x800u
+
 static uint16_t make_shape(unsigned int length, unsigned int field, unsigned int size)
 {
 	return (uint16_t)(length | field << 4 | size << 8);
@@ -73,7 +81,7 @@ static unsigned int shape_field(uint16_t shape)
 
 static unsigned int shape_field_size(uint16_t shape)
 {
-	return shape >> 8;
+	return shape >> 8 & 7;
 }
 
 static struct memo_mask make_mask(uint16_t shape)
@@ -90,12 +98,23 @@ static inline struct memo_key make_key(const uint8_t *code, uint16_t shape)
 {
 	struct memo_mask mask = memo->mask[shape];
 
-	return (struct memo_key){ load64(code) & mask.low, load64(code + 8) & mask.high, shape };
+	return (struct memo_key){ .low = load64(code) & mask.low, .high = load64(code + 8) & mask.high, .shape = shape };
 }
 
 static uint32_t hash(uint64_t low, uint64_t high, unsigned int bits)
 {
 	return (uint32_t)((low * UINT64_C(0x9e3779b97f4a7c15) + high * UINT64_C(0xc2b2ae3d27d4eb4f)) >> (64 - bits));
+}
+
+/* Bytes of a REX prefix that the instruction begins with. */
+static inline unsigned int rex_size(const uint8_t *code)
+{
+	return (code[0] & 0xf0) == 0x40;
+}
+
+static inline unsigned int telling_index(const uint8_t *code, unsigned int rex)
+{
+	return (unsigned int)code[rex] << 8 | code[rex + 1];
 }
 
 static uint32_t shape_index(const uint8_t *code, unsigned int telling)
@@ -107,13 +126,13 @@ static uint32_t shape_index(const uint8_t *code, unsigned int telling)
  * it is not there. */
 static inline const struct memo_slot *find(const uint8_t *code, size_t size, uint16_t *shape)
 {
-	unsigned int telling = memo->telling[(unsigned int)code[0] << 8 | code[1]];
+	unsigned int rex = rex_size(code), telling = memo->telling[telling_index(code, rex)];
 	const struct memo_slot *slot;
 	struct memo_key key;
 
 	if (!telling)
 		return NULL;
-	*shape = memo->shape[shape_index(code, telling)];
+	*shape = memo->shape[shape_index(code, rex + telling)];
 	if (!*shape || shape_length(*shape) > size)
 		return NULL;
 	key = make_key(code, *shape);
@@ -121,8 +140,25 @@ static inline const struct memo_slot *find(const uint8_t *code, size_t size, uin
 	return ((slot->key.low ^ key.low) | (slot->key.high ^ key.high) | (slot->key.shape ^ key.shape)) == 0 ? slot : NULL;
 }
 
+/* One byte of opcode, with no prefix but REX: then what tells the shape is known exactly (note_telling()). */
+static bool is_simple(const uint8_t *code, const ZydisDecodedInstruction *insn)
+{
+	return insn->attributes & ZYDIS_ATTRIB_HAS_MODRM && insn->raw.modrm.offset == rex_size(code) + 1u;
+}
+
+/*
+ * Does what is said of the instruction depend on its displacement only as x86_64_decode() and x86_64_effect() put it in? Not where a
+ * small or absolute address is something special, nor with an index, where a displacement of zero is, nor in a jump, which may be through a table.
+ */
+static bool has_plain_displacement(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
+{
+	return operand->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM && operand->mem.base >= ZYDIS_REGISTER_RAX &&
+	       operand->mem.base <= ZYDIS_REGISTER_R15 && operand->mem.index == ZYDIS_REGISTER_NONE && insn->raw.disp.size &&
+	       insn->mnemonic != ZYDIS_MNEMONIC_JMP;
+}
+
 /* 0 when what it refers to depends on its address in another way. */
-static uint16_t find_shape(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
+static uint16_t find_shape(const uint8_t *code, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
 {
 	uint16_t shape = make_shape(insn->length, 0, 0);
 
@@ -135,36 +171,54 @@ static uint16_t find_shape(const ZydisDecodedInstruction *insn, const ZydisDecod
 			return 0;
 		if (operand[i].mem.base == ZYDIS_REGISTER_RIP)
 			shape = make_shape(insn->length, insn->raw.disp.offset, insn->raw.disp.size / 8);
+		else if (is_simple(code, insn) && has_plain_displacement(insn, &operand[i]))
+			shape = make_shape(insn->length, insn->raw.disp.offset, insn->raw.disp.size / 8) | SHAPE_DISPLACEMENT;
 	}
 	return shape_field_size(shape) == 0 || shape_field_size(shape) == 1 || shape_field_size(shape) == 4 ? shape : 0;
 }
 
-/* Prefixes, opcode and modrm tell the length but for rare forms with a SIB byte. If they do not, no harm is done: what is
- * found is compared with all bytes. */
+/* Is the effect's offset the displacement, where there is one? That of a comparison, for one, is not. */
+static bool moves_with_displacement(const struct insn_effect *effect)
+{
+	switch (effect->kind) {
+	case EFFECT_LOAD:
+		return effect->source != NO_REGISTER;
+	case EFFECT_STORE:
+		return effect->target != NO_REGISTER;
+	case EFFECT_SPOIL:
+	case EFFECT_MOVE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Prefixes, opcode, modrm and SIB tell the length. Where there is more than one byte of opcode the SIB is left out: most that have
+ * the same first two bytes have none. If that is not enough, no harm is done: what is found is compared with all bytes. */
 static unsigned int note_telling(const uint8_t *code, const ZydisDecodedInstruction *insn)
 {
-	uint8_t *telling = &memo->telling[(unsigned int)code[0] << 8];
-	unsigned int count = insn->length;
+	unsigned int rex = rex_size(code), index = telling_index(code, rex), count = insn->length;
 
-	if (insn->attributes & ZYDIS_ATTRIB_HAS_MODRM)
+	if (is_simple(code, insn) && insn->attributes & ZYDIS_ATTRIB_HAS_SIB)
+		count = insn->raw.sib.offset + 1u;
+	else if (insn->attributes & ZYDIS_ATTRIB_HAS_MODRM)
 		count = insn->raw.modrm.offset + 1u;
 	else if (insn->raw.disp.size)
 		count = insn->raw.disp.offset;
 	else if (insn->raw.imm[0].size)
 		count = insn->raw.imm[0].offset;
-	if (count > 8)
-		count = 8;
+	count = (count < 8 ? count : 8) - rex;
 	if (count == 1)
-		memset(telling, 1, 256);
-	else if (telling[code[1]] < count)
-		telling[code[1]] = (uint8_t)count;
-	return telling[code[1]];
+		memset(&memo->telling[index & 0xff00], 1, 256);
+	else if (memo->telling[index] < count)
+		memo->telling[index] = (uint8_t)count;
+	return rex + memo->telling[index];
 }
 
 /* The slot that an instruction which was decoded has from now on, in the place of another. */
 static struct memo_slot *choose_slot(const uint8_t *code, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
 {
-	uint16_t shape = find_shape(insn, operand);
+	uint16_t shape = find_shape(code, insn, operand);
 	struct memo_slot *slot;
 	struct memo_key key;
 
@@ -193,6 +247,7 @@ static __attribute__((noinline)) const struct memo_slot *learn(const uint8_t *co
 	slot = choose_slot(readable, &insn, operand);
 	x86_64_describe(&insn, operand, address, &slot->insn);
 	x86_64_describe_effect(&insn, operand, address, &slot->effect);
+	slot->key.moves = slot->key.shape & SHAPE_DISPLACEMENT && moves_with_displacement(&slot->effect);
 	return slot;
 }
 
@@ -216,20 +271,35 @@ static inline const struct memo_slot *recall(const uint8_t *code, size_t size, u
 	return slot;
 }
 
-/* What the relative field of the instruction at the address refers to, if it has one; else what is known to be referred to. */
-static inline uint64_t find_target(uint16_t shape, const uint8_t *code, uint64_t address, uint64_t known)
+/* What the field says; `none` if there is none. */
+static inline int64_t read_field(uint16_t shape, const uint8_t *code, int64_t none)
 {
 	const uint8_t *field = code + shape_field(shape);
-	uint64_t next = address + shape_length(shape);
 
 	switch (shape_field_size(shape)) {
 	case 4:
-		return next + (uint64_t)(int64_t)(int32_t)load32(field);
+		return (int32_t)load32(field);
 	case 1:
-		return next + (uint64_t)(int64_t)(int8_t)*field;
+		return (int8_t)*field;
 	default:
-		return known;
+		return none;
 	}
+}
+
+/* What the instruction at the address refers to, if it has a relative field; else what is known to be referred to. */
+static inline uint64_t find_target(uint16_t shape, const uint8_t *code, uint64_t address, uint64_t known)
+{
+	uint64_t next = address + shape_length(shape);
+
+	return next + (uint64_t)read_field(shape, code, (int64_t)(known - next));
+}
+
+static inline void put_target(uint16_t shape, const uint8_t *code, uint64_t address, struct insn_ref *ref)
+{
+	if (shape & SHAPE_DISPLACEMENT && ref->offset == shape_field(shape))
+		ref->target = (uint64_t)read_field(shape, code, 0);
+	else if (ref->kind != REF_ABSOLUTE)
+		ref->target = find_target(shape, code, address, ref->target);
 }
 
 /*
@@ -248,8 +318,8 @@ bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct in
 		return true;
 	out->length = (uint8_t)shape_length(shape);
 	for (int i = 0; i < 2; i++)
-		if (out->ref[i].kind != REF_NONE && out->ref[i].kind != REF_ABSOLUTE)
-			out->ref[i].target = find_target(shape, code, address, out->ref[i].target);
+		if (out->ref[i].kind != REF_NONE)
+			put_target(shape, code, address, &out->ref[i]);
 	return true;
 }
 
@@ -258,11 +328,15 @@ bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct in
 	uint16_t shape;
 	const struct memo_slot *slot = recall(code, size, address, &shape);
 
-	if (slot)
-		*out = slot->effect;
-	if (slot && shape)
-		out->length = (uint8_t)shape_length(shape);
-	if (slot && shape && out->refers)
+	if (!slot)
+		return false;
+	*out = slot->effect;
+	if (!shape)
+		return true;
+	out->length = (uint8_t)shape_length(shape);
+	if (out->refers)
 		out->address = find_target(shape, code, address, out->address);
-	return slot;
+	if (slot->key.moves)
+		out->offset = (int32_t)read_field(shape, code, 0);
+	return true;
 }
