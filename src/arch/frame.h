@@ -22,6 +22,7 @@ enum {
 #define FRAME_SAVED 6
 #define FRAME_SAVED_FRAME_POINTER 1	/* index of rbp */
 extern const uint8_t frame_saved_register[FRAME_SAVED];
+extern const uint8_t frame_saved_index[FRAME_ALL_REGISTERS];	/* the other way round; FRAME_SAVED for all others */
 
 /* As bits: those, and the stack pointer; those that carry nothing over a call, arguments and results; those that arguments may come in. */
 #define FRAME_KEPT UINT32_C(0xf0c8)

@@ -105,8 +105,8 @@ static bool *find_jumps_back(const struct program *program)
 	return jumps_back;
 }
 
-/* Functions without the code that has nothing to do with their entries: a plan decodes all that it is shown. */
-static void view_heads(struct program *view, const struct program *program)
+/* Functions without the parts that have nothing to do with their entries: a plan decodes all that it is shown. */
+static void view_entries(struct program *view, const struct program *program)
 {
 	bool *jumps_back = find_jumps_back(program);
 
@@ -117,8 +117,6 @@ static void view_heads(struct program *view, const struct program *program)
 
 		if (range->span.start != function->entry && !jumps_back[range->function])
 			range->span.end = range->span.start;
-		else if (range->head && !jumps_back[range->function])
-			range->span.end = range->span.start + range->head;
 	}
 	free(jumps_back);
 }
@@ -158,7 +156,7 @@ static void count_functions(struct census *census)
 	struct near_refs near = { 0 };
 
 	find_near_refs(program, &near);
-	view_heads(&view, program);
+	view_entries(&view, program);
 	for (uint32_t i = 0; i < program->functions.count; i++) {
 		struct patch_function plan = { 0 };
 		const char *why = "it runs at start-up only";

@@ -36,6 +36,9 @@ static bool jumps_into(const struct program *program, const struct function *fun
 		const uint8_t *code = program_code(program, range);
 		struct insn insn;
 
+		/* Mostly no jump leads so far to the front. */
+		if (i == 0 && range->lowest_jump >= forbidden.end - range->span.start)
+			continue;
 		for (uint64_t at = range->span.start; at < range->span.end; at += insn.length) {
 			if (!program->image->arch->decode(code + (at - range->span.start), range->span.end - at, at, &insn))
 				return true;

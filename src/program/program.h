@@ -44,8 +44,7 @@ struct code_range {
 	bool handlers;		/* its FDE names a personality routine, or a language-specific data area (program/handlers.h) */
 	size_t fde;		/* offset of its FDE in .eh_frame, if it is covered */
 	bool indirect_jump;	/* has a computed jump: may own jump tables */
-	uint8_t head;		/* bytes of its first instructions, together at least PROGRAM_HEAD, when what follows them in the range
-				 * has no jump to any of those bytes; else 0 */
+	uint64_t lowest_jump;	/* where the jumps in it that stay in it lead: the first place, from its start; UINT64_MAX: there are none */
 };
 
 struct function {

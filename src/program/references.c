@@ -4,14 +4,20 @@
 
 #include "program/analysis.h"
 
-/* FNV-1a, 64 bit */
 #define HASH_START UINT64_C(0xcbf29ce484222325)
-#define HASH_PRIME UINT64_C(0x100000001b3)
+#define HASH_FACTOR UINT64_C(0x9e3779b97f4a7c15)
+
+/* What has the same hash is compared byte for byte, where that matters (diff/match.c). */
+static uint64_t hash_word(uint64_t hash, uint64_t word)
+{
+	hash = (hash ^ word) * HASH_FACTOR;
+	return hash ^ hash >> 32;
+}
 
 static uint64_t hash_bytes(uint64_t hash, const uint8_t *bytes, size_t size)
 {
 	for (size_t i = 0; i < size; i++)
-		hash = (hash ^ bytes[i]) * HASH_PRIME;
+		hash = hash_word(hash, bytes[i]);
 	return hash;
 }
 
@@ -75,16 +81,22 @@ static void find_item(const struct image *image, struct code_ref *ref)
 			ref->access = 0;	/* it is not the item's first bytes that are read */
 }
 
-/* Hash the instruction with the fields of its layout-dependent references taken as zero. */
-static uint64_t hash_insn(uint64_t hash, const uint8_t *code, const struct insn *insn, const bool kept[2])
+/* Hash the instruction with the fields of its layout-dependent references taken as zero. `size` bytes of code can be read. */
+static uint64_t hash_insn(uint64_t hash, const uint8_t *code, size_t size, const struct insn *insn, const bool kept[2])
 {
-	uint8_t bytes[16];
+	uint8_t bytes[16] = { 0 };
 
-	memcpy(bytes, code, insn->length);
+	if (size < sizeof(bytes) || kept[0] || kept[1])
+		memcpy(bytes, code, insn->length);
+	else
+		memcpy(bytes, code, sizeof(bytes));
 	for (int i = 0; i < 2; i++)
 		if (kept[i])
 			memset(bytes + insn->ref[i].offset, 0, insn->ref[i].size);
-	return hash_bytes(hash, bytes, insn->length);
+	if (insn->length < 8)
+		return hash_word(hash, load64(bytes) << (64 - 8 * insn->length));
+	hash = hash_word(hash, load64(bytes));
+	return insn->length > 8 ? hash_word(hash, load64(bytes + 8) << (128 - 8 * insn->length)) : hash;
 }
 
 static void keep_ref(struct program *program, uint64_t address, const struct insn *insn, const struct insn_ref *ref, bool exact)
@@ -106,10 +118,12 @@ static void keep_ref(struct program *program, uint64_t address, const struct ins
 		find_item(program->image, kept);
 }
 
-/* Does it jump to the head of the range? */
-static bool jumps_to_head(const struct code_range *range, const struct insn *insn)
+static void note_jump(struct code_range *range, const struct insn *insn)
 {
-	return insn->ref[0].kind == REF_BRANCH && insn->kind != INSN_CALL && insn->ref[0].target - range->span.start < range->head;
+	uint64_t place = insn->ref[0].target - range->span.start;
+
+	if (insn->ref[0].kind == REF_BRANCH && insn->kind != INSN_CALL && place < range->lowest_jump && range_holds(range->span, insn->ref[0].target))
+		range->lowest_jump = place;
 }
 
 static void decode_range(struct program *program, struct code_range *range)
@@ -119,9 +133,8 @@ static void decode_range(struct program *program, struct code_range *range)
 	uint64_t size = range->span.end - range->span.start, offset = 0;
 	size_t first = program->refs.count;
 	uint64_t hash = HASH_START;
-	bool head_is_target = false;
 
-	range->head = 0;
+	range->lowest_jump = UINT64_MAX;
 	while (offset < size) {
 		struct insn insn;
 		uint64_t address = range->span.start + offset;
@@ -136,15 +149,11 @@ static void decode_range(struct program *program, struct code_range *range)
 		}
 		if (insn.kind == INSN_JUMP_INDIRECT)
 			range->indirect_jump = true;
-		if (!range->head && offset >= PROGRAM_HEAD)
-			range->head = (uint8_t)offset;
-		head_is_target = head_is_target || jumps_to_head(range, &insn);
-		hash = hash_insn(hash, code + offset, &insn, kept);
+		note_jump(range, &insn);
+		hash = hash_insn(hash, code + offset, size - offset, &insn, kept);
 		offset += insn.length;
 	}
 	range->decoded = offset == size;
-	if (head_is_target)
-		range->head = 0;
 	if (!range->decoded) {
 		/* Data among the instructions: compare it byte for byte, follow nothing. */
 		program->refs.count = first;

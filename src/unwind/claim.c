@@ -115,22 +115,37 @@ static struct claim_result check_saved(const struct frame_state *state, const st
 	return check_slot(state, frame.number, frame.offset + distance, number);
 }
 
-/* Mostly registers are where they were, or were pushed. */
-static bool plainly_holds(const struct frame_state *state, const struct row *row, unsigned int index)
+/* Is the caller's value of the register in the place of the row? */
+static bool is_saved(const struct frame_state *state, const struct row *row, unsigned int index)
 {
 	uint8_t number = frame_saved_register[index];
 
 	if (row->saved[index] == ROW_SAME)
 		return is_caller(state->reg[number], number);
-	return row->saved[index] != ROW_LOST && !(row->flags & ROW_SAVED_AT_FRAME) &&
-	       is_caller(frame_state_load(state, BASE_CFA, row->saved[index] * WORD), number);
+	return row->saved[index] != ROW_LOST && is_caller(frame_state_load(state, BASE_CFA, row->saved[index] * WORD), number);
+}
+
+/* All of the claim holds, as it mostly does, and in the way it mostly does: the frame is counted from the CFA, which is where the base
+ * leads, and registers are where they were, or were pushed. */
+static bool plainly_holds(const struct frame_state *state, const struct row *row)
+{
+	struct value base = state->reg[row->base];
+
+	if (row->kind != ROW_REGISTER || row->flags & (ROW_SAVED_AT_FRAME | ROW_RETURN_IN_REGISTER) || base.kind != VALUE_STACK ||
+	    base.number != BASE_CFA || base.loaded || (int64_t)base.offset + row->offset != 0 ||
+	    !is_caller(frame_state_load(state, BASE_CFA, row->return_at * WORD), REGISTER_RETURN_ADDRESS))
+		return false;
+	for (unsigned int i = 0; i < FRAME_SAVED; i++)
+		if (!is_saved(state, row, i))
+			return false;
+	return true;
 }
 
 struct claim_result claim_check(const struct frame_state *state, const struct row *row, uint64_t address)
 {
 	struct claim_result result, worst = { 0 };
 
-	if (row->kind != ROW_REGISTER && row->kind != ROW_INDIRECT && row->kind != ROW_STUB)
+	if (plainly_holds(state, row) || (row->kind != ROW_REGISTER && row->kind != ROW_INDIRECT && row->kind != ROW_STUB))
 		return worst;
 	worst = check_cfa(state, row, address);
 	if (worst.verdict != CLAIM_HOLDS)
@@ -140,8 +155,6 @@ struct claim_result claim_check(const struct frame_state *state, const struct ro
 	else
 		worst = check_slot(state, BASE_CFA, row->return_at * WORD, REGISTER_RETURN_ADDRESS);
 	for (unsigned int i = 0; i < FRAME_SAVED && worst.verdict != CLAIM_CONTRADICTED; i++) {
-		if (plainly_holds(state, row, i))
-			continue;
 		result = check_saved(state, row, i);
 		if (result.verdict > worst.verdict)
 			worst = result;
@@ -153,13 +166,11 @@ struct claim_result claim_check(const struct frame_state *state, const struct ro
 static bool is_named_place(const struct frame_state *state, const struct row *row, uint8_t number, const struct frame_slot *slot)
 {
 	struct value frame = state->reg[REGISTER_FRAME_POINTER];
-	unsigned int index = 0;
+	int32_t distance = row->saved[frame_saved_index[number]] * WORD;
 
-	while (frame_saved_register[index] != number)
-		index++;
 	if (row->flags & ROW_SAVED_AT_FRAME)
-		return frame_slot_is_at(slot, frame.number, frame.offset + row->saved[index] * WORD);
-	return frame_slot_is_at(slot, BASE_CFA, row->saved[index] * WORD);
+		return frame_slot_is_at(slot, frame.number, frame.offset + distance);
+	return frame_slot_is_at(slot, BASE_CFA, distance);
 }
 
 /* `saved`: registers of frame_saved_register[], as bits, that the row names places of. */
@@ -180,7 +191,7 @@ void claim_settle(struct frame_state *state, const struct row *row, uint32_t reg
 {
 	uint32_t saved = 0;
 
-	if (row->kind != ROW_REGISTER && row->kind != ROW_INDIRECT)
+	if ((row->kind != ROW_REGISTER && row->kind != ROW_INDIRECT) || !(registers & (FRAME_CALLER_WRITTEN | FRAME_SLOTS_WRITTEN)))
 		return;
 	for (unsigned int i = 0; i < FRAME_SAVED; i++) {
 		uint8_t number = frame_saved_register[i];

@@ -16,7 +16,7 @@ static void set_register(struct frame_state *state, unsigned int number, struct 
 	if (number >= FRAME_REGISTERS || value_equal(state->reg[number], value))
 		return;
 	state->reg[number] = value;
-	state->written |= UINT32_C(1) << number;
+	state->written |= UINT32_C(1) << number | (value.kind == VALUE_CALLER ? FRAME_CALLER_WRITTEN : 0);
 }
 
 /* To another register or to memory. */
@@ -159,6 +159,7 @@ void frame_state_enter(struct frame_state *state)
 	state->lossy = state->doubtful = false;
 	state->aligned_at = INT32_MIN;
 	state->written = UINT32_MAX;
+	state->held = FRAME_NO_ROW;
 	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
 		state->reg[i] = (struct value){ .kind = VALUE_CALLER, .number = (uint8_t)i };
 	state->reg[REGISTER_STACK_POINTER] = (struct value){ .kind = VALUE_STACK, .number = BASE_CFA, .offset = -WORD };

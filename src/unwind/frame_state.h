@@ -80,11 +80,14 @@ struct frame_state {
 	bool lossy;		/* slots were given up for lack of room or because paths differ */
 	bool doubtful;		/* the path is not certain: it passed a call that may not return, or a guessed target */
 	int32_t aligned_at;	/* what any BASE but the CFA is, at the highest, counted from the CFA; INT32_MIN: there is none */
-	uint32_t written;	/* registers changed since it was last cleared, and FRAME_SLOTS_WRITTEN */
+	uint32_t written;	/* registers changed since it was last cleared, and the bits below */
+	uint32_t held;		/* the row, by its number, whose claim held when `written` was last cleared; or FRAME_NO_ROW */
 	struct frame_slot slot[FRAME_SLOTS];	/* in no order, no two at one place; those behind `slots` have no value */
 };
 
+#define FRAME_NO_ROW UINT32_MAX
 #define FRAME_SLOTS_WRITTEN (UINT32_C(1) << 31)
+#define FRAME_CALLER_WRITTEN (UINT32_C(1) << 30)	/* one of them got a caller's value */
 
 /* All that has a value; mostly few of the slots. (One memcpy() of a size that is not known takes longer than these.) */
 static inline void frame_state_copy(struct frame_state *to, const struct frame_state *from)
@@ -189,8 +192,8 @@ struct claim_result {
 /* ROW_NONE, ROW_UNRELIABLE, ROW_END and ROW_SIGNAL claim nothing that a state could contradict. */
 struct claim_result claim_check(const struct frame_state *state, const struct row *row, uint64_t address);
 
-/* The claim holds: where the row says that registers were saved, there the caller's values are. Those in the registers (as bits)
- * are copies, unless they were restored. */
+/* The claim holds: where the row says that registers were saved, there the caller's values are. Those in the registers are copies, unless
+ * they were restored. `registers`: as state->written; UINT32_MAX: all of them, and the slots. */
 void claim_settle(struct frame_state *state, const struct row *row, uint32_t registers);
 
 /* What a contradicted claim says, and what is so, as text. */

@@ -28,14 +28,28 @@ static bool casts_doubt(enum edge edge)
 	return edge != EDGE_CERTAIN && edge != EDGE_RETURNED;
 }
 
+/* Registers that a claim may be about, and the slots. */
+#define CLAIMED (FRAME_KEPT | FRAME_SLOTS_WRITTEN)
+
+static bool still_holds(const struct validating *all, uint32_t insn, const struct frame_state *state)
+{
+	const struct row *row = group_row(all, insn);
+
+	/* That of a stub depends on the address. */
+	return state->held == all->group.insns.item[insn].row && row->kind != ROW_STUB && !(state->written & (CLAIMED | 1u << row->base));
+}
+
 /* Compare. False when the path ends here, because there is no such edge. */
 static bool check(struct validating *all, uint32_t insn, uint64_t from, const struct frame_state *state, enum edge edge,
 		  bool *tainted, enum row_reason *reason)
 {
 	const struct row *row = group_row(all, insn);
-	struct claim_result result = claim_check(state, row, group_address(all, insn));
+	struct claim_result result;
 
 	*reason = REASON_NONE;
+	if (still_holds(all, insn, state))
+		return true;
+	result = claim_check(state, row, group_address(all, insn));
 	switch (result.verdict) {
 	case CLAIM_HOLDS:
 		/* Rows that claim nothing do not make a wrong frame right. */
@@ -69,17 +83,23 @@ static bool check(struct validating *all, uint32_t insn, uint64_t from, const st
 	return false;
 }
 
-/* Keep what all paths to a place have in common. True if that is news. */
-static bool merge_state(struct group *group, uint32_t *index, const struct frame_state *state, bool doubtful)
+/* Keep what all paths to a place have in common. True if that is news. `held`: the row whose claim holds for this one, or FRAME_NO_ROW. */
+static bool merge_state(struct group *group, uint32_t *index, const struct frame_state *state, bool doubtful, uint32_t held)
 {
 	struct frame_state *first;
 
-	if (*index != NOTHING)
-		return frame_state_merge(&group->states.item[*index], state, doubtful);
+	if (*index != NOTHING) {
+		if (!frame_state_merge(&group->states.item[*index], state, doubtful))
+			return false;
+		group->states.item[*index].held = FRAME_NO_ROW;
+		return true;
+	}
 	*index = (uint32_t)group->states.count;
 	first = array_add(&group->states);
 	frame_state_copy(first, state);
 	first->doubtful = doubtful;
+	first->held = held;
+	first->written = 0;
 	return true;
 }
 
@@ -100,7 +120,7 @@ static void arrive_at(struct validating *all, uint32_t insn, uint64_t from, cons
 		at->leader = true;
 		group->again = group->again || at->reached;
 	}
-	if (!merge_state(group, &at->state[tainted], state, doubtful) || at->queued[tainted])
+	if (!merge_state(group, &at->state[tainted], state, doubtful, reason || tainted ? FRAME_NO_ROW : at->row) || at->queued[tainted])
 		return;
 	at->queued[tainted] = true;
 	group_add_work(group, (struct work){ insn, tainted });
@@ -311,14 +331,14 @@ static void follow_indirect_jump(struct validating *all, uint32_t insn, const st
 	junction = find_junction(&all->group, table);
 	if (junction->leads_nowhere)
 		junction = find_junction(&all->group, labels);
-	if (!merge_state(&all->group, &junction->state[tainted], state, state->doubtful))
+	if (!merge_state(&all->group, &junction->state[tainted], state, state->doubtful, FRAME_NO_ROW))
 		return;
 
 	jump_find_targets(all, insn, junction->table, &targets);
 	if (!targets.count && junction->table.number) {
 		junction->leads_nowhere = true;
 		junction = find_junction(&all->group, labels);
-		if (merge_state(&all->group, &junction->state[tainted], state, state->doubtful))
+		if (merge_state(&all->group, &junction->state[tainted], state, state->doubtful, FRAME_NO_ROW))
 			jump_find_targets(all, insn, labels, &targets);
 		else
 			return;
@@ -412,7 +432,12 @@ static void fall_off(struct validating *all, uint64_t next, uint64_t from, const
 		paths_arrive(all, next, from, state, EDGE_UNLIKELY, tainted);
 }
 
-#define REGISTERS_THAT_ROWS_NEED (FRAME_KEPT | FRAME_SLOTS_WRITTEN)
+/* Do both name the same places? Then what was settled for one is settled for the other. */
+static bool name_same_places(const struct row *one, const struct row *other)
+{
+	return one->kind == other->kind && !((one->flags | other->flags) & ROW_SAVED_AT_FRAME) &&
+	       !memcmp(one->saved, other->saved, sizeof(one->saved));
+}
 
 /* From a leader to the next one, or to where the path ends. */
 static void walk(struct validating *all, uint32_t insn, bool tainted)
@@ -423,27 +448,28 @@ static void walk(struct validating *all, uint32_t insn, bool tainted)
 	enum edge edge = EDGE_CERTAIN;
 	uint64_t from = group_address(all, insn), address = from;
 	uint32_t row = NOTHING;
-	bool held = false;
+	bool settled;
 
 	frame_state_copy(&state, &group->states.item[group->insns.item[insn].state[tainted]]);
 	for (bool first = true;; first = false) {
 		struct code_insn *at = &group->insns.item[insn];
 		uint32_t next = insn + 1;
 
-		if (held && (at->leader || at->row != row || state.written & REGISTERS_THAT_ROWS_NEED))
+		if (!first && state.held == row && (at->leader || at->row != row || state.written & CLAIMED))
 			claim_settle(&state, &all->rows->item[row], state.written);
 		if (at->leader && !first) {
 			arrive_at(all, insn, from, &state, edge, tainted);
 			return;
 		}
-		if (at->row != row || (state.written & (REGISTERS_THAT_ROWS_NEED | 1u << group_row(all, insn)->base))) {
+		if (at->row != row || (state.written & (CLAIMED | 1u << group_row(all, insn)->base))) {
 			if (!check(all, insn, from, &state, edge, &tainted, &reason))
 				return;
-			held = !tainted && !reason;
-			if (held && at->row != row)
+			settled = !first && (at->row == row || (state.held == row && name_same_places(&all->rows->item[row], group_row(all, insn))));
+			row = at->row;
+			state.held = tainted || reason ? FRAME_NO_ROW : row;
+			if (state.held == row && !settled)
 				claim_settle(&state, group_row(all, insn), UINT32_MAX);
 			state.written = 0;
-			row = at->row;
 		} else if (tainted) {
 			at->contradicted = at->contradicted || group->insns.item[insn - 1].contradicted;
 		}

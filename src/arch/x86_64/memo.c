@@ -252,7 +252,7 @@ static __attribute__((noinline)) const struct memo_slot *learn(const uint8_t *co
 }
 
 /* Slot of the instruction, or NULL when the bytes are none; and its shape, which is 0 in the slot behind the others. */
-static inline const struct memo_slot *recall(const uint8_t *code, size_t size, uint64_t address, uint16_t *shape)
+static inline __attribute__((always_inline)) const struct memo_slot *recall(const uint8_t *code, size_t size, uint64_t address, uint16_t *shape)
 {
 	uint8_t copy[KEY_BYTES] = { 0 };
 	const uint8_t *readable = code;
