@@ -58,16 +58,20 @@ void callees_note(struct validating *all, const struct part *part)
 {
 	const struct group *group = &all->group;
 
-	for (uint32_t i = part->first_insn; i < part->first_insn + part->insns; i++) {
-		const struct code_insn *call = &group->insns.item[i];
+	for (uint32_t i = 0; i < part->takes; i++) {
+		const struct insn_effect *take = &group->insns.item[group->takes.item[part->first_take + i]].effect;
 
-		if (call->effect.kind == EFFECT_ADDRESS && call->effect.refers && range_holds(all->rows->text, call->effect.address) &&
-		    !group_part(all, call->effect.address))
-			*array_add(&all->taken) = call->effect.address;
+		if (take->refers && range_holds(all->rows->text, take->address) && !group_part(all, take->address))
+			*array_add(&all->taken) = take->address;
+	}
+	for (uint32_t i = 0; i < part->branches; i++) {
+		uint32_t index = group->branches.item[part->first_branch + i];
+		const struct code_insn *call = &group->insns.item[index];
+
 		if (call->effect.insn == INSN_CALL && range_holds(all->rows->text, call->effect.address))
 			*array_add(&all->calls) = (struct unit_call){ (uint32_t)(call->effect.address - all->rows->text.start), part->unit };
 		if (call->reached && (call->effect.insn == INSN_CALL || call->effect.insn == INSN_CALL_INDIRECT))
-			note(&all->callees, call->effect.address, goes_straight_on(group, i));
+			note(&all->callees, call->effect.address, goes_straight_on(group, index));
 	}
 }
 

@@ -357,9 +357,13 @@ void frame_state_call(struct frame_state *state)
 {
 	struct value sp = state->reg[REGISTER_STACK_POINTER];
 
-	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
-		if (FRAME_LOST & 1u << i)
-			set_register(state, i, FRAME_RESULTS & 1u << i ? fetched : unknown);
+	for (uint32_t rest = FRAME_LOST; rest; rest &= rest - 1) {
+		unsigned int i = (unsigned int)__builtin_ctz(rest);
+		struct value value = FRAME_RESULTS & 1u << i ? fetched : unknown;
+
+		state->written |= (uint32_t)!value_equal(state->reg[i], value) << i;
+		state->reg[i] = value;
+	}
 	if (sp.kind != VALUE_STACK)
 		return;
 	for (unsigned int i = 0; i < state->slots; i++)
@@ -371,13 +375,16 @@ void frame_state_call(struct frame_state *state)
 
 void frame_state_settle(struct frame_state *state, uint32_t numbers, uint32_t registers)
 {
-	for (uint32_t rest = registers & ((UINT32_C(1) << FRAME_REGISTERS) - 1); rest; rest &= rest - 1) {
-		unsigned int i = (unsigned int)__builtin_ctz(rest);
+	uint32_t copies = 0;
+
+	/* Without branches: nobody could foresee where they go. */
+	for (unsigned int i = 0; i < FRAME_REGISTERS; i++) {
 		struct value value = state->reg[i];
 
-		if (value.kind == VALUE_CALLER && numbers >> value.number & 1 && (value.number != i || !value.loaded))
-			set_register(state, i, stale);
+		copies |= ((value.kind == VALUE_CALLER) & numbers >> value.number % 32 & ((value.number != i) | !value.loaded)) << i;
 	}
+	for (copies &= registers; copies; copies &= copies - 1)
+		set_register(state, (unsigned int)__builtin_ctz(copies), stale);
 }
 
 bool frame_state_returns_copy(const struct frame_state *state)
@@ -420,6 +427,7 @@ bool frame_state_repeats(const struct frame_state *state, const struct frame_sta
 bool frame_state_merge(struct frame_state *state, const struct frame_state *other, bool doubtful)
 {
 	bool less = (other->lossy && !state->lossy) || (state->doubtful && !doubtful);
+	uint32_t differ = 0;
 
 	if (other->aligned_at > state->aligned_at) {
 		state->aligned_at = other->aligned_at;
@@ -431,12 +439,12 @@ bool frame_state_merge(struct frame_state *state, const struct frame_state *othe
 	/* Mostly they are the same. */
 	if (has_same_values(state, other))
 		return less;
-	for (unsigned int i = 0; i < FRAME_REGISTERS; i++) {
-		struct value common;
+	for (unsigned int i = 0; i < FRAME_REGISTERS; i++)
+		differ |= (uint32_t)!value_equal(state->reg[i], other->reg[i]) << i;
+	for (; differ; differ &= differ - 1) {
+		unsigned int i = (unsigned int)__builtin_ctz(differ);
+		struct value common = common_value(state->reg[i], other->reg[i]);
 
-		if (value_equal(state->reg[i], other->reg[i]))
-			continue;
-		common = common_value(state->reg[i], other->reg[i]);
 		less = less || !value_equal(state->reg[i], common);
 		state->reg[i] = common;
 	}

@@ -101,6 +101,8 @@ uint32_t group_insn(struct validating *all, uint64_t address)
 	return found ? found - 1 : add_overlapping(all, part, address);
 }
 
+#define BRANCHES (1u << INSN_JUMP | 1u << INSN_JUMP_CONDITIONAL | 1u << INSN_CALL | 1u << INSN_CALL_INDIRECT)
+
 /* Decode all from the start on. Bytes that are no instruction are passed over one by one. */
 static void decode(struct validating *all, struct part *part, uint32_t part_index, const uint8_t *code)
 {
@@ -109,6 +111,8 @@ static void decode(struct validating *all, struct part *part, uint32_t part_inde
 	uint32_t size = (uint32_t)(unit->code.end - unit->code.start), row = unit->row;
 	uint32_t offset = (uint32_t)(unit->code.start - all->rows->text.start);
 
+	part->first_branch = (uint32_t)group->branches.count;
+	part->first_take = (uint32_t)group->takes.count;
 	for (uint32_t at = 0; at < size;) {
 		struct insn_effect effect;
 
@@ -122,10 +126,14 @@ static void decode(struct validating *all, struct part *part, uint32_t part_inde
 			.effect = effect, .part = part_index, .at = at, .address = unit->code.start + at, .row = row, .host = NOTHING, .state = { NOTHING, NOTHING },
 		};
 		note_taking(group);
+		if (BRANCHES >> effect.insn & 1)
+			*array_add(&group->branches) = (uint32_t)group->insns.count - 1;
 		group->map.item[part->map + at] = (uint32_t)group->insns.count;
 		at += effect.length;
 	}
 	part->insns = (uint32_t)group->insns.count - part->first_insn;
+	part->branches = (uint32_t)group->branches.count - part->first_branch;
+	part->takes = (uint32_t)group->takes.count - part->first_take;
 }
 
 static void mark_leader(struct validating *all, const struct part *part, uint64_t address)
@@ -142,10 +150,10 @@ static void mark_leader(struct validating *all, const struct part *part, uint64_
 
 static void mark_leaders(struct validating *all, const struct part *part)
 {
-	for (uint32_t i = 0; i < part->insns; i++) {
-		const struct insn_effect *effect = &all->group.insns.item[part->first_insn + i].effect;
+	for (uint32_t i = 0; i < part->branches; i++) {
+		const struct insn_effect *effect = &all->group.insns.item[all->group.branches.item[part->first_branch + i]].effect;
 
-		if (effect->insn == INSN_JUMP || effect->insn == INSN_JUMP_CONDITIONAL || effect->insn == INSN_CALL)
+		if (effect->insn != INSN_CALL_INDIRECT)
 			mark_leader(all, part, effect->address);
 	}
 	for (size_t i = 0; i < part->pads.count; i++)
@@ -228,7 +236,7 @@ void group_clear(struct group *group)
 {
 	for (size_t i = 0; i < group->parts.count; i++)
 		array_free(&group->parts.item[i].pads);
-	group->parts.count = group->insns.count = group->takes.count = group->map.count = group->states.count = 0;
+	group->parts.count = group->insns.count = group->takes.count = group->branches.count = group->map.count = group->states.count = 0;
 	group->work.count = group->junctions.count = group->found.count = group->switches.count = group->aligned.count = group->stack_uses = 0;
 	group->spoiled = REASON_NONE;
 	group->breaks = 0;

@@ -33,6 +33,8 @@ unsigned int frame_state_stack_use(const struct frame_state *state, const struct
 {
 	bool loads = effect->target == REGISTER_STACK_POINTER, reads = effect->source == REGISTER_STACK_POINTER;
 
+	if (!loads && !reads && effect->kind != EFFECT_STORE)
+		return 0;
 	switch (effect->kind) {
 	case EFFECT_EXCHANGE:
 		if (loads || reads)

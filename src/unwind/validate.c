@@ -444,6 +444,7 @@ void validate_image(const struct image *image, struct rows *rows, struct validat
 	array_free(&all.group.parts);
 	array_free(&all.group.insns);
 	array_free(&all.group.takes);
+	array_free(&all.group.branches);
 	array_free(&all.group.map);
 	array_free(&all.group.states);
 	array_free(&all.group.work);

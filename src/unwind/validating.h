@@ -78,6 +78,8 @@ struct code_insn {
 struct part {
 	uint32_t unit;
 	uint32_t first_insn, insns;
+	uint32_t first_branch, branches;	/* in group->branches */
+	uint32_t first_take, takes;		/* in group->takes */
 	uint32_t map;		/* where group->map has its bytes: index of the instruction that begins there, plus 1 */
 	struct landing_pads pads;
 };
@@ -100,6 +102,7 @@ struct group {
 	ARRAY(struct part) parts;
 	ARRAY(struct code_insn) insns;
 	ARRAY(uint32_t) takes;		/* those of them that are EFFECT_ADDRESS, in their order */
+	ARRAY(uint32_t) branches;	/* those that are a jump, but for an indirect one, or a call */
 	ARRAY(uint32_t) map;
 	ARRAY(struct frame_state) states;
 	ARRAY(struct work) work;

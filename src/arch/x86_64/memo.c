@@ -55,7 +55,8 @@ static void open_memo(void)
 	(void)madvise(memo, sizeof(*memo), MADV_HUGEPAGE);
 }
 
-#define KEY_BYTES 16
+/* What is read of an instruction at once: two words of key, and four bytes from any byte of it on. */
+#define READ_BYTES 20
 
 /*
  * An instruction may have one field that does not count, and whose value is put in anew each time: the distance of what it refers to
@@ -122,7 +123,7 @@ static uint32_t shape_index(const uint8_t *code, unsigned int telling)
 	return hash(load64(code) & UINT64_MAX >> (64 - 8 * telling), 0, SHAPE_BITS);
 }
 
-/* Slot of the instruction that the bytes begin with (KEY_BYTES can be read, `size` are its own) and its shape, or NULL when
+/* Slot of the instruction that the bytes begin with (READ_BYTES can be read, `size` are its own) and its shape, or NULL when
  * it is not there. */
 static inline const struct memo_slot *find(const uint8_t *code, size_t size, uint16_t *shape)
 {
@@ -251,55 +252,43 @@ static __attribute__((noinline)) const struct memo_slot *learn(const uint8_t *co
 	return slot;
 }
 
-/* Slot of the instruction, or NULL when the bytes are none; and its shape, which is 0 in the slot behind the others. */
-static inline __attribute__((always_inline)) const struct memo_slot *recall(const uint8_t *code, size_t size, uint64_t address, uint16_t *shape)
+/* What is known of some bytes. */
+struct recalled {
+	const struct memo_slot *slot;	/* NULL: they are no instruction */
+	uint16_t shape;			/* 0: the slot is the one behind the others */
+	int64_t field;			/* what the field of the shape says, if it has one */
+};
+
+static inline __attribute__((always_inline)) struct recalled recall(const uint8_t *code, size_t size, uint64_t address)
 {
-	uint8_t copy[KEY_BYTES] = { 0 };
+	uint8_t copy[READ_BYTES] = { 0 };
 	const uint8_t *readable = code;
-	const struct memo_slot *slot;
+	struct recalled out;
+	unsigned int unused;
 
 	if (!memo)
 		open_memo();
 	/* At the end of a function; there is one every few hundred bytes. */
-	if (size < KEY_BYTES)
+	if (size < READ_BYTES)
 		readable = memcpy(copy, code, size);
-	slot = find(readable, size, shape);
-	if (!slot) {
-		slot = learn(code, readable, size, address);
-		*shape = slot ? slot->key.shape : 0;
+	out.slot = find(readable, size, &out.shape);
+	if (!out.slot) {
+		out.slot = learn(code, readable, size, address);
+		out.shape = out.slot ? out.slot->key.shape : 0;
 	}
-	return slot;
+	/* Without a branch, and without a use where there is no field. */
+	unused = (64 - 8 * shape_field_size(out.shape)) % 64;
+	out.field = (int64_t)((uint64_t)load32(readable + shape_field(out.shape)) << unused) >> unused;
+	return out;
 }
 
-/* What the field says; `none` if there is none. */
-static inline int64_t read_field(uint16_t shape, const uint8_t *code, int64_t none)
+static inline void put_target(const struct recalled *recalled, uint64_t address, struct insn_ref *ref)
 {
-	const uint8_t *field = code + shape_field(shape);
+	uint16_t shape = recalled->shape;
+	bool displaced = (shape & SHAPE_DISPLACEMENT) != 0, at_field = ref->offset == shape_field(shape);
 
-	switch (shape_field_size(shape)) {
-	case 4:
-		return (int32_t)load32(field);
-	case 1:
-		return (int8_t)*field;
-	default:
-		return none;
-	}
-}
-
-/* What the instruction at the address refers to, if it has a relative field; else what is known to be referred to. */
-static inline uint64_t find_target(uint16_t shape, const uint8_t *code, uint64_t address, uint64_t known)
-{
-	uint64_t next = address + shape_length(shape);
-
-	return next + (uint64_t)read_field(shape, code, (int64_t)(known - next));
-}
-
-static inline void put_target(uint16_t shape, const uint8_t *code, uint64_t address, struct insn_ref *ref)
-{
-	if (shape & SHAPE_DISPLACEMENT && ref->offset == shape_field(shape))
-		ref->target = (uint64_t)read_field(shape, code, 0);
-	else if (ref->kind != REF_ABSOLUTE)
-		ref->target = find_target(shape, code, address, ref->target);
+	if (shape_field_size(shape) && ref->kind != REF_NONE && (displaced ? at_field : ref->kind != REF_ABSOLUTE))
+		ref->target = (uint64_t)recalled->field + (displaced ? 0 : address + shape_length(shape));
 }
 
 /*
@@ -308,35 +297,31 @@ static inline void put_target(uint16_t shape, const uint8_t *code, uint64_t addr
  */
 bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct insn *out)
 {
-	uint16_t shape;
-	const struct memo_slot *slot = recall(code, size, address, &shape);
+	struct recalled recalled = recall(code, size, address);
 
-	if (!slot)
+	if (!recalled.slot)
 		return false;
-	*out = slot->insn;
-	if (!shape)
+	*out = recalled.slot->insn;
+	if (!recalled.shape)
 		return true;
-	out->length = (uint8_t)shape_length(shape);
-	for (int i = 0; i < 2; i++)
-		if (out->ref[i].kind != REF_NONE)
-			put_target(shape, code, address, &out->ref[i]);
+	out->length = (uint8_t)shape_length(recalled.shape);
+	put_target(&recalled, address, &out->ref[0]);
+	put_target(&recalled, address, &out->ref[1]);
 	return true;
 }
 
 bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out)
 {
-	uint16_t shape;
-	const struct memo_slot *slot = recall(code, size, address, &shape);
+	struct recalled recalled = recall(code, size, address);
 
-	if (!slot)
+	if (!recalled.slot)
 		return false;
-	*out = slot->effect;
-	if (!shape)
+	*out = recalled.slot->effect;
+	if (!recalled.shape)
 		return true;
-	out->length = (uint8_t)shape_length(shape);
-	if (out->refers)
-		out->address = find_target(shape, code, address, out->address);
-	if (slot->key.moves)
-		out->offset = (int32_t)read_field(shape, code, 0);
+	out->length = (uint8_t)shape_length(recalled.shape);
+	/* What refers has a relative field. */
+	out->address = out->refers ? address + out->length + (uint64_t)recalled.field : out->address;
+	out->offset = recalled.slot->key.moves ? (int32_t)recalled.field : out->offset;
 	return true;
 }
