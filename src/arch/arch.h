@@ -178,6 +178,12 @@ struct arch {
 	/* Decode one instruction at `address`; false when the bytes are none. Reads at most `size` bytes. */
 	bool (*decode)(const uint8_t *code, size_t size, uint64_t address, struct insn *out);
 
+	/*
+	 * Bytes of the instruction, if it is one that refers to nothing (struct insn has no ref[]) and is no branch; 0 when that is not so,
+	 * or not known at once: decode() finds out. Reads at most `size` bytes.
+	 */
+	size_t (*plain)(const uint8_t *code, size_t size);
+
 	/* One line of assembler text ("mov rax, [rip+0x10]"), cut at `room`; false as for decode. */
 	bool (*print)(const uint8_t *code, size_t size, uint64_t address, char *out, size_t room);
 

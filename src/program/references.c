@@ -1,4 +1,4 @@
-/* references.c: decode every range once; collect its references and hash what does not depend on layout. */
+/* references.c: decode every range once; collect its references, and hash the rest: what does not depend on layout. */
 #include <elf.h>
 #include <stdlib.h>
 
@@ -81,22 +81,14 @@ static void find_item(const struct image *image, struct code_ref *ref)
 			ref->access = 0;	/* it is not the item's first bytes that are read */
 }
 
-/* Hash the instruction with the fields of its layout-dependent references taken as zero. `size` bytes of code can be read. */
-static uint64_t hash_insn(uint64_t hash, const uint8_t *code, size_t size, const struct insn *insn, const bool kept[2])
-{
-	uint8_t bytes[16] = { 0 };
+#define INSN_BYTES 16	/* no fewer than any instruction has */
 
-	if (size < sizeof(bytes) || kept[0] || kept[1])
-		memcpy(bytes, code, insn->length);
-	else
-		memcpy(bytes, code, sizeof(bytes));
-	for (int i = 0; i < 2; i++)
-		if (kept[i])
-			memset(bytes + insn->ref[i].offset, 0, insn->ref[i].size);
-	if (insn->length < 8)
-		return hash_word(hash, load64(bytes) << (64 - 8 * insn->length));
+static uint64_t hash_insn(uint64_t hash, const uint8_t bytes[INSN_BYTES], size_t length)
+{
+	if (length < 8)
+		return hash_word(hash, load64(bytes) << (64 - 8 * length));
 	hash = hash_word(hash, load64(bytes));
-	return insn->length > 8 ? hash_word(hash, load64(bytes + 8) << (128 - 8 * insn->length)) : hash;
+	return length > 8 ? hash_word(hash, load64(bytes + 8) << (128 - 8 * length)) : hash;
 }
 
 static void keep_ref(struct program *program, uint64_t address, const struct insn *insn, const struct insn_ref *ref, bool exact)
@@ -126,6 +118,21 @@ static void note_jump(struct code_range *range, const struct insn *insn)
 		range->lowest_jump = place;
 }
 
+/* Keep those of its references that depend on layout, and take their fields out of its bytes. */
+static void visit_refs(struct program *program, const struct code_range *range, uint64_t address, const struct insn *insn, uint8_t bytes[INSN_BYTES])
+{
+	bool exact;
+
+	for (int i = 0; i < 2; i++) {
+		const struct insn_ref *ref = &insn->ref[i];
+
+		if (!depends_on_layout(program, range, address + ref->offset, ref, &exact))
+			continue;
+		keep_ref(program, address, insn, ref, exact);
+		memset(bytes + ref->offset, 0, ref->size);
+	}
+}
+
 static void decode_range(struct program *program, struct code_range *range)
 {
 	const struct arch *arch = program->image->arch;
@@ -138,20 +145,20 @@ static void decode_range(struct program *program, struct code_range *range)
 	while (offset < size) {
 		struct insn insn;
 		uint64_t address = range->span.start + offset;
-		bool kept[2], exact;
+		uint8_t bytes[INSN_BYTES] = { 0 };
+		size_t length = arch->plain(code + offset, size - offset);
 
-		if (!arch->decode(code + offset, size - offset, address, &insn))
-			break;
-		for (int i = 0; i < 2; i++) {
-			kept[i] = depends_on_layout(program, range, address + insn.ref[i].offset, &insn.ref[i], &exact);
-			if (kept[i])
-				keep_ref(program, address, &insn, &insn.ref[i], exact);
+		memcpy(bytes, code + offset, size - offset < sizeof(bytes) ? size - offset : sizeof(bytes));
+		if (!length) {
+			if (!arch->decode(code + offset, size - offset, address, &insn))
+				break;
+			visit_refs(program, range, address, &insn, bytes);
+			range->indirect_jump = range->indirect_jump || insn.kind == INSN_JUMP_INDIRECT;
+			note_jump(range, &insn);
+			length = insn.length;
 		}
-		if (insn.kind == INSN_JUMP_INDIRECT)
-			range->indirect_jump = true;
-		note_jump(range, &insn);
-		hash = hash_insn(hash, code + offset, size - offset, &insn, kept);
-		offset += insn.length;
+		hash = hash_insn(hash, bytes, length);
+		offset += length;
 	}
 	range->decoded = offset == size;
 	if (!range->decoded) {

@@ -51,6 +51,12 @@ static bool same_effect(const struct insn_effect *one, const struct insn_effect 
 	       one->writes == other->writes && one->address == other->address;
 }
 
+/* An instruction that is said to be plain is one of that length that refers to nothing, and no branch. */
+static bool is_plain_right(size_t plain, bool good, const struct insn *insn)
+{
+	return !plain || (good && plain == insn->length && insn->kind == INSN_OTHER && insn->ref[0].kind == REF_NONE && insn->ref[1].kind == REF_NONE);
+}
+
 static size_t count_differences(const uint8_t *code, size_t size, uint64_t address)
 {
 	const struct arch *arch = &arch_x86_64;
@@ -64,6 +70,7 @@ static size_t count_differences(const uint8_t *code, size_t size, uint64_t addre
 		bool good = decode_anew(code + at, length, address + at, &plain_insn, &plain_effect);
 
 		differences += good != arch->decode(code + at, length, address + at, &insn) || !same_insn(&insn, &plain_insn);
+		differences += !is_plain_right(arch->plain(code + at, length), good, &plain_insn);
 		differences += good != arch->effect(code + at, length, address + at, &effect) || !same_effect(&effect, &plain_effect);
 	}
 	return differences;
@@ -117,6 +124,14 @@ static void tells_alike_instructions_apart(void **state)
 		{ 0xff, 0x15, 1, 2, 3, 4 }, { 0xff, 0x25, 1, 2, 3, 4 }, { 0xff, 0x25, 9, 2, 3, 4 },
 		{ 0x48, 0x83, 0xe4, 0xf0 }, { 0x48, 0x83, 0xe4, 0xe0 }, { 0x48, 0x83, 0xec, 0x08 }, { 0x48, 0x83, 0xc4, 0x08 },
 		{ 0x48, 0x8b, 0x44, 0x24, 0x08 }, { 0x48, 0x8b, 0x44, 0x24, 0x10 }, { 0x8b, 0x44, 0x24, 0x08 },
+		/* One displacement or another, in what it is a place, a sum, and nothing; and none with an index, where zero is another thing. */
+		{ 0x48, 0x89, 0x5c, 0x24, 0x08 }, { 0x48, 0x89, 0x5c, 0x24, 0xf8 }, { 0x48, 0x8d, 0x64, 0x24, 0x08 }, { 0x48, 0x8d, 0x64, 0x24, 0x80 },
+		{ 0x83, 0x7d, 0x08, 8 }, { 0x83, 0x7d, 0x10, 8 }, { 0x48, 0x8b, 0x83, 1, 2, 3, 4 }, { 0x48, 0x8b, 0x83, 4, 3, 2, 0xff },
+		{ 0xc7, 0x83, 1, 2, 3, 4, 5, 6, 7, 8 }, { 0xc7, 0x83, 8, 2, 3, 4, 5, 6, 7, 8 }, { 0xc7, 0x83, 8, 2, 3, 4, 5, 6, 7, 9 },
+		{ 0x48, 0x8d, 0x44, 0x08, 0x00 }, { 0x48, 0x8d, 0x44, 0x08, 0x10 }, { 0xff, 0x63, 0x08 }, { 0xff, 0x63, 0x10 },
+		/* With a SIB, and with one whose base is a displacement. */
+		{ 0x48, 0x8b, 0x04, 0x24 }, { 0x48, 0x8b, 0x04, 0x25, 1, 2, 3, 4 }, { 0x48, 0x8b, 0x04, 0x24 }, { 0x49, 0x8b, 0x04, 0x25, 1, 2, 3, 4 },
+		{ 0x55 }, { 0x41, 0x55 }, { 0x66, 0x55 }, { 0xff, 0xd0 }, { 0xff, 0xe0 }, { 0xff, 0xc0 }, { 0xf6, 0xc1, 1 }, { 0xf6, 0xd1 },
 	};
 
 	for (int round = 0; round < 3; round++)

@@ -35,6 +35,7 @@ struct memo_mask {
 struct memo {
 	uint8_t telling[1u << 16];	/* by the first two bytes behind a REX: so many bytes from there tell the shape, as far as is
 					 * known; 0: not known */
+	uint8_t plain[2u << 16];	/* by whether there is a REX and those two bytes: see note_plain(); 0: not plain, or not met */
 	uint16_t shape[1u << SHAPE_BITS];	/* by those bytes: of the last instruction met, or 0 */
 	struct memo_mask mask[SHAPES];	/* by shape, of those that were met */
 	struct memo_slot slot[SLOTS + 1];
@@ -216,6 +217,41 @@ static unsigned int note_telling(const uint8_t *code, const ZydisDecodedInstruct
 	return rex + memo->telling[index];
 }
 
+#define PLAIN_LENGTH 0xf
+#define PLAIN_UNLESS_BASE 0x10	/* not if the base in the SIB is 5, which stands for four bytes of displacement (Intel SDM volume 2, table 2-3) */
+
+/* The one-byte opcodes with a modrm byte that compilers write and that any REX leaves what they are: arithmetic, movslq, test, xchg, mov, lea,
+ * shifts, and the groups of not, neg, mul, div, inc, dec and push. */
+static bool is_common(uint8_t opcode)
+{
+	return (opcode < 0x40 && (opcode & 7) < 4) || opcode == 0x63 || opcode == 0x80 || opcode == 0x83 || (opcode >= 0x84 && opcode <= 0x8b) ||
+	       opcode == 0x8d || opcode == 0xc0 || opcode == 0xc1 || (opcode >= 0xd0 && opcode <= 0xd3) || opcode == 0xf6 || opcode == 0xf7 ||
+	       opcode == 0xfe || opcode == 0xff;
+}
+
+/* Of a register: the opcode is all of it. */
+static bool is_push_or_pop(uint8_t opcode)
+{
+	return (opcode & 0xf0) == 0x50;
+}
+
+/*
+ * For x86_64_plain(). Whether there is a REX, the opcode and the modrm byte tell how long such an instruction is (Intel SDM volume 2, 2.1 and
+ * 2.2.1), but for the one case of a SIB; that it is no branch, as those are in opcode ff by the modrm byte's middle; and that
+ * it refers to nothing, which takes four bytes of displacement or of number.
+ */
+static void note_plain(const uint8_t *code, const ZydisDecodedInstruction *insn, const struct insn *described)
+{
+	unsigned int rex = rex_size(code);
+
+	if (is_push_or_pop(code[rex]))
+		memset(&memo->plain[rex << 16 | code[rex] << 8], (int)rex + 1, 256);
+	if (!is_simple(code, insn) || !is_common(code[rex]) || described->ref[0].kind != REF_NONE || described->kind != INSN_OTHER)
+		return;
+	memo->plain[rex << 16 | telling_index(code, rex)] =
+		(uint8_t)(insn->length | (insn->attributes & ZYDIS_ATTRIB_HAS_SIB && insn->raw.modrm.mod == 0 ? PLAIN_UNLESS_BASE : 0));
+}
+
 /* The slot that an instruction which was decoded has from now on, in the place of another. */
 static struct memo_slot *choose_slot(const uint8_t *code, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand)
 {
@@ -247,6 +283,7 @@ static __attribute__((noinline)) const struct memo_slot *learn(const uint8_t *co
 		return NULL;
 	slot = choose_slot(readable, &insn, operand);
 	x86_64_describe(&insn, operand, address, &slot->insn);
+	note_plain(readable, &insn, &slot->insn);
 	x86_64_describe_effect(&insn, operand, address, &slot->effect);
 	slot->key.moves = slot->key.shape & SHAPE_DISPLACEMENT && moves_with_displacement(&slot->effect);
 	return slot;
@@ -308,6 +345,19 @@ bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct in
 	put_target(&recalled, address, &out->ref[0]);
 	put_target(&recalled, address, &out->ref[1]);
 	return true;
+}
+
+size_t x86_64_plain(const uint8_t *code, size_t size)
+{
+	unsigned int rex, found;
+
+	if (!memo || size < READ_BYTES)
+		return 0;
+	rex = rex_size(code);
+	found = memo->plain[rex << 16 | telling_index(code, rex)];
+	if (found & PLAIN_UNLESS_BASE && (code[rex + 2] & 7) == 5)
+		return 0;
+	return found & PLAIN_LENGTH;
 }
 
 bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out)
