@@ -183,22 +183,16 @@ void group_add(struct validating *all, uint32_t unit_index)
 }
 
 /* The work is a binary heap. */
-static uint64_t work_key(const struct group *group, struct work work)
+void group_add_work(struct group *group, uint32_t insn, bool tainted)
 {
-	const struct code_insn *insn = &group->insns.item[work.insn];
-
-	return ((uint64_t)insn->part << 32 | insn->at) * 2 + work.tainted;
-}
-
-void group_add_work(struct group *group, struct work work)
-{
-	uint64_t key = work_key(group, work);
-	size_t at = group->work.count;
+	const struct code_insn *at = &group->insns.item[insn];
+	struct work work = { ((uint64_t)at->part << 32 | at->at) * 2 + tainted, insn, tainted };
+	size_t place = group->work.count;
 
 	array_add(&group->work);
-	for (; at && work_key(group, group->work.item[(at - 1) / 2]) > key; at = (at - 1) / 2)
-		group->work.item[at] = group->work.item[(at - 1) / 2];
-	group->work.item[at] = work;
+	for (; place && group->work.item[(place - 1) / 2].order > work.order; place = (place - 1) / 2)
+		group->work.item[place] = group->work.item[(place - 1) / 2];
+	group->work.item[place] = work;
 }
 
 struct work group_take_work(struct group *group)
@@ -207,9 +201,8 @@ struct work group_take_work(struct group *group)
 	size_t at = 0, below;
 
 	while ((below = 2 * at + 1) < group->work.count) {
-		below += below + 1 < group->work.count &&
-			 work_key(group, group->work.item[below + 1]) < work_key(group, group->work.item[below]);
-		if (work_key(group, last) <= work_key(group, group->work.item[below]))
+		below += below + 1 < group->work.count && group->work.item[below + 1].order < group->work.item[below].order;
+		if (last.order <= group->work.item[below].order)
 			break;
 		group->work.item[at] = group->work.item[below];
 		at = below;

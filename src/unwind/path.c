@@ -123,7 +123,7 @@ static void arrive_at(struct validating *all, uint32_t insn, uint64_t from, cons
 	if (!merge_state(group, &at->state[tainted], state, doubtful, reason || tainted ? FRAME_NO_ROW : at->row) || at->queued[tainted])
 		return;
 	at->queued[tainted] = true;
-	group_add_work(group, (struct work){ insn, tainted });
+	group_add_work(group, insn, tainted);
 }
 
 /* What its rows say of where registers were saved is of no use where the caller gets something else back. */

@@ -94,6 +94,7 @@ struct junction {
 };
 
 struct work {
+	uint64_t order;		/* the lowest is next */
 	uint32_t insn;
 	bool tainted;
 };
@@ -184,7 +185,7 @@ void group_add(struct validating *all, uint32_t unit);
 /* Leaders that are to be looked at. Part by part as they came into the group, and the lower in a part the earlier: mostly all ways to a
  * place come from before it, and are known when its turn comes, so that it is looked at once. (By the address alone cold parts, which
  * lie below what leads to them, would be looked at again after every call in the hot one.) */
-void group_add_work(struct group *group, struct work work);
+void group_add_work(struct group *group, uint32_t insn, bool tainted);
 struct work group_take_work(struct group *group);
 void group_clear(struct group *group);
 /* Forget all but the instructions and leaders. */
