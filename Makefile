@@ -117,6 +117,13 @@ runtimes:
 	+@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) tests/targets/runtimes.sh
 
+# In a virtual machine, with a kernel that this machine may not run.
+.PHONY: vm
+vm:
+	@scripts/deps build vm
+	+@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) tests/vm/cgroup2.sh
+
 CYCLES ?= 1000
 invisible:
 	@scripts/deps build
