@@ -12,7 +12,7 @@
 plain=$scratch/plain.1
 build() {
 	build_pair plain && build_pair static -static && build_pair static_pie -static-pie -fPIE && build_pair fixed -no-pie -fno-pie &&
-		build_pair norelro -Wl,-z,norelro && build_pair now -Wl,-z,now,-z,relro && build_pair cet -fcf-protection=full &&
+		build_pair norelro -Wl,-z,norelro && build_pair now -Wl,-z,now,-z,relro && build_pair prelinked -Wl,-Ttext-segment=0x2000000 && build_pair cet -fcf-protection=full &&
 		build_pair stripped -s && build_pair lld_like -Wl,-z,noseparate-code && build_pair sanitized -fsanitize=address
 }
 
@@ -65,7 +65,7 @@ group_usage() {
 	cat "$group"/memory.{current,usage_in_bytes} 2>/dev/null
 }
 
-plan 49
+plan 50
 check "all victims are built" build
 
 taken "static" static "$scratch/static.1" spin nanosleep
@@ -73,6 +73,7 @@ taken "static-pie" static_pie "$scratch/static_pie.1" spin nanosleep
 taken "at a fixed address" fixed "$scratch/fixed.1" spin nanosleep
 taken "without relro" norelro "$scratch/norelro.1" spin nanosleep
 taken "full relro" now "$scratch/now.1" spin nanosleep
+taken "linked for an address, as prelink did" prelinked "$scratch/prelinked.1" spin nanosleep
 taken "with endbr64" cet "$scratch/cet.1" spin nanosleep
 taken "stripped" stripped "$scratch/stripped.1" spin nanosleep
 taken "text and data in one segment's pages" lld_like "$scratch/lld_like.1" spin nanosleep
