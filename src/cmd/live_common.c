@@ -219,6 +219,8 @@ static void print_stop(const struct live_report *report, bool verbose)
 	if (report->tries > 1)
 		printf(" (%u tries, the longest %.2f ms)", report->tries, (double)report->longest / 1e6);
 	putchar('\n');
+	if (report->borrowed)
+		printf("  borrowed   %.2f ms of one thread, to map memory\n", (double)report->borrowed / 1e6);
 	if (report->walked)
 		printf("  stacks     %zu of %zu walked, the others proven free by a scan alone\n", report->walked,
 		       report->threads);

@@ -214,7 +214,7 @@ static enum status install(const struct application *application, struct survey 
 		if (status == STATUS_OK)
 			status = link_patch(survey, application->bundle, &application->targets, replace, NULL, link, error);
 		if (status == STATUS_OK)
-			status = install_region(survey, link, application->patience, error);
+			status = install_region(survey, link, application->patience, &application->report->borrowed, error);
 	}
 	if (status == STATUS_NOTHING)
 		return refuse(error, "process %d (%s): every place for the patch was taken before it could be mapped",

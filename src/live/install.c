@@ -215,17 +215,20 @@ static enum status unmap_unwritten(const struct survey *survey, const struct lin
 }
 
 enum status install_region(const struct survey *survey, const struct link *link, const struct patience *patience,
-			   struct error *error)
+			   uint64_t *borrowed, struct error *error)
 {
 	struct remote remote;
 	enum status status = headroom_check_install(survey, link, error);
+	uint64_t before;
 
 	if (status != STATUS_OK)
 		return status;
+	before = clock_now();
 	status = remote_begin(survey->process, patience, &remote, error);
 	if (status == STATUS_OK)
 		status = map_regions(&remote, link, error);
 	remote_end(&remote);
+	*borrowed += clock_now() - before;
 	if (status != STATUS_OK)
 		return status;
 

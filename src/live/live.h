@@ -53,6 +53,7 @@ struct live_report {
 	unsigned int tries;		/* how often all threads were stopped for the transition */
 	uint64_t paused;		/* ns, over all tries */
 	uint64_t longest;		/* ns, the longest */
+	uint64_t borrowed;		/* ns, at the most, for which one thread was stopped to make system calls, before the transition */
 	size_t walked;			/* stacks at the last try for which the scan alone did not suffice */
 	ARRAY(char *) skipped;		/* apply: a line for each image of the patch that was passed by, and why; owned */
 	bool reused;			/* memory that an earlier revert had kept */
