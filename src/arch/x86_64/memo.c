@@ -119,6 +119,8 @@ static inline unsigned int telling_index(const uint8_t *code, unsigned int rex)
 	return (unsigned int)code[rex] << 8 | code[rex + 1];
 }
 
+#define TELLING_MAX 7	/* with a REX, what one word can hold */
+
 static uint32_t shape_index(const uint8_t *code, unsigned int telling)
 {
 	return hash(load64(code) & UINT64_MAX >> (64 - 8 * telling), 0, SHAPE_BITS);
@@ -209,7 +211,9 @@ static unsigned int note_telling(const uint8_t *code, const ZydisDecodedInstruct
 		count = insn->raw.disp.offset;
 	else if (insn->raw.imm[0].size)
 		count = insn->raw.imm[0].offset;
-	count = (count < 8 ? count : 8) - rex;
+	count -= rex;
+	if (count > TELLING_MAX)
+		count = TELLING_MAX;
 	if (count == 1)
 		memset(&memo->telling[index & 0xff00], 1, 256);
 	else if (memo->telling[index] < count)
