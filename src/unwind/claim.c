@@ -129,10 +129,12 @@ static bool is_saved(const struct frame_state *state, const struct row *row, uns
  * leads, and registers are where they were, or were pushed. */
 static bool plainly_holds(const struct frame_state *state, const struct row *row)
 {
-	struct value base = state->reg[row->base];
+	struct value base;
 
-	if (row->kind != ROW_REGISTER || row->flags & (ROW_SAVED_AT_FRAME | ROW_RETURN_IN_REGISTER) || base.kind != VALUE_STACK ||
-	    base.number != BASE_CFA || base.loaded || (int64_t)base.offset + row->offset != 0 ||
+	if (row->kind != ROW_REGISTER || row->flags & (ROW_SAVED_AT_FRAME | ROW_RETURN_IN_REGISTER))
+		return false;
+	base = state->reg[row->base];
+	if (base.kind != VALUE_STACK || base.number != BASE_CFA || base.loaded || (int64_t)base.offset + row->offset != 0 ||
 	    !is_caller(frame_state_load(state, BASE_CFA, row->return_at * WORD), REGISTER_RETURN_ADDRESS))
 		return false;
 	for (unsigned int i = 0; i < FRAME_SAVED; i++)
