@@ -224,11 +224,11 @@ static unsigned int note_telling(const uint8_t *code, const ZydisDecodedInstruct
 #define PLAIN_LENGTH 0xf
 #define PLAIN_UNLESS_BASE 0x10	/* not if the base in the SIB is 5, which stands for four bytes of displacement (Intel SDM volume 2, table 2-3) */
 
-/* The one-byte opcodes with a modrm byte that compilers write and that any REX leaves what they are: arithmetic, movslq, test, xchg, mov, lea,
+/* The one-byte opcodes with a modrm byte that compilers write and that any REX leaves what they are: arithmetic, movslq, test, mov, lea,
  * shifts, and the groups of not, neg, mul, div, inc, dec and push. */
 static bool is_common(uint8_t opcode)
 {
-	return (opcode < 0x40 && (opcode & 7) < 4) || opcode == 0x63 || opcode == 0x80 || opcode == 0x83 || (opcode >= 0x84 && opcode <= 0x8b) ||
+	return (opcode < 0x40 && (opcode & 7) < 4) || opcode == 0x63 || opcode == 0x80 || opcode == 0x83 || opcode == 0x84 || opcode == 0x85 || (opcode >= 0x88 && opcode <= 0x8b) ||
 	       opcode == 0x8d || opcode == 0xc0 || opcode == 0xc1 || (opcode >= 0xd0 && opcode <= 0xd3) || opcode == 0xf6 || opcode == 0xf7 ||
 	       opcode == 0xfe || opcode == 0xff;
 }
