@@ -245,15 +245,13 @@ static void describe_place(const struct frame_state *state, uint8_t number, char
 static void describe_saved(const struct row *row, uint8_t number, char *out, size_t room)
 {
 	const char *base = row->flags & ROW_SAVED_AT_FRAME ? frame_register_name[REGISTER_FRAME_POINTER] : "CFA";
-	int place = row->return_at;
+	uint8_t index = frame_saved_index[number];
+	int place = index < FRAME_SAVED ? row->saved[index] : row->return_at;
 
 	if (number == REGISTER_RETURN_ADDRESS && (row->flags & ROW_RETURN_IN_REGISTER)) {
 		snprintf(out, room, "in %s", frame_register_name[(uint8_t)row->return_at % FRAME_REGISTERS]);
 		return;
 	}
-	for (unsigned int i = 0; i < FRAME_SAVED; i++)
-		if (frame_saved_register[i] == number)
-			place = row->saved[i];
 	if (number == REGISTER_RETURN_ADDRESS)
 		base = "CFA";
 	if (place == ROW_SAME)

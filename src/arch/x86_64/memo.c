@@ -14,12 +14,12 @@
 struct memo_key {
 	uint64_t low, high;
 	uint16_t shape;		/* 0: none */
-	bool moves;		/* the field is a displacement, and the effect's `offset` is what it says */
 };
 
-/* The first two are in one cache line, and the third is in the next one, which processors fetch along. */
+/* All but the last are in one cache line, and that is in the next one, which processors fetch along. */
 struct memo_slot {
 	_Alignas(128) struct memo_key key;
+	bool moves;		/* the field is a displacement, and the effect's `offset` is what it says */
 	struct insn_effect effect;
 	struct insn insn;
 };
@@ -35,8 +35,8 @@ struct memo_mask {
 struct memo {
 	uint8_t telling[1u << 16];	/* by the first two bytes behind a REX: so many bytes from there tell the shape, as far as is
 					 * known; 0: not known */
-	uint8_t plain[2u << 16];	/* by whether there is a REX and those two bytes: see note_plain(); 0: not plain, or not met */
 	uint16_t shape[1u << SHAPE_BITS];	/* by those bytes: of the last instruction met, or 0 */
+	uint8_t plain[2u << 16];	/* by whether there is a REX and the two bytes behind it: see note_plain(); 0: not plain, or not met */
 	struct memo_mask mask[SHAPES];	/* by shape, of those that were met */
 	struct memo_slot slot[SLOTS + 1];
 };
@@ -100,7 +100,7 @@ static inline struct memo_key make_key(const uint8_t *code, uint16_t shape)
 {
 	struct memo_mask mask = memo->mask[shape];
 
-	return (struct memo_key){ .low = load64(code) & mask.low, .high = load64(code + 8) & mask.high, .shape = shape };
+	return (struct memo_key){ load64(code) & mask.low, load64(code + 8) & mask.high, shape };
 }
 
 static uint32_t hash(uint64_t low, uint64_t high, unsigned int bits)
@@ -228,9 +228,9 @@ static unsigned int note_telling(const uint8_t *code, const ZydisDecodedInstruct
  * shifts, and the groups of not, neg, mul, div, inc, dec and push. */
 static bool is_common(uint8_t opcode)
 {
-	return (opcode < 0x40 && (opcode & 7) < 4) || opcode == 0x63 || opcode == 0x80 || opcode == 0x83 || opcode == 0x84 || opcode == 0x85 || (opcode >= 0x88 && opcode <= 0x8b) ||
-	       opcode == 0x8d || opcode == 0xc0 || opcode == 0xc1 || (opcode >= 0xd0 && opcode <= 0xd3) || opcode == 0xf6 || opcode == 0xf7 ||
-	       opcode == 0xfe || opcode == 0xff;
+	return (opcode < 0x40 && (opcode & 7) < 4) || opcode == 0x63 || opcode == 0x80 || opcode == 0x83 || opcode == 0x84 ||
+	       opcode == 0x85 || (opcode >= 0x88 && opcode <= 0x8b) || opcode == 0x8d || opcode == 0xc0 || opcode == 0xc1 ||
+	       (opcode >= 0xd0 && opcode <= 0xd3) || opcode == 0xf6 || opcode == 0xf7 || opcode == 0xfe || opcode == 0xff;
 }
 
 /* Of a register: the opcode is all of it. */
@@ -289,7 +289,7 @@ static __attribute__((noinline)) const struct memo_slot *learn(const uint8_t *co
 	x86_64_describe(&insn, operand, address, &slot->insn);
 	note_plain(readable, &insn, &slot->insn);
 	x86_64_describe_effect(&insn, operand, address, &slot->effect);
-	slot->key.moves = slot->key.shape & SHAPE_DISPLACEMENT && moves_with_displacement(&slot->effect);
+	slot->moves = slot->key.shape & SHAPE_DISPLACEMENT && moves_with_displacement(&slot->effect);
 	return slot;
 }
 
@@ -376,6 +376,6 @@ bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct in
 	out->length = (uint8_t)shape_length(recalled.shape);
 	/* What refers has a relative field. */
 	out->address = out->refers ? address + out->length + (uint64_t)recalled.field : out->address;
-	out->offset = recalled.slot->key.moves ? (int32_t)recalled.field : out->offset;
+	out->offset = recalled.slot->moves ? (int32_t)recalled.field : out->offset;
 	return true;
 }
