@@ -113,6 +113,8 @@ static void free_upgrade(struct upgrade *upgrade)
 
 		free(pair->key);
 		free(pair->image);
+		free(pair->old_version);
+		free(pair->new_version);
 		array_free(&pair->sources);
 		json_decref(pair->why);
 		bundle_free(&pair->bundle);

@@ -11,6 +11,8 @@
  *	start			where it is mapped, as a hexadecimal number
  *	old_build_id, new_build_id
  *	old_digest, new_digest	of the files: what tells pairs apart. Build-ids don't, because a file may claim any
+ *	old_version, new_version  of the package that they are from, where both are known. They tell pairs apart, too: what the comparison makes
+ *				of one file system's claims goes into no process with another one
  *	replaces		names of patches of it that are to be taken out
  *	by			name of the patch that has brought the new build already
  *	result, why		it is decided already: as an outcome (outcomes.h)
@@ -37,6 +39,7 @@ struct upgrade_source {
 struct upgrade_pair {
 	char *key;		/* digests of both; owned */
 	char *image;		/* owned */
+	char *old_version, *new_version;	/* "": not known; owned */
 	ARRAY(struct upgrade_source) sources;
 	bool compared;
 	enum status status;	/* of the comparison: STATUS_OK, STATUS_NOTHING, STATUS_REFUSED or STATUS_ERROR */

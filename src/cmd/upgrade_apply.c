@@ -153,7 +153,7 @@ static void join_patches(const struct upgrade *upgrade, struct unit *unit)
 	bundle_sort(bundle);
 	if (bundle->count == 1)
 		return;
-	unit->name = diff_name(bundle->item[0].image, bundle->item[0].old_version, bundle->item[0].new_version);
+	unit->name = text_copy(bundle->item[0].name);
 	unit->description = text_format(UPGRADE_MARK "the new builds of %s and %zu more", bundle->item[0].image, bundle->count - 1);
 	for (size_t i = 0; i < bundle->count; i++) {
 		bundle->item[i].name = unit->name;

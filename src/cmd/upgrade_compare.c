@@ -79,15 +79,20 @@ static enum status compare_pair(const struct upgrade_pair *pair, struct error *e
 {
 	struct image old = { 0 }, new = { 0 };
 	struct bundle bundle = { 0 };
-	char *description = NULL;
+	char *name = NULL, *description = NULL;
 	enum status status = read_pair(pair, &old, &new, error);
 
 	give_up_rights();
 	if (status == STATUS_OK) {
 		struct diff_options options = { 0 };
 
+		/* Versions are claims, and may be known of one process and not of another: the name is the same in both. */
+		name = diff_name_of(&old, &new);
 		description = text_format(UPGRADE_MARK "the new build of %s", old.name);
+		options.name = name;
 		options.description = description;
+		options.old_version = *pair->old_version ? pair->old_version : NULL;
+		options.new_version = *pair->new_version ? pair->new_version : NULL;
 		status = diff_opened(&old, &new, &options, array_add(&bundle), error);
 	}
 	if (status == STATUS_OK)
@@ -101,6 +106,7 @@ static enum status compare_pair(const struct upgrade_pair *pair, struct error *e
 		free(bytes);
 	}
 	free(description);
+	free(name);
 	bundle_free(&bundle);
 	image_close(&old);
 	image_close(&new);
@@ -163,17 +169,29 @@ static void take_answer(void *context, size_t job, enum crew_end end, const char
 	progress_bar_step(&comparing->bar);
 }
 
+static bool is_pair(const struct upgrade_pair *pair, const char *key, const json_t *image)
+{
+	return !strcmp(pair->key, key) && !strcmp(pair->old_version, everywhere_text(image, "old_version")) &&
+	       !strcmp(pair->new_version, everywhere_text(image, "new_version"));
+}
+
 /* The pair of an image, new if it is the first. */
 static size_t find_pair(struct upgrade *upgrade, const json_t *image)
 {
 	char *key = text_format("%s%s", everywhere_text(image, "old_digest"), everywhere_text(image, "new_digest"));
 
 	for (size_t i = 0; i < upgrade->pairs.count; i++)
-		if (!strcmp(upgrade->pairs.item[i].key, key)) {
+		if (is_pair(&upgrade->pairs.item[i], key, image)) {
 			free(key);
 			return i;
 		}
-	*array_add(&upgrade->pairs) = (struct upgrade_pair){ .key = key, .image = text_copy(everywhere_text(image, "image")), .file = -1 };
+	*array_add(&upgrade->pairs) = (struct upgrade_pair){
+		.key = key,
+		.image = text_copy(everywhere_text(image, "image")),
+		.old_version = text_copy(everywhere_text(image, "old_version")),
+		.new_version = text_copy(everywhere_text(image, "new_version")),
+		.file = -1,
+	};
 	return upgrade->pairs.count - 1;
 }
 

@@ -123,9 +123,22 @@ static void set_build_id(json_t *image, const char *name, const struct build_id 
 	json_object_set_new(image, name, json_string(build_id_text(id, text)));
 }
 
-/* Digests of both files. What can't be compared can only be restarted: that is decided here. */
-static void read_digests(struct scan *scan, const struct survey *survey, const struct mapped_image *mapped,
-			 const struct successor *successor, json_t *image)
+/* Which versions of the package the two builds are of: both or none. */
+static void set_versions(struct scan *scan, const struct process_root *root, int old, const struct successor *successor, json_t *image)
+{
+	const struct origin *origin = origin_find(&scan->origins, root, successor->path);
+	struct stat about;
+	const char *earlier = fstat(old, &about) == 0 ? origin_earlier_version(origin, &about) : NULL;
+
+	if (!earlier || !*origin->version)
+		return;
+	json_object_set_new(image, "old_version", json_string(earlier));
+	json_object_set_new(image, "new_version", json_string(origin->version));
+}
+
+/* Digests of both files, and their versions. What can't be compared can only be restarted: that is decided here. */
+static void read_files(struct scan *scan, const struct survey *survey, const struct process_root *root, const struct mapped_image *mapped,
+		       const struct successor *successor, json_t *image)
 {
 	struct error error = { 0 };
 	int old = successor_open_mapped(survey, mapped, &error);
@@ -136,10 +149,12 @@ static void read_digests(struct scan *scan, const struct survey *survey, const s
 		set_digest(image, "old_digest", &digest);
 		read = known_files_digest(&scan->known, successor->file, successor->path, &digest, &error) == STATUS_OK;
 	}
-	if (read)
+	if (read) {
 		set_digest(image, "new_digest", &digest);
-	else
+		set_versions(scan, root, old, successor, image);
+	} else {
 		decide_by(image, STATUS_REFUSED, &error);
+	}
 	if (old >= 0)
 		close(old);
 }
@@ -204,8 +219,8 @@ static json_t *describe_gone(const struct mapped_image *mapped, const struct pro
 }
 
 /* `again`: also when it has the new build by a patch, because that patch will be replaced. */
-static json_t *describe_new(struct scan *scan, const struct survey *survey, const struct mapped_image *mapped,
-			    const struct successor *successor, bool again)
+static json_t *describe_new(struct scan *scan, const struct survey *survey, const struct process_root *root,
+			    const struct mapped_image *mapped, const struct successor *successor, bool again)
 {
 	json_t *image = make_image(mapped, successor->path);
 	const struct ledger *done = again ? NULL : find_done(survey, mapped, &successor->id);
@@ -223,7 +238,7 @@ static json_t *describe_new(struct scan *scan, const struct survey *survey, cons
 		return image;
 	check_patches(scan, survey, mapped, image);
 	if (!json_object_get(image, "result"))
-		read_digests(scan, survey, mapped, successor, image);
+		read_files(scan, survey, root, mapped, successor, image);
 	return image;
 }
 
@@ -240,7 +255,7 @@ static json_t *look_at_image(struct scan *scan, const struct survey *survey, con
 		image = successor.path ? describe_same(survey, mapped, &successor) : NULL;
 		break;
 	case SUCCESSOR_NEW:
-		image = describe_new(scan, survey, mapped, &successor, again);
+		image = describe_new(scan, survey, root, mapped, &successor, again);
 		break;
 	case SUCCESSOR_UNKNOWN:
 		/* A file that no name leads to any more has been replaced, or will be missed. Of another one nobody says so. */
@@ -284,7 +299,7 @@ static void set_sources(struct scan *scan, const struct process_root *root, char
 	json_t *image;
 
 	for (size_t i = 0; json_array_size(images) > 1 && (image = json_array_get(images, i)); i++)
-		json_object_set_new(image, "source", json_string(origin_find(&scan->origins, root, paths[i])));
+		json_object_set_new(image, "source", json_string(origin_find(&scan->origins, root, paths[i])->source));
 }
 
 /* Is the patch that has brought this image's new build to be replaced, for another image that it is for, too? */

@@ -40,6 +40,16 @@ char *diff_name(const char *what, const char *old_version, const char *new_versi
 	return name;
 }
 
+char *diff_name_of(const struct image *old, const struct image *new)
+{
+	char *old_version = version_text(NULL, &old->id), *new_version = version_text(NULL, &new->id);
+	char *name = diff_name(old->name, old_version, new_version);
+
+	free(old_version);
+	free(new_version);
+	return name;
+}
+
 static void describe(const struct comparison *comparison, struct patch *patch)
 {
 	const struct diff_options *options = comparison->options;

@@ -42,4 +42,7 @@ enum status diff_opened(struct image *old, struct image *new, const struct diff_
 /* The name that a patch of that image or package has unless the user gives it another: only what patch names may contain. free() it. */
 char *diff_name(const char *what, const char *old_version, const char *new_version) must_check;
 
+/* The same for a patch between two images of which no versions are given. free() it. */
+char *diff_name_of(const struct image *old, const struct image *new) must_check;
+
 #endif

@@ -9,7 +9,7 @@
 # shellcheck source=tests/crowds.sh
 . "$top/tests/crowds.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 79
+plan 96
 
 build_crowd crowd "1 2 3" || exit 1
 mkdir "$scratch/bin" "$scratch/lib"
@@ -181,6 +181,75 @@ verdict $? "again, from the old builds"
 check "both, of unknown sources" stent_ends 0 upgrade
 check "by one patch" patches_are 1
 victim_stop
+
+# A text that says the package's version: which one the old build is of the log of the root directory says.
+for version in 1 2; do
+	echo "char says[] = \"1.2.$version\";" >"$scratch/says.$version.c"
+	build_crowd saying $version "$scratch/says.$version.c" || exit 1
+done
+log=$root/var/log/dpkg.log
+mkdir -p "$database/info" "${log%/*}"
+printf '/.\n/bin\n/bin/saying\n' >"$database/info/saying.list"
+saying_start() {
+	rm -f "$log"* "$scratch/linked"
+	replace "$scratch/saying.1" "$root/bin/saying" && ln "$root/bin/saying" "$scratch/linked" && victim_start chroot "$root" /bin/saying 2 &&
+		replace "$scratch/saying.2" "$root/bin/saying"
+}
+saying_now() {	# STATE VERSION
+	printf 'Package: saying\nStatus: install ok %s\nArchitecture: amd64\nVersion: %s\n\n' "$1" "$2" >"$database/status"
+}
+# (As dpkg does, so that the last line is as old as the file; an hour of the log is one of New York.)
+log_upgrade() {	# SECONDS-AGO OLD NEW
+	TZ=America/New_York date -d "$1 seconds ago" "+%F %T upgrade saying:amd64 $2 $3" >>"$log"
+	TZ=America/New_York date "+%F %T status installed saying:amd64 $3" >>"$log"
+}
+saying_start
+verdict $? "a program with a text that says its version, replaced"
+saying_now installed 1:1.2.2-1
+log_upgrade 600 1:1.2.1-1 1:1.2.2-1
+check "another name still leads to the old build, so it is not known when it was replaced: exit status 2" stent_ends 2 upgrade
+rm "$scratch/linked"
+rm "$log"
+check "without a log: exit status 2" stent_ends 2 upgrade
+check "it may be any text" says "says"
+log_upgrade 600 1:1.2.0-1 1:1.2.2-1
+check "another version was there before: exit status 2" stent_ends 2 upgrade
+rm "$log"
+log_upgrade 7200 1:1.2.1-1 1:1.2.2-1
+check "it was replaced long ago: exit status 2" stent_ends 2 upgrade
+rm "$log"
+log_upgrade 600 1:1.2.1-1 1:1.2.2-1
+saying_now half-installed 1:1.2.2-1
+check "which version is there now is not known: exit status 2" stent_ends 2 upgrade
+saying_now installed 1:1.2.2-1
+mv "$log" "$scratch/log" && ln -s "$scratch/log" "$log"
+check "a log outside of the root directory: exit status 2" stent_ends 2 upgrade
+rm "$log" && mkfifo "$log"
+check "a log that is a pipe: exit status 2" stent_ends 2 upgrade
+rm "$log" && truncate -s 3G "$log"
+check "a huge log: exit status 2" stent_ends 2 upgrade
+check "nothing has happened" crowd_runs 2 0 0
+rm "$log" && mv "$scratch/log" "$log.1"
+check "that version, in the log before the last one" stent_ends 0 upgrade --json
+check "both versions are told" says '"old_version": "1:1.2.1-1"'
+check "the new build runs" crowd_runs 0 2 0
+check "the second time there is nothing to do" stent_ends 3 upgrade
+victim_stop
+# Two root directories with the same files, of which one's log says what the other's does not.
+cp -a "$root" "$scratch/other"
+rm "$scratch/other/var/log/"*
+saying_start && rm "$scratch/linked"
+log_upgrade 600 1:1.2.1-1 1:1.2.2-1
+saying=$victim saying_in=$victim_in saying_out=$victim_out
+replace "$scratch/saying.1" "$scratch/other/bin/saying" && victim_start chroot "$scratch/other" /bin/saying 2 &&
+	replace "$scratch/saying.2" "$scratch/other/bin/saying"
+stent_ends 2 upgrade && crowd_runs 2 0 0
+verdict $? "what one file system says does not count in another one"
+victim_stop
+victim=$saying victim_in=$saying_in victim_out=$saying_out
+check "but in its own" crowd_runs 0 2 0
+victim_stop
+rm -r "$database"
 
 # Libraries that the dynamic linker finds by its cache: the new file has another name, in the same folder or in another one.
 ldconfig=$(PATH=$PATH:/sbin:/usr/sbin command -v ldconfig)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # apt-get install of newer packages while their daemons run, and then stent upgrade, which knows nothing of them: redis-server (with its
-# tools), and nginx with a master and two workers. The machine that they are installed on is this one, under an overlay that
+# tools), nginx with a master and two workers, and a helper of apt's, whose library has a text that says the package's version. The machine that they are installed on is this one, under an overlay that
 # only this script sees and that goes with it; stent stays outside.
 # shellcheck source=tests/alone.sh
 . "$(dirname "$0")/../alone.sh"
@@ -32,12 +32,15 @@ install() {	# PACKAGE=VERSION...
 
 make_machine >"$scratch/output" 2>&1 || skip_all "no overlay can be made: $(tail -n 1 "$scratch/output")"
 fetch_redis || skip_all "$reason"	# what the client sends
-old=(redis-server="$redis_old_version" redis-tools="$redis_old_version" nginx="$nginx_old_version" nginx-common="$nginx_old_version")
-new=(redis-server="$redis_new_version" redis-tools="$redis_new_version" nginx="$nginx_new_version" nginx-common="$nginx_new_version")
-install "${old[@]}" || skip_all "the old packages can't be installed: $(grep -m1 '^E:' "$scratch/apt")"
+old=(redis-server="$redis_old_version" redis-tools="$redis_old_version" nginx="$nginx_old_version" nginx-common="$nginx_old_version"
+	apt=2.6.1 libapt-pkg6.0=2.6.1)
+new=(redis-server="$redis_new_version" redis-tools="$redis_new_version" nginx="$nginx_new_version" nginx-common="$nginx_new_version"
+	apt=2.6.2 libapt-pkg6.0=2.6.2)
+# (The library is in the machine below already: a file of the overlay's own is deleted as on any disk.)
+install --reinstall --allow-downgrades "${old[@]}" || skip_all "the old packages can't be installed: $(grep -m1 '^E:' "$scratch/apt")"
 chroot $root apt-get -s -o APT::Sandbox::User=root install --no-install-recommends "${new[@]}" >"$scratch/apt" 2>&1 ||
 	skip_all "the new packages can't be had: $(grep -m1 '^E:' "$scratch/apt")"
-plan 27
+plan 32
 
 inside() {
 	quiet "$scratch/$1.log" chroot $root "$@"
@@ -54,6 +57,16 @@ answers_restore() {	# ANSWER
 }
 
 # As tests/real/nginx.sh has it.
+# A method of apt's hands out files, as its protocol has it (apt-method(1)).
+copies() {
+	local line
+	printf '600 URI Acquire\nURI: copy:/etc/debian_version\nFilename: /tmp/copied\n\n' >&"$copy_in"
+	while read -t 5 -r line <&"$copy_out"; do
+		[[ $line != 201* ]] || return 0
+	done
+	return 1
+}
+
 answers_capture() {	# STATUS
 	local answer
 	for _ in {1..20}; do
@@ -104,6 +117,12 @@ has_workers() {
 }
 within 5 has_workers
 check "with two workers" has_workers
+mkfifo "$scratch/to.copy" "$scratch/from.copy"
+chroot $root /usr/lib/apt/methods/copy <"$scratch/to.copy" >"$scratch/from.copy" 2>/dev/null &
+copy=$!
+started_all+=("$copy")
+exec {copy_in}>"$scratch/to.copy" {copy_out}<"$scratch/from.copy"
+check "apt's helper copies a file" copies
 check "redis accepts a zipmap that isn't well-formed" answers_restore OK
 check "nginx answers as the old one" answers_capture 200
 exec {client}<>"/dev/tcp/127.0.0.1/$redis_port"
@@ -124,13 +143,17 @@ diag "$(cat "$scratch/output")"
 for pid in "$redis" "$nginx" "${workers[@]}"; do
 	check "process $pid was patched" row "$pid" "patched, paused"
 done
+check "process $copy was patched" row "$copy" "libapt-pkg.so.6.0.0 .*patched, paused"
+check "apt's helper copies another one" copies
 check "redis refuses the zipmap" answers_restore "ERR Bad data format"
 check "nginx answers as the new one" answers_capture 500
 check "the client is still connected" pings
 check "the second time there is nothing to do" stent_ends 3 "$stent" upgrade
 check "status lists them" stent_ends 0 "$stent" status
-check "four patches" says "^4 patches in 4 of"
-kill -0 "$redis" "$nginx" "${workers[@]}"
+check "five patches" says "^5 patches in 5 of"
+check "the versions of its library are known" stent_ends 0 "$stent" status -p "$copy"
+check "as the packages have them" says "2.6.1 -> 2.6.2"
+kill -0 "$redis" "$nginx" "$copy" "${workers[@]}"
 verdict=$?
 check "all are the processes that they were" [ $verdict = 0 ]
 check "apt-get install of the old packages" install --allow-downgrades "${old[@]}" || cat "$scratch/apt"
