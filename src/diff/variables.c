@@ -10,6 +10,8 @@
 #include "base/search.h"
 #include "diff/comparison.h"
 
+#define NAMES_MAX 64	/* of one variable; glibc's have three */
+
 struct anchor_pair {
 	uint64_t from, to;
 };
@@ -90,12 +92,26 @@ static bool inside_known_item(const struct comparison *comparison, uint64_t old_
 	       program_item_start(&comparison->new, new_address) <= to;
 }
 
-/* Where there are names, they must agree. */
+/*
+ * Where there are names, one must be common to both: a variable may have several (environ, __environ). No more are compared than any
+ * has, so that a file with millions for one address takes no hours.
+ */
 static bool names_agree(const struct comparison *comparison, uint64_t old_address, uint64_t new_address)
 {
-	const struct symbol *a = image_object(comparison->old.image, old_address), *b = image_object(comparison->new.image, new_address);
+	const struct image *old = comparison->old.image, *new = comparison->new.image;
+	const struct symbol *a = image_object(old, old_address), *b = image_object(new, new_address);
+	const struct object *old_names, *new_names;
+	size_t old_count, new_count;
 
-	return !a || !b || strcmp(a->name, b->name) == 0;
+	if (!a || !b)
+		return true;
+	old_count = image_object_names(old, a, &old_names);
+	new_count = image_object_names(new, b, &new_names);
+	for (size_t i = 0; i < old_count && i < NAMES_MAX; i++)
+		for (size_t j = 0; j < new_count && j < NAMES_MAX; j++)
+			if (!strcmp(old->symbols.item[old_names[i].symbol].name, new->symbols.item[new_names[j].symbol].name))
+				return true;
+	return false;
 }
 
 bool variable_binding(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address)

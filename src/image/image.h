@@ -148,6 +148,9 @@ const struct relocation *image_relocation(const struct image *image, uint64_t wh
 /* The symbol of the variable or table that holds the address, the last to begin; of several names the first. NULL: there is none. */
 const struct symbol *image_object(const struct image *image, uint64_t address);
 
+/* All symbols of variables and tables that begin where that one does, itself included: how many, and the first of them in image->objects. */
+size_t image_object_names(const struct image *image, const struct symbol *object, const struct object **names);
+
 /* link_relocations.c: fill in link_relocations. STATUS_ERROR: they are damaged. */
 enum status image_read_link_relocations(const char *path, struct image *image, struct error *error) must_check;
 

@@ -51,3 +51,11 @@ const struct symbol *image_object(const struct image *image, uint64_t address)
 	}
 	return found;
 }
+
+size_t image_object_names(const struct image *image, const struct symbol *object, const struct object **names)
+{
+	size_t first = array_search(&image->objects, start, object->value), end = array_search(&image->objects, start, object->value + 1);
+
+	*names = image->objects.item + first;
+	return end - first;
+}

@@ -27,10 +27,10 @@ struct outcome {
 	char *text;	/* of the error, "" when there is none */
 };
 
-static struct outcome diff(const char *source, const char *flags)
+static struct outcome diff_built(const char *source, const char *flags, int strip)
 {
 	static const struct diff_options none;
-	struct build_pair pair = build_pair(source, flags, 1);
+	struct build_pair pair = build_pair(source, flags, strip);
 	struct error error = { 0 };
 	struct outcome outcome = { 0 };
 	struct patch patch;
@@ -43,6 +43,11 @@ static struct outcome diff(const char *source, const char *flags)
 	error_clear(&error);
 	build_pair_free(&pair);
 	return outcome;
+}
+
+static struct outcome diff(const char *source, const char *flags)
+{
+	return diff_built(source, flags, 1);
 }
 
 /* The change is in the patch, or refused, on every kind of build. */
@@ -174,6 +179,34 @@ static void test_constructor_that_is_called_again(void **unused)
 	change_is_seen(HEAD "__attribute__((constructor, noipa)) int setup(void) { return filler1(V * 7 + 90); }\n" MAIN("setup()"));
 }
 
+/* A variable with two names. Those that only one build has come first in its symbol table, being local. */
+#define CALLED(name_1, name_2)                                                                                         \
+	HEAD                                                                                                           \
+	"#if V == 1\nstatic long own_1 = 5;\nextern long " name_1 " __attribute__((alias(\"own_1\")));\n"              \
+	"#define own own_1\n#else\nstatic long own_2 = 5;\nextern long " name_2 " __attribute__((alias(\"own_2\")));\n" \
+	"#define own own_2\n#endif\n"                                                                                  \
+	KEEP "long get(long a) { return own * a * (V + 8); }\n"                                                        \
+	KEEP "int put(long a) { own = a; return filler1(a); }\n"                                                       \
+	MAIN("put(argc) + get(argc)")
+
+static void test_names_of_one_variable(void **unused)
+{
+	static const char common[] = CALLED("common", "common"), other[] = CALLED("one", "other");
+
+	for (size_t i = 0; i < KINDS; i++) {
+		struct outcome outcome = diff_built(common, kinds[i], 0);
+
+		if (outcome.status != STATUS_OK || outcome.redirected != 1)
+			print_error("%s: status %d, %zu redirected: %s\n", kinds[i], outcome.status, outcome.redirected, outcome.text);
+		assert_true(outcome.status == STATUS_OK && outcome.redirected == 1);
+		free(outcome.text);
+		outcome = diff_built(other, kinds[i], 0);
+		assert_int_equal(outcome.status, STATUS_REFUSED);
+		assert_non_null(strstr(outcome.text, "place in the running image is not certain"));
+		free(outcome.text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -191,6 +224,7 @@ int main(void)
 		cmocka_unit_test(test_layout_behind_other_changes),
 		cmocka_unit_test(test_function_too_small_for_a_jump),
 		cmocka_unit_test(test_constructor_that_is_called_again),
+		cmocka_unit_test(test_names_of_one_variable),
 	};
 
 	return cmocka_run_group_tests_name("diff traps", tests, NULL, NULL);
