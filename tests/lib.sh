@@ -39,16 +39,22 @@ is_ours() {	# PID
 	[ "${stat[1]}" = $$ ] || [ "${stat[2]}" = "${own[2]}" ]
 }
 
+# One that is told between fork and exec, while it is still a copy of this shell, forgets it: to be told again until it has gone.
+has_obeyed() {	# PID
+	ended "$1" || { kill -TERM "$1" 2>/dev/null; return 1; }
+}
+
 # Only what this script started, by pid.
 clean_up() {
 	local status=$? pid
 	trap - EXIT
+	trap '' TERM INT	# who started this script may tell it again, too
 	for pid in ${started_all[@]+"${started_all[@]}"}; do
 		is_ours "$pid" && kill -TERM "$pid" 2>/dev/null
 	done
 	for pid in ${started_all[@]+"${started_all[@]}"}; do
 		is_ours "$pid" || continue
-		within 5 ended "$pid" || kill -KILL "$pid" 2>/dev/null
+		within 5 has_obeyed "$pid" || kill -KILL "$pid" 2>/dev/null
 		wait "$pid" 2>/dev/null
 	done
 	rm -rf "$scratch"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The test runner notices every way in which a test program can fail, and lib.sh ends what it started.
 . "$(dirname "$0")/../lib.sh"
-plan 20
+plan 21
 
 program() {	# NAME LINES...: a test program that runs these lines of shell
 	local name=$1
@@ -64,6 +64,10 @@ check "a failed verdict, with its comment" sums_up "1 passed, 1 failed, 0 skippe
 program starts ". '$top/tests/lib.sh'" 'plan 1' 'start sleep 600' "echo \$started >'$scratch/pid'" 'ok a'
 program starts_and_hangs ". '$top/tests/lib.sh'" 'plan 1' 'start sleep 600' "echo \$started >'$scratch/pid'" 'sleep 60'
 
+# This one does not hear of it the first time, as if it had been told between fork and exec.
+program starts_deaf ". '$top/tests/lib.sh'" 'plan 1' "deaf() { trap : TERM; touch '$scratch/deaf'; sleep 0.2; trap - TERM; exec sleep 600; }" \
+	'start deaf' "echo \$started >'$scratch/pid'" "within 5 [ -e '$scratch/deaf' ]" 'ok a'
+
 cleans_up() {
 	sums_up "$@" && within 5 gone
 }
@@ -74,6 +78,7 @@ gone() {
 }
 
 check "processes end with the script" cleans_up "1 passed, 0 failed, 0 skipped" '' starts
+check "one that misses the first signal, too" cleans_up "1 passed, 0 failed, 0 skipped" '' starts_deaf
 check "processes end with a script that is ended" cleans_up "0 passed, 1 failed, 0 skipped" 'limit of 1 s' starts_and_hangs
 
 # A pid that was waited for may be another process's by now: here it is one that this script has started.
