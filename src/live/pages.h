@@ -20,6 +20,8 @@ struct pages {
 	uint64_t left;		/* bytes that may still be read: of these pages, and of the page table itself */
 	bool over;		/* more than that would have been */
 	uint64_t swapped;	/* how many pages of those that were asked for so far are swapped out */
+	bool scans;		/* the kernel can say it in runs (PAGEMAP_SCAN), as far as is known, */
+	uint64_t empty;		/* and which kinds of pages that hold nothing it can tell, as it calls them */
 };
 
 /* For pages_each(), which may read `most` bytes. pages_close() follows. */

@@ -20,6 +20,24 @@ static struct range widen(struct range range)
 	return range;
 }
 
+/* What words of the set have in the middle (scan_words()), if that is few enough. */
+static void list_middles(struct scan_set *set)
+{
+	for (size_t i = 0; i < set->count; i++) {
+		uint64_t first = set->range[i].start >> 24, last = (set->range[i].end - 1) >> 24;
+
+		for (uint64_t middle = first; middle <= last; middle++) {
+			if (set->middles && set->middle[set->middles - 1] == (uint32_t)middle)
+				continue;
+			if (set->middles == SCAN_MIDDLES) {
+				set->middles = 0;
+				return;
+			}
+			set->middle[set->middles++] = (uint32_t)middle;
+		}
+	}
+}
+
 void scan_set_build(struct scan_set *set, const struct range *ranges, size_t count)
 {
 	size_t merged = 0;
@@ -39,6 +57,7 @@ void scan_set_build(struct scan_set *set, const struct range *ranges, size_t cou
 	set->count = merged;
 	if (merged)
 		set->bounds = (struct range){ set->range[0].start, set->range[merged - 1].end };
+	list_middles(set);
 }
 
 void scan_set_free(struct scan_set *set)
@@ -62,7 +81,7 @@ bool scan_set_holds(const struct scan_set *set, uint64_t address)
 	return low < set->count && address >= set->range[low].start;
 }
 
-size_t scan_words(const struct scan_set *set, const uint64_t *words, size_t count)
+static size_t scan_each_word(const struct scan_set *set, const uint64_t *words, size_t count)
 {
 	uint64_t start = set->bounds.start, span = set->bounds.end - set->bounds.start;
 
@@ -89,25 +108,54 @@ size_t scan_words_either(const struct scan_set *one, const struct scan_set *othe
 }
 
 /*
- * A word in a range has in its bytes 3 to 6 what one of few numbers has there: all addresses of 16 MiB share it. To look for that number at
- * every byte takes one comparison of a vector for each of four shifts, of 16 bytes at a time.
+ * A word in a range has in its bytes 3 to 6 (from the lowest) what one of few numbers has there: all addresses of 16 MiB share it. To look for
+ * that number takes one comparison of a vector for two words; and to look for it at every byte, one for each of four shifts.
  */
 typedef uint32_t quad __attribute__((vector_size(16)));
 
-#define BLOCK 64
+#define BLOCK 64		/* bytes, where words may begin at every one, */
+#define BLOCK_WORDS 32u		/* and words, where they begin at every eighth */
+#define MIDDLE_AT (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 3 : 1)
 
-static bool may_hold(const uint8_t *bytes, quad middle)
+static inline bool may_hold(const uint8_t *bytes, size_t size, quad middle, size_t shifts)
 {
 	quad found = { 0 };
 
-	for (size_t at = 0; at < BLOCK; at += sizeof(quad))
-		for (size_t shift = 0; shift < sizeof(uint32_t); shift++) {
+	for (size_t at = 0; at < size; at += sizeof(quad))
+		for (size_t shift = 0; shift < shifts; shift++) {
 			quad words;
 
 			memcpy(&words, bytes + at + shift, sizeof(words));
 			found |= (quad)(words == middle);
 		}
 	return found[0] | found[1] | found[2] | found[3];
+}
+
+/* The same as scan_each_word(), for words with that number in the middle. Others of the set may be found or passed by. */
+static size_t scan_words_for(const struct scan_set *set, uint32_t middle, const uint64_t *words, size_t count)
+{
+	const quad pattern = { middle, middle, middle, middle };
+	size_t block = 0;
+
+	/* (The vectors end MIDDLE_AT bytes behind the block.) */
+	for (; count - block > BLOCK_WORDS; block += BLOCK_WORDS) {
+		size_t found = BLOCK_WORDS;
+
+		if (may_hold((const uint8_t *)(words + block) + MIDDLE_AT, BLOCK_WORDS * sizeof(*words), pattern, 1))
+			found = scan_each_word(set, words + block, BLOCK_WORDS);
+		if (found < BLOCK_WORDS)
+			return block + found;
+	}
+	return block + scan_each_word(set, words + block, count - block);
+}
+
+size_t scan_words(const struct scan_set *set, const uint64_t *words, size_t count)
+{
+	if (!set->middles)
+		return scan_each_word(set, words, count);
+	for (size_t i = 0; i < set->middles; i++)
+		count = scan_words_for(set, set->middle[i], words, count);
+	return count;
 }
 
 /* The same as scan_bytes(), of words that begin in count bytes, for those with that number in the middle. */
@@ -120,7 +168,7 @@ static size_t scan_for(const struct scan_set *set, uint32_t middle, const uint8_
 		size_t end = count - block < BLOCK ? count : block + BLOCK;
 
 		/* (The vectors end 6 bytes behind the block, where the last word that begins in it has one more.) */
-		if (end - block == BLOCK && !may_hold(bytes + block + 3, pattern))
+		if (end - block == BLOCK && !may_hold(bytes + block + 3, BLOCK, pattern, sizeof(uint32_t)))
 			continue;
 		for (size_t at = block; at < end; at++)
 			if (scan_set_holds(set, load64(bytes + at)))

@@ -15,11 +15,15 @@
 
 #include "base/bytes.h"
 
+#define SCAN_MIDDLES 2
+
 /* Ranges sorted by start, merged where they touch, with a bounding range for the first test. */
 struct scan_set {
 	struct range *range;	/* owned */
 	size_t count;
 	struct range bounds;
+	uint32_t middle[SCAN_MIDDLES];	/* bits 24 to 55 of all addresses in the set, */
+	size_t middles;			/* or 0: there are more */
 };
 
 /* Copy, sort and merge. An address equal to a range's *end* counts too (a return address behind a

@@ -127,6 +127,39 @@ static void test_random_sets(void **state)
 	}
 }
 
+/*
+ * In memory of any length, with ranges in one, two and more windows of 16 MiB, and on both sides of where one ends; among words that are near
+ * the ranges but in none, also by the upper half only, and of which many have none in the same window.
+ */
+static void test_long_memory(void **state)
+{
+	static const struct range ranges[] = {
+		{ 0x7f1234001000, 0x7f1234002000 }, { 0x7f1299000000, 0x7f1299000001 }, { 0x555555fff000, 0x555556001000 },
+	};
+	static const uint64_t near[] = { 0x7f1234000fff, 0x7f1234002001, 0x555556001001, 0x7f1299000002, 0x34001000, 0x7f12, 0x1007f1234001000, 0 };
+	static const uint64_t in[] = { 0x7f1234001000, 0x7f1234002000, 0x555555fff000, 0x555556001000, 0x7f1299000001 };
+	uint64_t words[300];
+	struct scan_set set;
+
+	(void)state;
+	for (unsigned int round = 0; round < 6000; round++) {
+		size_t count = random_next() % 300, first = count, hits = random_next() % 4;
+		const struct range *some = ranges + round % 3;
+		size_t used = random_next() % (4 - round % 3);
+
+		for (size_t i = 0; i < count; i++)
+			words[i] = round % 2 ? random_next() : near[random_next() % 8];
+		for (size_t i = 0; i < hits && count; i++)
+			words[random_next() % count] = in[random_next() % 5];
+		for (size_t i = count; i-- > 0;)
+			if (holds(some, used, words[i]))
+				first = i;
+		scan_set_build(&set, some, used);
+		assert_int_equal(scan_words(&set, words, count), first);
+		scan_set_free(&set);
+	}
+}
+
 /* At every place of a buffer, aligned or not, and in buffers that end anywhere. */
 static void test_bytes(void **state)
 {
@@ -180,6 +213,7 @@ static void test_first_of_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_long_memory),
 		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_first_of_bytes),
 		cmocka_unit_test(test_first_and_last_address),
