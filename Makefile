@@ -32,7 +32,7 @@ VERSION  := 0.1
 
 CPPFLAGS += -Isrc -D_GNU_SOURCE -DSTENT_VERSION='"$(VERSION)"'
 COMPILE   = $(CC) -std=c17 $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -MMD -MP
-LIBS     := -lelf -ldw -larchive -lZydis -ljansson -lsodium
+LIBS     := -lelf -ldw -larchive -lZydis -ljansson -lsodium -pthread
 
 SOURCES  := $(filter-out src/main.c,$(sort $(wildcard src/*/*.c src/*/*/*.c)))
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)

@@ -6,22 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "live/pages.h"
-
 #define PAGE 4096u
 #define STALE_MAX 4096u		/* pages that are to be avoided; of a process with more, the first ones that are found */
 
 struct search {
 	const struct survey *survey;
 	const struct stack_check *check;	/* with all threads stopped; or NULL */
-	const struct scan_set *set;		/* words that are looked for */
-	bool (*hit)(struct search *search, uint64_t word, uint64_t place);	/* one is found; false: search no further */
 	const struct maps *maps;
 	ARRAY(struct range) own;	/* stacks of threads, and stent's own tables, sorted */
 	pid_t tid;			/* of a stopped thread; 0: the process runs */
+	struct word_search *words;
 	struct pages pages;
-	const struct mapping *mapping;	/* that is searched */
-	uint64_t *bytes;		/* PAGES_RUN_MAX */
 	bool found;			/* a context that makecontext() has made */
 	struct stack_result *result;
 	struct place_avoid *stale;	/* pages that words lead to although nothing is there */
@@ -57,8 +52,9 @@ static bool is_entry(const struct stack_check *check, uint64_t address)
 	       !check->arch->ends_with_call(module->text + (address - module->code.start), address - module->code.start);
 }
 
-static bool hit_code(struct search *search, uint64_t word, uint64_t place)
+static bool hit_code(void *context, uint64_t word, uint64_t place)
 {
+	struct search *search = context;
 	char text[160];
 
 	if (is_entry(search->check, word))
@@ -69,8 +65,9 @@ static bool hit_code(struct search *search, uint64_t word, uint64_t place)
 	return stop(search, STACK_INSIDE, text);
 }
 
-static bool hit_context(struct search *search, uint64_t word, uint64_t place)
+static bool hit_context(void *context, uint64_t word, uint64_t place)
 {
+	struct search *search = context;
 	const struct survey *survey = search->survey;
 
 	(void)place;
@@ -79,8 +76,9 @@ static bool hit_context(struct search *search, uint64_t word, uint64_t place)
 	return !search->found;
 }
 
-static bool hit_gap(struct search *search, uint64_t word, uint64_t place)
+static bool hit_gap(void *context, uint64_t word, uint64_t place)
 {
+	struct search *search = context;
 	struct range page = { word & ~(uint64_t)(PAGE - 1), (word & ~(uint64_t)(PAGE - 1)) + PAGE };
 
 	(void)place;
@@ -91,52 +89,63 @@ static bool hit_gap(struct search *search, uint64_t word, uint64_t place)
 	return search->stale->count < STALE_MAX;
 }
 
-static bool search_words(struct search *search, uint64_t start, size_t count)
-{
-	for (size_t at = scan_words(search->set, search->bytes, count); at < count;
-	     at += 1 + scan_words(search->set, search->bytes + at + 1, count - at - 1))
-		if (!search->hit(search, search->bytes[at], start + 8 * at))
-			return false;
-	return true;
-}
-
-static bool search_run(void *context, struct range run)
+static bool hit_unreadable(void *context, struct range piece)
 {
 	struct search *search = context;
-	uint64_t size = run.end - run.start;
+	const struct mapping *mapping = maps_find(search->maps, piece.start);
 
-	if (search->tid ? process_read_stopped(search->tid, run.start, search->bytes, size) :
-			  process_read(search->survey->process, run.start, search->bytes, size))
-		return search_words(search, run.start, size / sizeof(uint64_t));
 	/* What has gone meanwhile leads nowhere, and the memory of a device is no stack. */
-	if (!search->tid || (search->mapping->inode && !strncmp(search->mapping->name, "/dev/", 5)))
+	if (!search->tid || (mapping && mapping->inode && !strncmp(mapping->name, "/dev/", 5)))
 		return true;
 	return stop(search, STACK_UNRELIABLE, "memory in which suspended contexts may be can't be read");
 }
 
-static bool search_range(struct search *search, struct range range)
-{
-	bool all = pages_each(&search->pages, range, search_run, search);
-
-	return search->pages.over ? stop(search, STACK_UNRELIABLE, "suspended contexts may be in more memory than is searched") : all;
-}
-
 /* The pages of a mapping that are not, as a whole, known to be something else. */
-static bool search_mapping(struct search *search, const struct mapping *mapping)
+static bool add_mapping(struct search *search, const struct mapping *mapping)
 {
 	uint64_t at = mapping->range.start;
 
-	search->mapping = mapping;
 	for (size_t i = 0; i < search->own.count; i++) {
 		struct range own = search->own.item[i];
 
 		if (own.end <= at || own.start >= mapping->range.end)
 			continue;
-		if (own.start > at && !search_range(search, (struct range){ at, own.start }))
+		if (own.start > at && !word_search_add(search->words, &search->pages, (struct range){ at, own.start }))
 			return false;
 		at = own.end;
 	}
-	return at >= mapping->range.end || search_range(search, (struct range){ at, mapping->range.end });
+	return at >= mapping->range.end || word_search_add(search->words, &search->pages, (struct range){ at, mapping->range.end });
+}
+
+/* What there is to search. False: it is more than may be. */
+static bool add_memory(struct search *search)
+{
+	bool all = true;
+
+	word_search_clear(search->words);
+	pages_open(search->survey->process, false, search->survey->search, &search->pages);
+	for (size_t i = 0; i < search->maps->count && all; i++) {
+		const struct mapping *mapping = &search->maps->item[i];
+
+		if (mapping->read && mapping->write)
+			all = add_mapping(search, mapping);
+	}
+	pages_close(&search->pages);
+	return all;
+}
+
+static void search_for(struct search *search, const struct scan_set *set, bool (*hit)(void *context, uint64_t word, uint64_t place))
+{
+	const struct word_visit visit = {
+		.process = search->survey->process,
+		.tid = search->tid,
+		.set = set,
+		.hit = hit,
+		.unreadable = hit_unreadable,
+		.context = search,
+	};
+
+	(void)word_search_run(search->words, &visit);
 }
 
 /*
@@ -181,17 +190,6 @@ static void find_own_memory(struct search *search, const struct threads *threads
 		qsort(search->own.item, search->own.count, sizeof(struct range), compare_ranges);
 }
 
-static void search_memory(struct search *search)
-{
-	search->pages.left = search->survey->search;
-	for (size_t i = 0; i < search->maps->count; i++) {
-		const struct mapping *mapping = &search->maps->item[i];
-
-		if (mapping->read && mapping->write && !search_mapping(search, mapping))
-			return;
-	}
-}
-
 /* Contexts that makecontext() makes can be told by what it puts on their stacks: without any there is nothing to search for. */
 static bool has_contexts(struct search *search)
 {
@@ -204,63 +202,77 @@ static bool has_contexts(struct search *search)
 	for (size_t i = 0; i < survey->context_starts.count; i++)
 		*array_add(&starts) = (struct range){ survey->context_starts.item[i], survey->context_starts.item[i] + 1 };
 	scan_set_build(&set, starts.item, starts.count);
-	search->set = &set;
-	search->hit = hit_context;
-	search_memory(search);
-	search->set = NULL;
+	search_for(search, &set, hit_context);
 	scan_set_free(&set);
 	array_free(&starts);
 	return search->found || search->result->verdict != STACK_FREE;
 }
 
-static void begin(struct search *search, const struct survey *survey, const struct maps *maps)
+static const char *too_much = "suspended contexts may be in more memory than is searched";
+
+struct contexts *contexts_new(void)
 {
-	search->survey = survey;
-	search->maps = maps;
-	pages_open(survey->process, false, survey->search, &search->pages);
-	search->bytes = memory_resize(NULL, PAGES_RUN_MAX, 1);
+	struct contexts *contexts = memory_zeroed(1, sizeof(*contexts));
+
+	word_search_open(true, &contexts->words);
+	return contexts;
 }
 
-static void end(struct search *search)
+void contexts_free(struct contexts *contexts)
 {
-	pages_close(&search->pages);
-	free(search->bytes);
-	array_free(&search->own);
+	if (contexts)
+		word_search_close(&contexts->words);
+	free(contexts);
 }
 
-void contexts_check(const struct stack_check *check, const struct maps *maps, const struct threads *threads,
-		    struct stack_result *result)
+void contexts_rehearse(struct contexts *contexts, const struct survey *survey, struct stack_result *result)
 {
-	struct search search = { .check = check, .result = result };
+	struct search search = { .survey = survey, .maps = &survey->maps, .words = &contexts->words, .result = result };
 
 	*result = (struct stack_result){ .verdict = STACK_FREE };
+	if (!add_memory(&search))
+		stop(&search, STACK_UNRELIABLE, too_much);
+	else if (!contexts->rehearsed)
+		search_for(&search, NULL, NULL);
+	contexts->rehearsed = true;
+}
+
+void contexts_check(struct contexts *contexts, const struct stack_check *check, const struct maps *maps, const struct threads *threads,
+		    struct stack_result *result)
+{
+	struct search search = { .survey = check->survey, .check = check, .maps = maps, .words = &contexts->words, .result = result };
+	uint64_t begun = clock_now();
+
+	*result = (struct stack_result){ .verdict = STACK_FREE };
+	contexts->size = contexts->took = 0;
 	if (!check->survey->switches)
 		return;
-	begin(&search, check->survey, maps);
 	find_own_memory(&search, threads);
 	/* (Without a thread all have ended.) */
-	if (search.tid && has_contexts(&search) && result->verdict == STACK_FREE) {
-		search.set = &check->set;
-		search.hit = hit_code;
-		search_memory(&search);
-	}
-	end(&search);
+	if (search.tid && !add_memory(&search))
+		stop(&search, STACK_UNRELIABLE, too_much);
+	else if (search.tid && has_contexts(&search) && result->verdict == STACK_FREE)
+		search_for(&search, &check->set, hit_code);
+	contexts->size = contexts->words.size;
+	contexts->took = clock_now() - begun;
+	array_free(&search.own);
 }
 
 void contexts_avoid(const struct survey *survey, const struct maps *maps, const struct range *windows, size_t count,
 		    struct place_avoid *avoid)
 {
-	struct search search = { .hit = hit_gap, .stale = avoid };
+	struct word_search words;
+	struct search search = { .survey = survey, .maps = maps, .words = &words, .stale = avoid };
 	struct scan_set set;
 
 	if (!survey->switches)
 		return;
-	begin(&search, survey, maps);
+	word_search_open(false, &words);
 	scan_set_build(&set, windows, count);
-	search.set = &set;
-	search_memory(&search);
+	(void)add_memory(&search);	/* what there is more of is left out */
+	search_for(&search, &set, hit_gap);
 	scan_set_free(&set);
-	end(&search);
+	word_search_close(&words);
 	if (avoid->count)
 		qsort(avoid->item, avoid->count, sizeof(struct range), compare_ranges);
 }

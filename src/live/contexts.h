@@ -10,6 +10,24 @@
 
 #include "live/place.h"
 #include "live/stacks.h"
+#include "live/word_search.h"
+
+/* What a search takes, made before a process is stopped; and what the last one in a stop took. */
+struct contexts {
+	struct word_search words;
+	bool rehearsed;
+	uint64_t size, took;	/* bytes, ns; 0: there was nothing to search for */
+};
+
+struct contexts *contexts_new(void) must_check;
+void contexts_free(struct contexts *contexts);	/* may be NULL */
+
+/*
+ * With the process running, before it is stopped: read once all that will be searched. What was swapped out is in memory then, and no search in a stop
+ * waits for a disk. Nothing of it is believed but that there is too much of it (STACK_UNRELIABLE, else STACK_FREE): the process need not be stopped to
+ * find that. Only the first time it is read, later it is looked how much it is.
+ */
+void contexts_rehearse(struct contexts *contexts, const struct survey *survey, struct stack_result *result);
 
 /*
  * Can any memory but the threads' own stacks hold a return address into the code that is being left? With all threads stopped;
@@ -17,7 +35,7 @@
  * STACK_UNRELIABLE when more than survey->search bytes would have to be read, or some can't be. A word that is an entry
  * is no return address: a context that is to begin there begins with the redirection.
  */
-void contexts_check(const struct stack_check *check, const struct maps *maps, const struct threads *threads,
+void contexts_check(struct contexts *contexts, const struct stack_check *check, const struct maps *maps, const struct threads *threads,
 		    struct stack_result *result);
 
 /*

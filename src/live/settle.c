@@ -192,7 +192,9 @@ static bool contexts_are_free(struct settling *settling)
 	struct transition *transition = settling->transition;
 	struct stack_result result;
 
-	contexts_check(&transition->leaving, &settling->maps, &transition->threads, &result);
+	if (!transition->survey->switches)
+		return true;
+	contexts_check(transition->contexts, &transition->leaving, &settling->maps, &transition->threads, &result);
 	if (result.verdict != STACK_FREE)
 		block(transition, transition->survey->process->pid, result.text);
 	return result.verdict == STACK_FREE;

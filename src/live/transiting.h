@@ -6,6 +6,7 @@
 #define STENT_LIVE_TRANSITING_H
 
 #include "live/blockers.h"
+#include "live/contexts.h"
 #include "live/digest.h"
 #include "live/notes.h"
 #include "live/stacks.h"
@@ -39,6 +40,7 @@ struct transition {
 	struct stack_check entries;	/* where nobody may go on when entries are redirected; and dispatchers, as above */
 	struct threads threads;		/* in a stop of all */
 	struct blockers blockers;	/* of the last try */
+	struct contexts *contexts;	/* to look for suspended ones; NULL unless survey->switches, then made before the first stop */
 	struct remote_leftovers leftovers;	/* stubs of killed patchers, to be removed when all stands still */
 	const char *together;		/* why threads can only move all at once, or NULL */
 	bool was_active;		/* the patch was in force, or on its way out, when this stent came */

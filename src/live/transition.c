@@ -211,13 +211,32 @@ bool transition_is_alone(struct transition *transition)
 	return !other;
 }
 
+/* Where there may be coroutines, is what has to be searched for them little enough? If not, a blocker says so, and nobody has to stop for it. */
+static bool prepare_contexts(struct transition *transition)
+{
+	const struct survey *survey = transition->survey;
+	struct stack_result result;
+
+	if (!survey->switches) {
+		contexts_free(transition->contexts);
+		transition->contexts = NULL;
+		return true;
+	}
+	if (!transition->contexts)
+		transition->contexts = contexts_new();
+	contexts_rehearse(transition->contexts, survey, &result);
+	if (result.verdict != STACK_FREE)
+		blockers_add(&transition->blockers, survey->process, survey->process->pid, result.text);
+	return result.verdict == STACK_FREE;
+}
+
 static enum status try_once(struct transition *transition, const struct pace *pace, struct error *error)
 {
 	const struct process *process = transition->survey->process;
 	enum status status;
 
 	blockers_clear(&transition->blockers);
-	if (!transition_is_alone(transition))
+	if (!transition_is_alone(transition) || !prepare_contexts(transition))
 		return STATUS_NOTHING;
 	status = stop_and_settle(transition, pace->stop, false, error);
 	if (status == STATUS_NOTHING)
@@ -418,6 +437,7 @@ enum status transition_run(struct survey *survey, struct ledger *ledger, enum ve
 		error_add(error, status, "process %d (%s): patch %s stays %s; apply or revert it again", survey->process->pid,
 			  survey->process->comm, ledger->name, ledger_condition(ledger));
 	trapping_end(&transition);
+	contexts_free(transition.contexts);
 	array_free(&transition.leftovers);
 	array_free(&transition.watched);
 	array_free(&transition.arrived);

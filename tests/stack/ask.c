@@ -37,6 +37,7 @@ struct answers {
 /* Nothing is printed while the process is stopped. */
 static enum status ask(const struct stack_check *check, struct answers *answers, struct error *error)
 {
+	struct contexts *contexts = contexts_new();
 	struct threads threads = { 0 };
 	struct maps maps = { 0 };
 	enum status status = threads_stop(check->survey->process, STOP_MS, &threads, error);
@@ -55,10 +56,11 @@ static enum status ask(const struct stack_check *check, struct answers *answers,
 			answers->all_free = false;
 	}
 	if (answers->all_free)
-		contexts_check(check, &maps, &threads, &answers->contexts);
+		contexts_check(contexts, check, &maps, &threads, &answers->contexts);
 	threads_release(check->survey->process, &threads);
 	threads_free(&threads);
 	maps_free(&maps);
+	contexts_free(contexts);
 	return status;
 }
 
