@@ -108,7 +108,7 @@ text_equals_file() {	# PID FILE-SUFFIX
 			return 1
 		fi
 		found=0
-	done <"/proc/$1/maps"
+	done < <(cat "/proc/$1/maps")
 	[ $found = 0 ] || echo "process $1 has no executable mapping of *$2"
 	return $found
 }

@@ -89,27 +89,30 @@ many_cycles() {	# COUNT
 	done
 }
 
-# Everything that a refusal must leave alone: the list of mappings but for heap and stacks, and the bytes of code.
+# (Lists of mappings are read by cat, because bash goes back in a file to the end of each line that it has read, and the list may be another
+# one by then.) Everything that a refusal must leave alone: the list of mappings but for heap and stacks, and the bytes of code.
 snapshot() {	# PID
-	local range flags offset device inode path start size
+	local maps range flags offset device inode path start size
+	maps=$(cat "/proc/$1/maps") || return 1
 	while read -r range flags offset device inode path; do
 		case $path in '[heap]' | '[stack]') continue ;; esac
 		echo "$range $flags $offset $device $inode $path"
 		[[ $flags == r-xp || $flags == r--p ]] && [[ $path != '[v'* ]] || continue
 		start=$((16#${range%-*})) size=$((16#${range#*-} - 16#${range%-*}))
 		dd if="/proc/$1/mem" bs=4096 skip=$((start / 4096)) count=$((size / 4096)) status=none | md5sum
-	done <"/proc/$1/maps"
+	done <<<"$maps"
 }
 
 # The executable mappings of its files are what the files hold; of all, or of one whose name ends like that.
 text_is_file() {	# PID [NAME]
-	local range flags offset device inode path start size
+	local maps range flags offset device inode path start size
+	maps=$(cat "/proc/$1/maps") || return 1
 	while read -r range flags offset device inode path; do
 		[[ $flags == r-x? && $inode != 0 && $path == *"${2-}" ]] || continue
 		start=$((16#${range%-*})) size=$((16#${range#*-} - 16#${range%-*}))
 		cmp <(dd if="/proc/$1/mem" bs=4096 skip=$((start / 4096)) count=$((size / 4096)) status=none) \
 			<(tail -c +$((16#$offset + 1)) "$path" | cat - /dev/zero | head -c $size) || return 1
-	done <"/proc/$1/maps"
+	done <<<"$maps"
 }
 
 apply() {	# NAME OPTION...

@@ -38,7 +38,7 @@ waits_in_copy() {
 		((pc >= 16#${range%-*} && pc < 16#${range#*-})) || continue
 		[[ $flags == r-x* && $path != *displaced* && $path != *"$scratch"* && $path != '[v'* ]]
 		return
-	done <"/proc/$victim/maps"
+	done < <(cat "/proc/$victim/maps")
 	return 1
 }
 
