@@ -109,6 +109,19 @@ static void change_all(struct round *round)
 	}
 }
 
+static void print_search(const json_t *outcome)
+{
+	const json_t *search = json_object_get(outcome, "search");
+	char *text = outcome_search_text((uint64_t)json_integer_value(json_object_get(outcome, "paused_ns")),
+					 (uint64_t)json_integer_value(json_object_get(search, "ns")),
+					 (uint64_t)json_integer_value(json_object_get(search, "bytes")),
+					 json_string_value(json_object_get(search, "why")), false);
+
+	if (text)
+		printf("         searched %s\n", text);
+	free(text);
+}
+
 static void print_outcome(const json_t *outcome, const char *done)
 {
 	const char *result = everywhere_text(outcome, "result");
@@ -120,6 +133,8 @@ static void print_outcome(const json_t *outcome, const char *done)
 	if (!strcmp(result, "done"))
 		printf("  paused %.2f ms", paused);
 	putchar('\n');
+	if (!strcmp(result, "done"))
+		print_search(outcome);
 	for (size_t index = 0; (line = json_array_get(json_object_get(outcome, "why"), index)); index++)
 		printf("         %s\n", json_string_value(line));
 	for (size_t index = 0; (line = json_array_get(json_object_get(outcome, "kept"), index)); index++)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "cmd/outcomes.h"
 #include "live/ledger.h"
 
 #define TIMEOUT 30000u		/* milliseconds */
@@ -211,14 +212,19 @@ static void print_blocker(const struct live_blocker *blocker)
 static void print_stop(const struct live_report *report, bool verbose)
 {
 	size_t shown = verbose ? report->blockers.count : report->blockers.count < 3 ? report->blockers.count : 3;
+	char *search;
 
 	if (!report->tries)
 		return;
+	search = outcome_search_text(report->paused, report->searching, report->searched, report->searched_for, verbose);
 	printf("  paused     %.*f ms, %zu thread%s", verbose ? 3 : 2, (double)report->paused / 1e6, report->threads,
 	       report->threads == 1 ? "" : "s");
 	if (report->tries > 1)
 		printf(" (%u tries, the longest %.2f ms)", report->tries, (double)report->longest / 1e6);
 	putchar('\n');
+	if (search)
+		printf("  searched   %s\n", search);
+	free(search);
 	if (report->borrowed)
 		printf("  borrowed   %.2f ms of one thread, to map memory\n", (double)report->borrowed / 1e6);
 	if (report->walked)

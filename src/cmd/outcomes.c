@@ -29,6 +29,23 @@ json_t *outcome_without(pid_t pid, const char *comm, enum status status, struct 
 	return outcome;
 }
 
+static json_t *search_of(const struct live_report *report)
+{
+	json_t *search = json_object();
+
+	json_object_set_new(search, "ns", json_integer((json_int_t)report->searching));
+	json_object_set_new(search, "bytes", json_integer((json_int_t)report->searched));
+	json_object_set_new(search, "why", json_string(report->searched_for));
+	return search;
+}
+
+char *outcome_search_text(uint64_t paused, uint64_t ns, uint64_t bytes, const char *why, bool always)
+{
+	if (!why || (!always && ns < paused / 4))
+		return NULL;
+	return text_format("%.2f ms of that, %.1f MiB, for suspended coroutines: %s", (double)ns / 1e6, (double)bytes / (1 << 20), why);
+}
+
 json_t *outcome_make(const struct process *process, enum status status, const struct live_report *report, struct error *error)
 {
 	json_t *outcome = outcome_without(process->pid, process->comm, status, error), *kept = json_array();
@@ -41,6 +58,8 @@ json_t *outcome_make(const struct process *process, enum status status, const st
 	if (report->name)
 		json_object_set_new(outcome, "patch", json_string(report->name));
 	json_object_set_new(outcome, "paused_ns", json_integer((json_int_t)(report->paused + report->reclaiming)));
+	if (report->searched_for)
+		json_object_set_new(outcome, "search", search_of(report));
 	json_object_set_new(outcome, "threads", json_integer((json_int_t)report->threads));
 	return outcome;
 }

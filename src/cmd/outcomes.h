@@ -1,9 +1,10 @@
 /*
  * outcomes.h: what came of changing many processes. An outcome is a JSON object:
  *
- *	{ pid, comm, image, patch, result, paused_ns, threads, why: [lines], kept: [lines] }
+ *	{ pid, comm, image, patch, result, paused_ns, threads, search: { ns, bytes, why }, why: [lines], kept: [lines] }
  *
- * where result is "done", "nothing" (it was done already, or is not needed), "refused", "gave up" or "error".
+ * where result is "done", "nothing" (it was done already, or is not needed), "refused", "gave up" or "error", and search is there if memory was searched
+ * for suspended contexts: a part of paused_ns.
  */
 #ifndef STENT_CMD_OUTCOMES_H
 #define STENT_CMD_OUTCOMES_H
@@ -26,6 +27,12 @@ enum status outcomes_status(const json_t *outcomes) must_check;
 size_t outcomes_count(const json_t *outcomes, enum status status);
 
 bool outcome_is(const json_t *outcome, enum status status) must_check;
+
+/*
+ * How long a process stood still to be searched, how much of it was, and what makes that necessary: "3.10 ms of that, ...". NULL where `why` is, and,
+ * unless `always`, where the search took less than a quarter of the pause. free() it.
+ */
+char *outcome_search_text(uint64_t paused, uint64_t ns, uint64_t bytes, const char *why, bool always) must_check;
 
 /* "done", "nothing", ... */
 const char *outcome_name(enum status status);

@@ -23,6 +23,7 @@ void live_report_free(struct live_report *report)
 {
 	free(report->image);
 	free(report->name);
+	free(report->searched_for);
 	array_free(&report->blockers);
 	for (size_t i = 0; i < report->skipped.count; i++)
 		free(report->skipped.item[i]);

@@ -249,11 +249,13 @@ void contexts_check(struct contexts *contexts, const struct stack_check *check, 
 		return;
 	find_own_memory(&search, threads);
 	/* (Without a thread all have ended.) */
-	if (search.tid && !add_memory(&search))
+	if (search.tid && !add_memory(&search)) {
 		stop(&search, STACK_UNRELIABLE, too_much);
-	else if (search.tid && has_contexts(&search) && result->verdict == STACK_FREE)
-		search_for(&search, &check->set, hit_code);
-	contexts->size = contexts->words.size;
+	} else if (search.tid) {
+		contexts->size = contexts->words.size;
+		if (has_contexts(&search) && result->verdict == STACK_FREE)
+			search_for(&search, &check->set, hit_code);
+	}
 	contexts->took = clock_now() - begun;
 	array_free(&search.own);
 }

@@ -53,6 +53,10 @@ struct live_report {
 	unsigned int tries;		/* how often all threads were stopped for the transition */
 	uint64_t paused;		/* ns, over all tries */
 	uint64_t longest;		/* ns, the longest */
+	/* Of that: ns, over all tries, in which memory was searched for suspended contexts; bytes, at the last one; and what makes it
+	 * necessary (owned, printable; NULL: nothing was searched). */
+	uint64_t searching, searched;
+	char *searched_for;
 	uint64_t borrowed;		/* ns, at the most, for which one thread was stopped to make system calls, before the transition */
 	size_t walked;			/* stacks at the last try for which the scan alone did not suffice */
 	ARRAY(char *) skipped;		/* apply: a line for each image of the patch that was passed by, and why; owned */

@@ -27,6 +27,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/utf8.h"
 #include "live/contexts.h"
 #include "live/finders.h"
 #include "live/leavings.h"
@@ -190,11 +191,16 @@ static bool has_arrived(const struct settling *settling, const struct arrival *a
 static bool contexts_are_free(struct settling *settling)
 {
 	struct transition *transition = settling->transition;
+	struct live_report *report = transition->report;
 	struct stack_result result;
 
 	if (!transition->survey->switches)
 		return true;
 	contexts_check(transition->contexts, &transition->leaving, &settling->maps, &transition->threads, &result);
+	report->searching += transition->contexts->took;
+	report->searched = transition->contexts->size;
+	if (!report->searched_for)
+		report->searched_for = utf8_make_printable(text_copy(transition->survey->switches));
 	if (result.verdict != STACK_FREE)
 		block(transition, transition->survey->process->pid, result.text);
 	return result.verdict == STACK_FREE;

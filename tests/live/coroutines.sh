@@ -15,7 +15,7 @@ build() {	# NAME FLAG...
 	limit 60 "$stent" diff "$scratch/$1.1" "$scratch/$1.2" -o "$scratch/$1.stent" --name "$1"
 }
 
-plan 37
+plan 41
 
 answers() {	# WHAT ANSWER
 	local answer
@@ -33,7 +33,29 @@ refused() {	# NAME OPTION... REASON
 }
 
 applied() {	# NAME
-	limit 20 "$stent" apply --timeout 2 "$scratch/$1.stent" -p "$victim"
+	limit 20 "$stent" apply --timeout 2 "${@:2}" "$scratch/$1.stent" -p "$victim" >"$scratch/out" 2>&1
+	local status=$?
+	cat "$scratch/out"
+	return $status
+}
+
+# Beside the pause: a part of it, about so many MiB, and what they were searched for.
+says_search() {	# MIB WHY
+	awk -v mib="$1" -v why="$2" '
+		match($0, /paused +[0-9.]+ ms/) { split(substr($0, RSTART), word); paused = word[2] }
+		match($0, /searched +[0-9.]+ ms of that, [0-9.]+ MiB, for suspended coroutines: /) {
+			found++
+			split(substr($0, RSTART), word)
+			good = word[2] > 0 && word[2] <= paused && word[6] >= mib && word[6] < mib + 8 && index(substr($0, RSTART + RLENGTH), why) == 1
+		}
+		END { exit !(found == 1 && good) }' "$scratch/out"
+}
+
+everywhere() {
+	limit 20 "$stent" "$@" --timeout 2 --all >"$scratch/out" 2>&1
+	local status=$?
+	cat "$scratch/out"
+	return $status
 }
 
 check "two builds" build coroutine
@@ -55,8 +77,12 @@ done
 victim_start "$scratch/coroutine.1" never 40
 check "more memory than may be searched" refused coroutine --search 8 'may be in more memory than is searched'
 check "as much as may be searched" applied coroutine
+check "what that takes of the pause is said" says_search 40 'coroutine.1 switches stacks at 0x'
 answers ask 20
 verdict $? "which shows"
+check "it is taken back, wherever it is" everywhere revert coroutine
+check "and put in, wherever it belongs" everywhere apply "$scratch/coroutine.stent"
+check "what that takes is said, too" says_search 40 'coroutine.1 switches stacks at 0x'
 victim_stop
 
 # AddressSanitizer maps terabytes: what the page table says of all that would take half a minute to read, while the process stands still.
