@@ -225,8 +225,6 @@ static void print_stop(const struct live_report *report, bool verbose)
 	if (search)
 		printf("  searched   %s\n", search);
 	free(search);
-	if (report->borrowed)
-		printf("  borrowed   %.2f ms of one thread, to map memory\n", (double)report->borrowed / 1e6);
 	if (report->walked)
 		printf("  stacks     %zu of %zu walked, the others proven free by a scan alone\n", report->walked,
 		       report->threads);
@@ -238,6 +236,8 @@ static void print_stop(const struct live_report *report, bool verbose)
 
 void live_print_memory(const struct live_report *report)
 {
+	if (report->borrowed)
+		printf("  borrowed   %.2f ms of one thread, for system calls\n", (double)report->borrowed / 1e6);
 	if (report->unmapped)
 		printf("  unmapped   %" PRIu64 " KiB\n", report->unmapped / 1024);
 	for (size_t i = 0; i < report->kept.count; i++)

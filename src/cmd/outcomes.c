@@ -60,6 +60,7 @@ json_t *outcome_make(const struct process *process, enum status status, const st
 	json_object_set_new(outcome, "paused_ns", json_integer((json_int_t)(report->paused + report->reclaiming)));
 	if (report->searched_for)
 		json_object_set_new(outcome, "search", search_of(report));
+	json_object_set_new(outcome, "borrowed_ns", json_integer((json_int_t)report->borrowed));
 	json_object_set_new(outcome, "threads", json_integer((json_int_t)report->threads));
 	return outcome;
 }

@@ -77,7 +77,7 @@ static enum status finish_ledger(struct application *application, struct survey 
 {
 	*again = true;
 	if (ledger->state == LEDGER_PREPARED)
-		return install_remove(survey, ledger, application->patience, error);
+		return install_remove(survey, ledger, application->patience, &application->report->borrowed, error);
 	/* One transition at a time: each thread would be in one version of this and one of that. */
 	if (ledger->digest != bundle_digest(application->bundle))
 		return refuse(error, "process %d (%s): patch %s is between the versions: apply it to finish that, or revert it",
@@ -224,11 +224,11 @@ static enum status install(const struct application *application, struct survey 
 }
 
 /* Unmap a region that nothing has ever led to, unless the program has gone or has put something else there. */
-static enum status take_back(const struct survey *survey, const struct ledger *ledger, struct error *error)
+static enum status take_back(const struct survey *survey, const struct ledger *ledger, uint64_t *borrowed, struct error *error)
 {
 	const struct patience undo = patience_for(INSTALL_UNDO_MILLISECONDS, NULL);
 
-	return ledger_is_there(survey->process, ledger) ? install_remove(survey, ledger, &undo, error) : STATUS_OK;
+	return ledger_is_there(survey->process, ledger) ? install_remove(survey, ledger, &undo, borrowed, error) : STATUS_OK;
 }
 
 static enum status apply_to(struct application *application, struct survey *survey, struct error *error)
@@ -250,7 +250,8 @@ static enum status apply_to(struct application *application, struct survey *surv
 					error);
 		report->state = link.ledger.state;
 		/* If it has begun, threads were in the new code, and may keep pointers into its data. */
-		if (status != STATUS_OK && link.ledger.state == LEDGER_PREPARED && take_back(survey, &link.ledger, error) != STATUS_OK)
+		if (status != STATUS_OK && link.ledger.state == LEDGER_PREPARED &&
+		    take_back(survey, &link.ledger, &report->borrowed, error) != STATUS_OK)
 			status = STATUS_ERROR;
 	}
 	link_free(&link);

@@ -56,7 +56,7 @@ static enum status finish_copy(struct survey *survey, const struct ledger *ledge
 	live_report_describe(report, ledger);
 	report->state = ledger->state == LEDGER_PREPARED ? LEDGER_REVERTED : ledger->state;
 	if (ledger->state == LEDGER_PREPARED)
-		return install_remove(survey, ledger, patience, error);
+		return install_remove(survey, ledger, patience, &report->borrowed, error);
 	if (!ledger_half_done(ledger))
 		transition_tidy(survey, ledger);
 	if (ledger->state == wanted || ledger->lost)

@@ -199,7 +199,7 @@ static enum status write_parts(const struct survey *survey, const struct link *l
 }
 
 /* What was mapped for a patch whose contents can't be written. */
-static enum status unmap_unwritten(const struct survey *survey, const struct link *link, struct error *error)
+static enum status unmap_unwritten(const struct survey *survey, const struct link *link, uint64_t *borrowed, struct error *error)
 {
 	const struct patience undo = patience_for(INSTALL_UNDO_MILLISECONDS, NULL);
 	struct remote remote;
@@ -210,7 +210,7 @@ static enum status unmap_unwritten(const struct survey *survey, const struct lin
 	/* The one with the ledger is the first, and goes last. */
 	for (size_t i = link->ledger.images.count; i-- > 0 && status == STATUS_OK;)
 		status = unmap(&remote, link->ledger.images.item[i].region, error);
-	remote_end(&remote);
+	*borrowed += remote_end(&remote);
 	return status;
 }
 
@@ -219,21 +219,18 @@ enum status install_region(const struct survey *survey, const struct link *link,
 {
 	struct remote remote;
 	enum status status = headroom_check_install(survey, link, error);
-	uint64_t before;
 
 	if (status != STATUS_OK)
 		return status;
-	before = clock_now();
 	status = remote_begin(survey->process, patience, &remote, error);
 	if (status == STATUS_OK)
 		status = map_regions(&remote, link, error);
-	remote_end(&remote);
-	*borrowed += clock_now() - before;
+	*borrowed += remote_end(&remote);
 	if (status != STATUS_OK)
 		return status;
 
 	status = write_parts(survey, link, false, error);
-	if (status != STATUS_OK && unmap_unwritten(survey, link, error) != STATUS_OK)
+	if (status != STATUS_OK && unmap_unwritten(survey, link, borrowed, error) != STATUS_OK)
 		return STATUS_ERROR;
 	return status;
 }
@@ -250,7 +247,7 @@ enum status install_again(const struct survey *survey, const struct link *link, 
  * what the ledger says in the stop of the thread that unmaps it is so until it has.
  */
 enum status install_remove(const struct survey *survey, const struct ledger *found, const struct patience *patience,
-			   struct error *error)
+			   uint64_t *borrowed, struct error *error)
 {
 	const struct process *process = survey->process;
 	struct ledger ledger = *found;	/* (shares what it owns) */
@@ -262,6 +259,6 @@ enum status install_remove(const struct survey *survey, const struct ledger *fou
 			      ledger_address(found));
 	if (status == STATUS_OK)
 		status = install_unmap(&remote, &ledger, error);
-	remote_end(&remote);
+	*borrowed += remote_end(&remote);
 	return status == STATUS_OK ? status : STATUS_ERROR;
 }

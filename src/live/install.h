@@ -12,7 +12,7 @@
 
 /*
  * Map the region and write its contents. STATUS_NOTHING: something else has been mapped there meanwhile: plan anew. On any
- * other failure, too, the region is unmapped again. Adds to *borrowed the nanoseconds that it took a thread of the process to map it.
+ * other failure, too, the region is unmapped again. Adds to *borrowed the nanoseconds for which a thread of the process was stopped for that (remote_end()).
  */
 enum status install_region(const struct survey *survey, const struct link *link, const struct patience *patience,
 			   uint64_t *borrowed, struct error *error) must_check;
@@ -25,8 +25,8 @@ enum status install_again(const struct survey *survey, const struct link *link, 
 enum status install_unmap(struct remote *remote, struct ledger *ledger, struct error *error) must_check;
 
 /* The same of a ledger that says PREPARED, if that is still there in the state that it is known to have. Otherwise it is left, with
- * STATUS_ERROR. */
+ * STATUS_ERROR. *borrowed as above. */
 enum status install_remove(const struct survey *survey, const struct ledger *ledger, const struct patience *patience,
-			   struct error *error) must_check;
+			   uint64_t *borrowed, struct error *error) must_check;
 
 #endif

@@ -57,7 +57,7 @@ struct live_report {
 	 * necessary (owned, printable; NULL: nothing was searched). */
 	uint64_t searching, searched;
 	char *searched_for;
-	uint64_t borrowed;		/* ns, at the most, for which one thread was stopped to make system calls, before the transition */
+	uint64_t borrowed;		/* ns, at the most, for which one thread at a time was stopped to make system calls */
 	size_t walked;			/* stacks at the last try for which the scan alone did not suffice */
 	ARRAY(char *) skipped;		/* apply: a line for each image of the patch that was passed by, and why; owned */
 	bool reused;			/* memory that an earlier revert had kept */

@@ -120,7 +120,8 @@ static void remove_prepared(struct reclaiming *reclaiming)
 	for (size_t i = 0; i < reclaiming->survey.ledgers.count; i++) {
 		const struct ledger *ledger = &reclaiming->survey.ledgers.item[i];
 
-		if (ledger->state == LEDGER_PREPARED && install_remove(&reclaiming->survey, ledger, &patience, &unused) == STATUS_OK)
+		if (ledger->state == LEDGER_PREPARED &&
+		    install_remove(&reclaiming->survey, ledger, &patience, &reclaiming->report->borrowed, &unused) == STATUS_OK)
 			reclaiming->report->unmapped += size_of(ledger);
 	}
 	error_clear(&unused);
@@ -228,7 +229,7 @@ static enum status search_and_unmap(struct reclaiming *reclaiming, struct error 
 	for (size_t i = 0; i < reclaiming->candidates.count && status == STATUS_OK; i++)
 		if (!references->why.item[i])
 			status = unmap(reclaiming, reclaiming->candidates.item[i], &remote, error);
-	remote_end(&remote);
+	(void)remote_end(&remote);	/* part of the stop of all */
 	return status;
 }
 

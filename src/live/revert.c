@@ -55,7 +55,7 @@ static enum status revert_ledger(struct survey *survey, const struct ledger *fou
 	/* Nothing ever led to a region that was only prepared. */
 	if (found->state == LEDGER_PREPARED) {
 		report->state = LEDGER_REVERTED;
-		return install_remove(survey, found, patience, error);
+		return install_remove(survey, found, patience, &report->borrowed, error);
 	}
 	return transition_of(survey, found, VERSION_OLD, options, patience, report, error);
 }

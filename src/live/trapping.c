@@ -20,6 +20,15 @@ static bool traps_are_default(const struct process *process)
 	return is;
 }
 
+/* (Where nothing but this is to be put right there is no report.) */
+static void end(struct transition *transition, struct remote *remote)
+{
+	uint64_t borrowed = remote_end(remote);
+
+	if (transition->report)
+		transition->report->borrowed += borrowed;
+}
+
 void trapping_begin(struct transition *transition, const struct patience *patience)
 {
 	const struct survey *survey = transition->survey;
@@ -37,7 +46,7 @@ void trapping_begin(struct transition *transition, const struct patience *patien
 	}
 	if (remote_begin(survey->process, patience, &remote, &unused) == STATUS_OK)
 		(void)!traps_ignore(&remote, transition->ledger->scratch, &transition->traps, &unused);
-	remote_end(&remote);
+	end(transition, &remote);
 	/* A stent that was killed had changed it: what is there now isn't what was, which was the default action (SIG_DFL is 0). */
 	if (transition->ledger->traps_ignored && !transition->traps.changed)
 		transition->traps = (struct traps){ .changed = true };
@@ -59,6 +68,6 @@ void trapping_end(struct transition *transition)
 		transition->traps.changed = transition->ledger->traps_ignored = false;
 		(void)!ledger_store_flags(survey->process, transition->ledger, &unused);
 	}
-	remote_end(&remote);
+	end(transition, &remote);
 	error_clear(&unused);
 }

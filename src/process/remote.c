@@ -199,6 +199,12 @@ static struct candidate *rank_candidates(const struct process *process, size_t *
 	return candidates;
 }
 
+static void let_go(struct remote *remote)
+{
+	thread_release(remote->process, &remote->thread);
+	remote->borrowed += clock_now() - remote->since;
+}
+
 /* Stop one thread. STATUS_NOTHING: this one can't be used, and is released. */
 static enum status try_candidate(struct remote *remote, pid_t tid, struct error *error)
 {
@@ -210,6 +216,7 @@ static enum status try_candidate(struct remote *remote, pid_t tid, struct error 
 		return STATUS_NOTHING;
 	if (status != STATUS_OK)
 		return status;
+	remote->since = clock_now();
 	thread_interrupt(thread);
 	while (!thread_wait(remote->process, thread, STOP_MILLISECONDS)) {
 		/* Only a stopped thread can be given up, and it may stop at any time: somebody has to be there. */
@@ -218,11 +225,11 @@ static enum status try_candidate(struct remote *remote, pid_t tid, struct error 
 					 remote->process->pid, remote->process->comm, tid);
 	}
 	if (!usable(remote)) {
-		thread_release(remote->process, thread);
+		let_go(remote);
 		return STATUS_NOTHING;
 	}
 	if (process_task(remote->process, tid, &task) && task.seccomp && !suspend_seccomp(thread)) {
-		thread_release(remote->process, thread);
+		let_go(remote);
 		return error_add(error, STATUS_REFUSED,
 				 "process %d (%s): thread %d has a seccomp filter, which may forbid what stent has to do, "
 				 "and no permission to suspend it", remote->process->pid, remote->process->comm, tid);
@@ -360,7 +367,7 @@ static enum status start_again(struct remote *remote, struct error *error)
 	if (remote->held)
 		return error_add(error, STATUS_GAVE_UP, "process %d (%s): thread %d is to handle a signal first", remote->process->pid,
 				 remote->process->comm, remote->thread.tid);
-	thread_release(remote->process, &remote->thread);
+	let_go(remote);
 	status = stop_some_thread(remote, error);
 	return status == STATUS_OK ? put_stub(remote, error) : status;
 }
@@ -439,7 +446,7 @@ static bool has_ended(const struct remote *remote)
 	return !process_task(remote->process, remote->thread.tid, &task) || task_ended(&task);
 }
 
-void remote_end(struct remote *remote)
+uint64_t remote_end(struct remote *remote)
 {
 	struct thread *thread = &remote->thread;
 
@@ -452,8 +459,9 @@ void remote_end(struct remote *remote)
 	if (remote->held)
 		*remote->held = *thread;
 	else if (thread->state == THREAD_STOPPED)
-		thread_release(remote->process, thread);
+		let_go(remote);
 	window_close();
+	return remote->borrowed;
 }
 
 void remote_leftovers(const struct process *process, const struct maps *maps, const struct mapped_images *images,

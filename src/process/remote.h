@@ -21,6 +21,8 @@ struct remote {
 	struct thread thread;
 	bool entered;		/* the thread's registers are those of the stub */
 	struct thread *held;	/* the caller's, if it is one that is to stay stopped; `thread` is a copy */
+	uint64_t since;		/* clock_now() before the thread was asked to stop */
+	uint64_t borrowed;	/* ns that threads were stopped which have been let go since */
 	uint64_t stub;		/* where the stub is, 0: nowhere */
 	uint8_t before[REMOTE_STUB_MAX];	/* what stood there */
 };
@@ -51,8 +53,11 @@ enum status remote_begin_stopped(const struct process *process, struct threads *
 enum status remote_call(struct remote *remote, int64_t number, const uint64_t arguments[6], int64_t *result,
 			struct error *error) must_check;
 
-/* Put the memory of the stub back, and let the thread go on, or leave it stopped as it was. */
-void remote_end(struct remote *remote);
+/*
+ * Put the memory of the stub back, and let the thread go on, or leave it stopped as it was. Returns for how many nanoseconds, at the most, a
+ * thread was stopped since remote_begin(); if there were several, one after the other, for all. Behind remote_begin_stopped() it is 0.
+ */
+uint64_t remote_end(struct remote *remote);
 
 /*
  * Stubs that a killed patcher left in the process: addresses, for the caller to remove with remote_sweep() when it

@@ -201,10 +201,20 @@ static pid_t start_victim(enum victim kind)
 /* Seize the victim before anything else does, as a try to stop all threads may have. */
 static bool seize_early;
 
+/* A thread can't have been stopped for longer than it took. */
+static enum status check_borrowed(uint64_t borrowed, uint64_t began, struct error *error)
+{
+	uint64_t most = clock_now() - began;
+
+	return borrowed && borrowed <= most ? STATUS_OK :
+	       error_add(error, STATUS_ERROR, "a thread was stopped for %lu ns of %lu", borrowed, most);
+}
+
 /* Map and unmap memory in the victim, in one go. Returns the status; *address is 0 when it was not mapped. */
 static enum status map_and_unmap(pid_t pid, uint64_t *address, struct error *error)
 {
 	struct process process;
+	uint64_t began, borrowed;
 	const struct patience patience = patience_for(deaf ? 0 : 5000, NULL);
 	struct thread early;
 	struct remote remote;
@@ -218,6 +228,7 @@ static enum status map_and_unmap(pid_t pid, uint64_t *address, struct error *err
 	if (status == STATUS_OK) {
 		const uint64_t map[6] = { 0, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0 };
 
+		began = clock_now();
 		status = remote_begin(&process, &patience, &remote, error);
 		if (status == STATUS_OK)
 			status = remote_call(&remote, SYS_mmap, map, &result, error);
@@ -229,7 +240,9 @@ static enum status map_and_unmap(pid_t pid, uint64_t *address, struct error *err
 			if (status == STATUS_OK && result)
 				status = error_add(error, STATUS_ERROR, "munmap returned %ld", (long)result);
 		}
-		remote_end(&remote);
+		borrowed = remote_end(&remote);
+		if (status == STATUS_OK)
+			status = check_borrowed(borrowed, began, error);
 	}
 	process_close(&process);
 	return status;
