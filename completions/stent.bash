@@ -2,7 +2,7 @@
 
 _stent_options() {
 	case $1 in
-	diff) echo "--output --name --description --old-version --new-version --lines --allow-data --exclude --allow-layout --help" ;;
+	diff) echo "--output --name --description --old-version --new-version --lines --allow-data --new-data --exclude --allow-layout --help" ;;
 	show) echo "--asm --old --pid --json --help" ;;
 	check) echo "--json --help" ;;
 	sign) echo "--secret-key --output --trusted-comment --help" ;;

@@ -19,6 +19,7 @@ complete -c stent -n '__fish_seen_subcommand_from diff' -l old-version -x -d 've
 complete -c stent -n '__fish_seen_subcommand_from diff' -l new-version -x -d 'version to show'
 complete -c stent -n '__fish_seen_subcommand_from diff' -l lines -d 'also take functions with other line numbers only'
 complete -c stent -n '__fish_seen_subcommand_from diff' -l allow-data -x -d 'leave a variable as it is in the process'
+complete -c stent -n '__fish_seen_subcommand_from diff' -l new-data -x -d 'take a variable of the new build for a new one'
 complete -c stent -n '__fish_seen_subcommand_from diff' -l exclude -x -d 'leave this image of a package as it is'
 complete -c stent -n '__fish_seen_subcommand_from diff' -l allow-layout -d 'go on although a layout moved'
 complete -c stent -n '__fish_seen_subcommand_from diff' -s h -l help -d 'print a short text'

@@ -29,6 +29,8 @@ static const char usage[] =
 	"      --lines               also redirect functions in which only line numbers changed\n"
 	"      --allow-data NAME     leave a variable whose initial value changed as it is in the\n"
 	"                            process (may be repeated; 'all' for every one)\n"
+	"      --new-data NAME       take a variable of the new build for a new one, which the patch is to bring\n"
+	"                            along (a name as the refusal prints it; may be repeated)\n"
 	"      --exclude IMAGE       of packages: leave this program or library as it is (a path, file name or\n"
 	"                            soname; may be repeated)\n"
 	"      --allow-layout        go on although a structure's layout seems to have moved\n"
@@ -36,7 +38,7 @@ static const char usage[] =
 	"\n"
 	"Exit codes: 0 written; 1 error; 2 refused, with every reason; 3 nothing to do.\n";
 
-enum { OPTION_NAME = 256, OPTION_DESCRIPTION, OPTION_OLD_VERSION, OPTION_NEW_VERSION, OPTION_LINES, OPTION_DATA, OPTION_EXCLUDE, OPTION_LAYOUT };
+enum { OPTION_NAME = 256, OPTION_DESCRIPTION, OPTION_OLD_VERSION, OPTION_NEW_VERSION, OPTION_LINES, OPTION_DATA, OPTION_NEW_DATA, OPTION_EXCLUDE, OPTION_LAYOUT };
 
 static const struct option options[] = {
 	{ "output", required_argument, NULL, 'o' },
@@ -46,6 +48,7 @@ static const struct option options[] = {
 	{ "new-version", required_argument, NULL, OPTION_NEW_VERSION },
 	{ "lines", no_argument, NULL, OPTION_LINES },
 	{ "allow-data", required_argument, NULL, OPTION_DATA },
+	{ "new-data", required_argument, NULL, OPTION_NEW_DATA },
 	{ "exclude", required_argument, NULL, OPTION_EXCLUDE },
 	{ "allow-layout", no_argument, NULL, OPTION_LAYOUT },
 	{ "help", no_argument, NULL, 'h' },
@@ -58,7 +61,7 @@ struct names {
 };
 
 struct lists {
-	struct names allowed, excluded;
+	struct names allowed, added, excluded;
 };
 
 /* Returns the option that ended parsing: -1 all read, 'h' help, '?' wrong. */
@@ -75,6 +78,7 @@ static int parse(int argc, char **argv, struct diff_options *wanted, struct list
 		case OPTION_NEW_VERSION: wanted->new_version = optarg; break;
 		case OPTION_LINES: wanted->keep_lines = true; break;
 		case OPTION_DATA: *array_add(&lists->allowed) = optarg; break;
+		case OPTION_NEW_DATA: *array_add(&lists->added) = optarg; break;
 		case OPTION_EXCLUDE: *array_add(&lists->excluded) = optarg; break;
 		case OPTION_LAYOUT: wanted->allow_layout = true; break;
 		default: return option;
@@ -191,6 +195,8 @@ int cmd_diff(int argc, char **argv)
 	wanted.debug_info = true;
 	wanted.allow_data = lists.allowed.item;
 	wanted.allow_data_count = lists.allowed.count;
+	wanted.new_data = lists.added.item;
+	wanted.new_data_count = lists.added.count;
 	wanted.exclude = lists.excluded.item;
 	wanted.exclude_count = lists.excluded.count;
 	status = compare(argv[optind], argv[optind + 1], &wanted, &bundle, &error);
@@ -202,6 +208,7 @@ int cmd_diff(int argc, char **argv)
 		print_refusal(&bundle, &error);
 	bundle_free(&bundle);
 	array_free(&lists.allowed);
+	array_free(&lists.added);
 	array_free(&lists.excluded);
 	return cmd_report(status, &error);
 }

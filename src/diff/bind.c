@@ -5,15 +5,14 @@
  *  - a function that has a counterpart: always its entry in the old image. A changed one is redirected
  *    there, so function pointers stay comparable, and a later patch of it takes effect for this slice too;
  *  - imports: the old image's own stubs and slots for the same symbol;
- *  - variables, and constants that hold pointers (their address is an identity): where they are now.
- * Constants without pointers (texts, tables, floating point) are the slice's own.
+ *  - variables and constants: bind_data.c.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "diff/slicing.h"
 
-static void add_binding(struct slicing *slicing, uint64_t where, uint32_t type, enum anchor anchor, uint64_t target, int64_t addend)
+void bind_add(struct slicing *slicing, uint64_t where, enum binding_type type, enum anchor anchor, uint64_t target, int64_t addend)
 {
 	*array_add(&slicing->patch->bindings) = (struct patch_binding){
 		.where = where, .type = type, .anchor = anchor, .target = target, .addend = addend };
@@ -30,18 +29,13 @@ void bind_fail(struct slicing *slicing, uint64_t from, uint64_t target, const ch
 	free(name);
 }
 
-void bind_add(struct slicing *slicing, uint64_t where, enum binding_type type, enum anchor anchor, uint64_t target)
-{
-	add_binding(slicing, where, type, anchor, target, 0);
-}
-
 static void bind_field(struct slicing *slicing, const struct code_ref *ref, enum anchor anchor, uint64_t target)
 {
 	if (ref->kind != REF_ABSOLUTE) {
-		add_binding(slicing, ref->where, BINDING_PC32, anchor, target, ref->offset - (int64_t)ref->tail);
+		bind_add(slicing, ref->where, BINDING_PC32, anchor, target, ref->offset - (int64_t)ref->tail);
 		return;
 	}
-	add_binding(slicing, ref->where, ref->size == 8 ? BINDING_ABSOLUTE64 : BINDING_ABSOLUTE32S, anchor, target, ref->offset);
+	bind_add(slicing, ref->where, ref->size == 8 ? BINDING_ABSOLUTE64 : BINDING_ABSOLUTE32S, anchor, target, ref->offset);
 }
 
 /* --- code --- */
@@ -167,8 +161,6 @@ static uint64_t old_slot(const struct slicing *slicing, const struct data_ref *w
 	return slot->where;
 }
 
-static void bind_pointer(struct slicing *slicing, const struct data_ref *ref);
-
 void bind_copy_section(struct slicing *slicing, uint64_t address)
 {
 	const struct image *image = slicing->comparison->new.image;
@@ -197,217 +189,6 @@ static void bind_slot(struct slicing *slicing, const struct code_ref *ref)
 	}
 }
 
-/* Labels of an included function (computed goto): a table that must be the slice's own. */
-static bool holds_labels(const struct slicing *slicing, uint64_t address)
-{
-	const struct program *program = &slicing->comparison->new;
-	uint64_t end = program_item_end(program, address);
-
-	for (size_t i = program_data_ref_index(program, address); i < program->data_refs.count && program->data_refs.item[i].where < end; i++) {
-		uint32_t function = program_function(program, program->data_refs.item[i].target);
-
-		if (function != NO_FUNCTION && slicing->included[function] && program->functions.item[function].entry != program->data_refs.item[i].target)
-			return true;
-	}
-	return false;
-}
-
-/* Pointers to items, that is: those of a jump table lead into the middle of a function. */
-static bool span_holds_pointers(const struct program *program, struct range span)
-{
-	for (size_t i = program_data_ref_index(program, span.start);
-	     i < program->data_refs.count && program->data_refs.item[i].where < span.end; i++) {
-		uint64_t target = program->data_refs.item[i].target;
-		uint32_t function = program_function(program, target);
-
-		if (function == NO_FUNCTION || program->functions.item[function].entry == target)
-			return true;
-	}
-	return false;
-}
-
-static bool holds_pointers(const struct program *program, uint64_t address)
-{
-	return span_holds_pointers(program, (struct range){ address, program_item_end(program, address) });
-}
-
-/* May the address be the end of a table of pointers? Then it goes where the table goes. */
-static bool ends_pointers(const struct program *program, uint64_t address)
-{
-	const struct section *section = image_section(program->image, address);
-
-	return address > section->span.start && holds_pointers(program, program_item_start(program, address - 1));
-}
-
-/*
- * A constant with pointers has an identity: programs compare its address. So its place in the process is
- * used, if its content is unchanged and nothing moved between it and its predecessor (else an address could as well be
- * the end of the one before).
- */
-bool bind_find_constant(struct slicing *slicing, uint64_t address, uint64_t *old_address)
-{
-	struct comparison *comparison = slicing->comparison;
-	uint64_t before;
-
-	if (!variable_in_old(comparison, address, old_address) || constants_compare(comparison, *old_address, address) != SAME)
-		return false;
-	if (image_section(comparison->new.image, address)->span.start == address)
-		return image_section(comparison->old.image, *old_address)->span.start == *old_address;
-	return variable_in_old(comparison, address - 1, &before) && before == *old_address - 1;
-}
-
-/*
- * A text's address may be an identity as well (a default that is compared before it is freed). Where code that is the same in both builds,
- * or lined-up code of changed functions, refers to the text, its place in the process is used. Not behind a table, whose end it may be.
- */
-static bool bind_text(const struct slicing *slicing, uint64_t address, uint64_t *old_address)
-{
-	const struct comparison *comparison = slicing->comparison;
-	const struct program *new = &comparison->new;
-	const struct vote *vote = votes_reverse(&comparison->data, address);
-	const char *text = text_at(new->image, address), *old_text;
-
-	if (!vote)
-		vote = votes_reverse(&comparison->aligned, address);
-	if (!vote || !text || !text_at(new->image, program_item_start(new, address - 1)))
-		return false;
-	old_text = text_at(comparison->old.image, vote->to);
-	*old_address = vote->to;
-	return old_text && strcmp(old_text, text) == 0;
-}
-
-/* The slice gets its own copy of what stands in the section there, with its pointers bound. */
-static void copy_constants(struct slicing *slicing, struct range span)
-{
-	const struct program *new = &slicing->comparison->new;
-
-	bind_copy_section(slicing, span.start);
-	for (size_t i = program_data_ref_index(new, span.start); i < new->data_refs.count && new->data_refs.item[i].where < span.end; i++) {
-		if (slicing->own_pointers[i])
-			continue;
-		slicing->own_pointers[i] = true;
-		bind_pointer(slicing, &new->data_refs.item[i]);
-	}
-}
-
-/* Neither a table of pointers nor what may be the end of one. */
-static bool is_plain(const struct program *program, const struct section *section, uint64_t address)
-{
-	return !section->relro && !holds_pointers(program, address) && !ends_pointers(program, address);
-}
-
-/*
- * Code that does nothing with a table's address but load from there, at once, keeps it nowhere and compares it with nothing: for that code
- * it is no identity. (In an image of fixed address nobody knows for certain which words are pointers.)
- */
-static bool only_loads(const struct slicing *slicing, const struct code_ref *ref)
-{
-	const struct program *new = &slicing->comparison->new;
-	const struct code_range *range = program_range(new, ref->insn);
-	uint64_t offset = ref->insn - range->span.start;
-
-	return !new->image->fixed_address && (ref->kind == REF_LOAD ||
-	       new->image->arch->only_loads(program_code(new, range) + offset, range->span.end - range->span.start - offset));
-}
-
-/* Where an item of the new image's data is for the slice's code. */
-enum place {
-	IN_PROCESS,	/* where the old image has it */
-	IN_SLICE,	/* a constant without an identity: the slice's own */
-	NOWHERE,	/* it has an identity, or changes, and is not known to be the same in the old image */
-};
-
-/* `back`: from the address code goes back so many bytes. *old_address is set in any case, and means something where it is IN_PROCESS. */
-static enum place find_place(struct slicing *slicing, uint64_t address, uint64_t back, uint64_t *old_address)
-{
-	struct comparison *comparison = slicing->comparison;
-	const struct section *section = image_section(comparison->new.image, address);
-	bool constant = section && section_is_constant(section), found;
-
-	*old_address = 0;
-	if (constant && bind_text(slicing, address, old_address) &&
-	    constants_compare_before(comparison, *old_address, address, back) == SAME)
-		return IN_PROCESS;
-	if (constant && is_plain(&comparison->new, section, address))
-		return IN_SLICE;
-	/* (The end of an item at the end of its section is no constant here.) */
-	found = constant ? bind_find_constant(slicing, address, old_address) : variable_binding(comparison, address, old_address);
-	return found && constants_compare_before(comparison, *old_address, address, back) == SAME ? IN_PROCESS : NOWHERE;
-}
-
-static bool leads_to_known(struct slicing *slicing, const struct data_ref *ref)
-{
-	const struct comparison *comparison = slicing->comparison;
-	uint32_t function = program_function(&comparison->new, ref->target);
-	uint64_t old_address;
-
-	if (function != NO_FUNCTION)
-		return comparison->old_of[function] != NO_FUNCTION && comparison->new.functions.item[function].entry == ref->target;
-	return ref->target && find_place(slicing, ref->target, 0, &old_address) != NOWHERE;
-}
-
-/* How far from an address code loads is not known: a table can be copied where no pointer of its section would be left unbound. */
-static bool can_copy_tables(struct slicing *slicing, const struct section *section)
-{
-	const struct program *new = &slicing->comparison->new;
-	bool *stuck = &slicing->stuck[section - new->image->sections.item];
-
-	for (size_t i = program_data_ref_index(new, section->span.start);
-	     !*stuck && i < new->data_refs.count && new->data_refs.item[i].where < section->span.end; i++)
-		*stuck = !slicing->own_pointers[i] && !leads_to_known(slicing, &new->data_refs.item[i]);
-	return !*stuck;
-}
-
-static const char table_moved[] = "a constant table with pointers that is new, changed or moved";
-
-/* Code goes back from the end of a constant of the slice: that has to be there, too. */
-static void copy_before(struct slicing *slicing, uint64_t from, uint64_t address, uint64_t back)
-{
-	const struct section *section = back ? section_of_constants_before(slicing->comparison->new.image, address) : NULL;
-	uint64_t start;
-
-	if (!section)
-		return;
-	start = back < address - section->span.start ? address - back : section->span.start;
-	if (span_holds_pointers(&slicing->comparison->new, (struct range){ start, address }))
-		bind_fail(slicing, from, address, table_moved);
-	bind_copy_section(slicing, start);
-}
-
-/*
- * An address of data, which code refers to with `ref` (NULL: a pointer), and from which it goes back so many bytes. Returns false when it is the
- * slice's own; else its place in the running image.
- */
-static bool resolve_data(struct slicing *slicing, uint64_t from, uint64_t address, const struct code_ref *ref, uint64_t back, uint64_t *old_address)
-{
-	const struct program *new = &slicing->comparison->new;
-	const struct section *section = image_section(new->image, address);
-	bool constant = section && section_is_constant(section);
-
-	*old_address = 0;
-	if (constant && holds_labels(slicing, address)) {
-		copy_constants(slicing, (struct range){ address, program_item_end(new, address) });
-		copy_before(slicing, from, address, back);
-		return false;
-	}
-	switch (find_place(slicing, address, back, old_address)) {
-	case IN_PROCESS:
-		return true;
-	case IN_SLICE:
-		bind_copy_section(slicing, address);
-		copy_before(slicing, from, address, back);
-		return false;
-	case NOWHERE:
-		break;
-	}
-	if (constant && ref && !back && only_loads(slicing, ref) && can_copy_tables(slicing, section)) {
-		copy_constants(slicing, section->span);
-		return false;
-	}
-	bind_fail(slicing, from, address, constant ? table_moved : "a variable that is new, or whose place in the running image is not certain");
-	return true;
-}
-
 static void bind_data(struct slicing *slicing, const struct code_ref *ref)
 {
 	const struct section *section = image_section(slicing->comparison->new.image, ref->target);
@@ -417,38 +198,14 @@ static void bind_data(struct slicing *slicing, const struct code_ref *ref)
 		bind_slot(slicing, ref);
 		return;
 	}
-	if (section && section_is_constant(section) && ref->kind == REF_LOAD && ref->access && !holds_pointers(&slicing->comparison->new, ref->target)) {
+	if (section && section_is_constant(section) && ref->kind == REF_LOAD && ref->access && !bind_holds_pointers(&slicing->comparison->new, ref->target)) {
 		bind_copy_section(slicing, ref->target);
 		return;
 	}
-	if (resolve_data(slicing, ref->insn, ref->target, ref, backward_reach(&slicing->comparison->new, ref), &old_address))
+	if (bind_resolve(slicing, ref->insn, ref->target, ref, backward_reach(&slicing->comparison->new, ref), &old_address))
 		bind_field(slicing, ref, ANCHOR_OLD, old_address);
 	else if (ref->kind == REF_ABSOLUTE)
 		bind_field(slicing, ref, ANCHOR_SLICE, ref->target);
-}
-
-/* A pointer inside of data that the slice has its own copy of. */
-static void bind_pointer(struct slicing *slicing, const struct data_ref *ref)
-{
-	const struct comparison *comparison = slicing->comparison;
-	uint32_t target = program_function(&comparison->new, ref->target);
-	uint64_t old_address;
-
-	if (target == NO_FUNCTION) {
-		bool live = resolve_data(slicing, ref->where, ref->target, NULL, 0, &old_address);
-
-		add_binding(slicing, ref->where, BINDING_ABSOLUTE64, live ? ANCHOR_OLD : ANCHOR_SLICE, live ? old_address : ref->target, ref->offset);
-	} else if (slicing->included[target] && ref->target != comparison->new.functions.item[target].entry) {
-		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target);
-	} else if (ref->target != comparison->new.functions.item[target].entry) {
-		bind_fail(slicing, ref->where, ref->target, "the middle of a function");
-	} else if (comparison->old_of[target] != NO_FUNCTION) {
-		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_OLD,
-			    comparison->old.functions.item[comparison->old_of[target]].entry);
-	} else {
-		slicing_include(slicing, target);
-		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target);
-	}
 }
 
 static bool is_displacement(const struct program *program, const struct code_ref *ref)
@@ -506,7 +263,7 @@ static void bind_jump_tables(struct slicing *slicing, uint32_t function)
 
 		if (program_function(new, ref->target) == function && ref->target != new->functions.item[function].entry) {
 			bind_copy_section(slicing, ref->where);
-			bind_add(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target);
+			bind_add(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target, 0);
 		}
 	}
 }

@@ -56,11 +56,11 @@ static void bind_ref(struct slicing *slicing, const struct handler_ref *ref, enu
 	size_t size = dwarf_encoded_size(ref->encoding);
 
 	if (relative && size == 4)
-		bind_add(slicing, ref->where, BINDING_PC32, anchor, target);
+		bind_add(slicing, ref->where, BINDING_PC32, anchor, target, 0);
 	else if (!relative && size == 4)
-		bind_add(slicing, ref->where, (ref->encoding & PE_FORMAT) == PE_SDATA4 ? BINDING_ABSOLUTE32S : BINDING_ABSOLUTE32, anchor, target);
+		bind_add(slicing, ref->where, (ref->encoding & PE_FORMAT) == PE_SDATA4 ? BINDING_ABSOLUTE32S : BINDING_ABSOLUTE32, anchor, target, 0);
 	else if (!relative && size == 8)
-		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, anchor, target);
+		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, anchor, target, 0);
 	else
 		fail_ref(slicing, ref, "its unwind tables have a field of a kind that is not known");
 }
@@ -116,7 +116,7 @@ static void bind_pointer_to(struct slicing *slicing, const struct handler_ref *r
 	}
 	if (known) {
 		*array_add(&slicing->words) = ref->target;
-		bind_add(slicing, ref->target, BINDING_ABSOLUTE64, ANCHOR_OLD, target);
+		bind_add(slicing, ref->target, BINDING_ABSOLUTE64, ANCHOR_OLD, target, 0);
 	} else if (!wanted || !wanted->symbol || wanted->target) {
 		fail_ref(slicing, ref, "a type or personality routine that is new");
 		return;

@@ -106,48 +106,6 @@ static void report(struct data_check *check, const char *what, uint64_t address)
 	free(name);
 }
 
-/* A place in a section of variables, in both builds, from which on they are laid out alike. */
-struct mark {
-	uint64_t old, new;
-};
-
-struct marks {
-	struct mark *item;
-	size_t count, room;
-};
-
-/* The ends of the section, and what unchanged code says in between; sorted as the votes are. */
-static void collect_marks(const struct comparison *comparison, const struct section *a, const struct section *b, struct marks *marks)
-{
-	*array_add(marks) = (struct mark){ a->span.start, b->span.start };
-	for (size_t i = 0; i < comparison->data.winners.count; i++) {
-		const struct vote *vote = &comparison->data.winners.item[i];
-
-		if (range_holds(a->span, vote->from) && range_holds(b->span, vote->to))
-			*array_add(marks) = (struct mark){ vote->from, vote->to };
-	}
-	*array_add(marks) = (struct mark){ a->span.end, b->span.end };
-}
-
-/*
- * Writable data must lie as it did: from each mark to the next it is as far as it was, but for pointers that only unwind tables know of, which
- * may come and go. Where padding has made up for those, a mark is as far from the section's start as it was.
- */
-static bool laid_out_alike(const struct comparison *comparison, const struct marks *marks, uint64_t *where)
-{
-	for (size_t i = 1; i < marks->count; i++) {
-		const struct mark *from = &marks->item[i - 1], *to = &marks->item[i];
-		uint64_t old = to->old - from->old, new = to->new - from->new;
-		uint64_t old_pointers = handlers_bytes_between(&comparison->old_pointers, from->old, to->old);
-		uint64_t new_pointers = handlers_bytes_between(&comparison->new_pointers, from->new, to->new);
-
-		*where = from->old;
-		if (old - old_pointers != new - new_pointers && to->old - marks->item[0].old != to->new - marks->item[0].new)
-			return false;
-	}
-	return true;
-}
-
 /*
  * The text that the byte is in, as the file has it: printable from the item's start, where the variable begins, to a zero in the section. NULL: it
  * is none.
@@ -263,25 +221,55 @@ static void check_values(struct data_check *check, const struct section *a, cons
 	}
 }
 
+/* Of the variables that both builds have, wherever they lie now. */
+static void check_named_values(struct data_check *check, const struct section *a, const struct section *b, struct mark from, struct mark to)
+{
+	const struct named_variables *names = &check->comparison->named_old;
+
+	for (size_t i = named_index(names, from.old); i < names->count && names->item[i].span.start < to.old; i++) {
+		const struct named_variable *variable = &names->item[i];
+		struct mark at = { variable->span.start, variable->other };
+		struct mark end = { variable->span.end, variable->other + (variable->span.end - variable->span.start) };
+
+		if (variable->state == NAMED_PAIRED && range_holds(b->span, at.new) && end.new <= b->span.end)
+			check_values(check, a, b, at, end);
+	}
+}
+
+static void check_marks(struct data_check *check, const struct section *a, const struct section *b, const struct layout *layout)
+{
+	const struct image *old = check->comparison->old.image;
+	char *why = NULL;
+
+	for (size_t i = 1; i < layout->count; i++) {
+		struct mark from = layout->item[i - 1], to = layout->item[i];
+		enum laid_out laid_out = layout_compare(check->comparison, layout, i, &why);
+
+		if (laid_out == LAID_OUT_OTHERWISE) {
+			check->status = refuse(check->error, "%s: the layout of %s changed at %s+0x%lx: %s, and the process holds the old one",
+					       old->name, a->name, old->name, (unsigned long)from.old,
+					       why ? why : "a variable grew, moved or is new (symbols would tell)");
+			break;
+		}
+		if (a->data && b->data)
+			(laid_out == LAID_OUT_ALIKE ? check_values : check_named_values)(check, a, b, from, to);
+	}
+	free(why);
+}
+
 static void check_section(struct data_check *check, const struct section *section)
 {
 	const struct section *other = image_section_named(check->comparison->new.image, section->name);
-	struct marks marks = { 0 };
-	uint64_t where;
+	struct layout layout = { 0 };
 
 	if (!other || (!section->thread_local && (other->relro || !other->write))) {
 		check->status = refuse(check->error, "%s: its section of variables %s has no counterpart in the new build",
 				       check->comparison->old.image->name, section->name);
 		return;
 	}
-	collect_marks(check->comparison, section, other, &marks);
-	if (!laid_out_alike(check->comparison, &marks, &where))
-		check->status = refuse(check->error, "%s: the layout of %s changed at %s+0x%lx: a variable grew, moved or is new, and the process holds the old one",
-				       check->comparison->old.image->name, section->name, check->comparison->old.image->name, (unsigned long)where);
-	else if (section->data && other->data)
-		for (size_t i = 1; i < marks.count; i++)
-			check_values(check, section, other, marks.item[i - 1], marks.item[i]);
-	array_free(&marks);
+	layout_find(check->comparison, section, other, &layout);
+	check_marks(check, section, other, &layout);
+	array_free(&layout);
 }
 
 enum status changes_check_data(struct comparison *comparison, struct patch *patch, struct error *error)
@@ -292,7 +280,7 @@ enum status changes_check_data(struct comparison *comparison, struct patch *patc
 	for (size_t i = 0; i < old->sections.count; i++) {
 		const struct section *section = &old->sections.item[i];
 
-		if (section->thread_local || (section->write && !section->relro && !section_is_slots(section)))
+		if (section_is_variables(section))
 			check_section(&check, section);
 	}
 	judge_texts(&check);

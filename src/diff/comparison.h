@@ -3,6 +3,7 @@
 #define STENT_DIFF_COMPARISON_H
 
 #include "diff/diff.h"
+#include "diff/named.h"
 #include "program/program.h"
 
 /* "Unchanged code refers to `from` in the old image where it refers to `to` in the new one." */
@@ -50,6 +51,7 @@ struct comparison {
 	struct vote_map aligned;	/* data addresses, from lined-up instructions of changed functions: may confirm, or
 					 * contradict, what lies between known addresses; never more */
 	struct vote_map aligned_back;	/* the same with both addresses exchanged */
+	struct named_variables named_old, named_new;
 	bool *called;		/* per old function: code that is the same in both builds calls it or points to it */
 	struct memo constants;	/* answers of constants_compare() */
 	size_t displaced;	/* functions with changed displacements of memory operands */
@@ -91,9 +93,43 @@ const struct vote *votes_reverse(const struct vote_map *map, uint64_t to);
 bool variable_in_new(const struct comparison *comparison, uint64_t old_address, uint64_t *new_address);
 bool variable_in_old(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address);
 
-/* variables.c: the place of a variable in the running image, for a binding: an exact vote, or a place between two known ones that
+/* variables.c: the place of a variable in the running image, for a binding: by its name; or by an exact vote, or a place between two known ones that
  * the changed functions' own instructions confirm, or that is inside of the same item as a known one. */
 bool variable_binding(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address);
+/* variables.c: where a byte of the variables is, if the variable at the address is what it seems to be. */
+bool variable_place(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address);
+
+/* A place in a section of variables, in both builds. */
+struct mark {
+	uint64_t old, new;
+};
+
+/* All of a section of which code says in both builds what they are, and the section's ends; sorted by the old build's. */
+struct layout {
+	struct mark *item;
+	size_t count, room;
+};
+
+enum laid_out {
+	LAID_OUT_ALIKE,		/* as far apart as they were, and nothing in between says otherwise */
+	LAID_OUT_BY_NAMES,	/* variables came, went, or moved: the symbols, or the user, account for all */
+	LAID_OUT_OTHERWISE,	/* one grew, or nobody knows */
+};
+
+/* layout.c: find the marks of a section and of its counterpart: array_free(layout). */
+void layout_find(const struct comparison *comparison, const struct section *old, const struct section *new, struct layout *layout);
+/* layout.c: how does it lie between the mark before the index and the one at the index? OTHERWISE: *why, where it is NULL, may become a text that
+ * says more (free() it). */
+enum laid_out layout_compare(const struct comparison *comparison, const struct layout *layout, size_t index, char **why);
+
+/* added.c: is the address of the new build in a variable that the running image does not have? *span: all of it. */
+bool added_find(const struct comparison *comparison, uint64_t address, struct range *span);
+/* added.c: has the user named one there (diff_options.new_data)? */
+bool added_by_word(const struct comparison *comparison, struct range span);
+/* added.c: how the variable is called, in messages and in diff_options.new_data. free() it. */
+char *added_name(const struct comparison *comparison, uint64_t address) must_check;
+/* added.c: why the slice can't have the variable, or NULL. free() it. */
+char *added_objection(const struct comparison *comparison, struct range span) must_check;
 
 /* identity.c: the same number for two addresses that are known to name the same item, 0 for what is not known. */
 uint64_t identity_of_old(const struct comparison *comparison, uint64_t address);
@@ -131,6 +167,8 @@ const char *class_of_table(const struct program *program, uint64_t address);
 bool section_is_constant(const struct section *section);
 /* Slots of the global offset table: matched by what they hold. */
 bool section_is_slots(const struct section *section);
+/* Variables that live in the process (thread-local ones: their initial values). */
+bool section_is_variables(const struct section *section);
 
 /* The NUL-terminated printable text at the address, or NULL. */
 const char *text_at(const struct image *image, uint64_t address);

@@ -122,6 +122,7 @@ static enum status compare(struct comparison *comparison, struct patch *patch, s
 		return status;
 	changes_find(comparison);
 	match_evidence(comparison);
+	named_find(comparison);
 	/* All reasons are wanted, so no check hides another. */
 	data = changes_check_data(comparison, patch, error);
 	status = slice_build(comparison, patch, error);
@@ -149,6 +150,8 @@ static void comparison_free(struct comparison *comparison)
 	free(comparison->called);
 	array_free(&comparison->old_pointers);
 	array_free(&comparison->new_pointers);
+	array_free(&comparison->named_old);
+	array_free(&comparison->named_new);
 }
 
 enum status diff_opened(struct image *old, struct image *new, const struct diff_options *options,

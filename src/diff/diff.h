@@ -21,6 +21,8 @@ struct diff_options {
 	const char *const *allow_data;	/* variables whose changed initial values are to be left as they are in the process: names as
 					 * the refusal prints them, or "all" */
 	size_t allow_data_count;
+	const char *const *new_data;	/* variables of the new build that are to be taken for new ones: names as the refusal prints them */
+	size_t new_data_count;
 	const char *const *exclude;	/* of packages: images that are to be left as they are, by path, file name or soname */
 	size_t exclude_count;
 	bool keep_lines;		/* redirect functions too in which only line numbers changed */

@@ -14,6 +14,11 @@ bool section_is_slots(const struct section *section)
 	return strcmp(section->name, ".got") == 0 || strcmp(section->name, ".got.plt") == 0;
 }
 
+bool section_is_variables(const struct section *section)
+{
+	return section->thread_local || (section->write && !section->relro && !section_is_slots(section));
+}
+
 bool section_is_constant(const struct section *section)
 {
 	return !section->execute && !section->thread_local && section->data && (!section->write || section->relro);

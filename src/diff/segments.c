@@ -41,11 +41,13 @@ static void mark_all(const struct slicing *slicing, struct pages *pages)
 	for (size_t i = 0; i < new->image->sections.count; i++)
 		if (slicing->copied[i])
 			mark(pages, new->image->sections.item[i].span, SEGMENT_READ);
+	for (size_t i = 0; i < slicing->variables.count; i++)
+		mark(pages, slicing->variables.item[i], SEGMENT_READ | SEGMENT_WRITE);
 	for (size_t i = 0; i < slicing->words.count; i++)
 		mark(pages, (struct range){ slicing->words.item[i], slicing->words.item[i] + 8 }, SEGMENT_READ);
 }
 
-/* Traps first, then constants, then code: a page can hold all three where the linker did not part them. */
+/* Traps first, then constants and variables, then code: a page can hold all three where the linker did not part them. */
 static void fill(const struct slicing *slicing, struct pages *pages)
 {
 	const struct program *new = &slicing->comparison->new;
@@ -58,6 +60,13 @@ static void fill(const struct slicing *slicing, struct pages *pages)
 
 		if (slicing->copied[i])
 			memcpy(page_bytes(pages, section->span.start), section->data, section->span.end - section->span.start);
+	}
+	for (size_t i = 0; i < slicing->variables.count; i++) {
+		struct range variable = slicing->variables.item[i];
+		const struct section *section = image_section(new->image, variable.start);
+
+		if (section->data)
+			memcpy(page_bytes(pages, variable.start), section->data + (variable.start - section->span.start), variable.end - variable.start);
 	}
 	for (size_t i = 0; i < new->ranges.count; i++) {
 		const struct code_range *range = &new->ranges.item[i];

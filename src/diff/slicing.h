@@ -35,6 +35,7 @@ struct slicing {
 	ARRAY(struct forwarder) forwarders;
 	ARRAY(uint64_t) stubs;		/* addresses of the old image's stubs */
 	ARRAY(struct range) own_stubs;	/* of the new image, for imports that the old one does not have: the slice's own */
+	ARRAY(struct range) variables;	/* of the new image: the slice's own */
 	ARRAY(uint64_t) words;		/* single words among the new image's variables that the slice has */
 };
 
@@ -55,12 +56,26 @@ void import_stub(struct slicing *slicing, uint64_t address);
 void import_find_stubs(struct slicing *slicing);
 uint64_t import_old_stub(struct slicing *slicing, uint64_t address);
 
-/* bind.c, for bind_handlers.c: a field of the slice := target; a refusal that says which code refers to what; put a section into
- * the slice; the place of a constant with pointers in the running image, false where it isn't the same there. */
-void bind_add(struct slicing *slicing, uint64_t where, enum binding_type type, enum anchor anchor, uint64_t target);
+/* bind.c, for the others: a field of the slice := target + addend; a refusal that says which code refers to what; put a section into the slice. */
+void bind_add(struct slicing *slicing, uint64_t where, enum binding_type type, enum anchor anchor, uint64_t target, int64_t addend);
 void bind_fail(struct slicing *slicing, uint64_t from, uint64_t target, const char *why);
 void bind_copy_section(struct slicing *slicing, uint64_t address);
+
+/*
+ * bind_data.c: an address of data, which code refers to with `ref` (NULL: a pointer), and from which it goes back so many bytes. False: it is the slice's
+ * own; else *old_address is its place in the running image. Where it is neither, that is reported.
+ */
+bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, const struct code_ref *ref, uint64_t back, uint64_t *old_address);
+/* bind_data.c: a pointer inside of data that the slice has its own copy of. */
+void bind_pointer(struct slicing *slicing, const struct data_ref *ref);
+/* bind_data.c: the place of a constant with pointers in the running image, false where it isn't the same there. */
 bool bind_find_constant(struct slicing *slicing, uint64_t address, uint64_t *old_address) must_check;
+/* bind_data.c: does the item at the address hold pointers to items? */
+bool bind_holds_pointers(const struct program *program, uint64_t address);
+
+/* seams.c: an address of a variable in the new build, which code refers to with `ref` (NULL: a pointer): may it be for the variable next to it, which lies
+ * elsewhere? */
+bool seams_leave_open(const struct comparison *comparison, const struct code_ref *ref, uint64_t address);
 
 /* bind_handlers.c: bind what the unwind tables of a range of the slice refer to. */
 void bind_handlers(struct slicing *slicing, const struct code_range *range);

@@ -114,12 +114,29 @@ static bool names_agree(const struct comparison *comparison, uint64_t old_addres
 	return false;
 }
 
-bool variable_binding(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address)
+/* Of what the user says is laid out anew: lined-up instructions agree about it, and it is as far as it was from a known place next to it. */
+static bool beside_known(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address)
+{
+	const struct vote_map *data = &comparison->data;
+	size_t count, next = array_search(&data->reverse, from, new_address);
+	const struct vote *back = votes_from(&comparison->aligned_back, new_address, &count);
+
+	if (!comparison->options->new_data_count || count != 1 || aligned_say(comparison, back->to, new_address) < 1)
+		return false;
+	*old_address = back->to;
+	return (next && data->reverse.item[next - 1].to - data->reverse.item[next - 1].from == back->to - new_address) ||
+	       (next < data->reverse.count && data->reverse.item[next].to - data->reverse.item[next].from == back->to - new_address);
+}
+
+/* By what code says. */
+static bool binding_by_code(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address)
 {
 	const struct symbol *a, *b;
 	int said;
 
-	if (!variable_in_old(comparison, new_address, old_address) || !names_agree(comparison, *old_address, new_address))
+	if (!variable_in_old(comparison, new_address, old_address))
+		return beside_known(comparison, new_address, old_address);
+	if (!names_agree(comparison, *old_address, new_address))
 		return false;
 	if (votes_reverse(&comparison->data, new_address))
 		return true;
@@ -129,4 +146,25 @@ bool variable_binding(const struct comparison *comparison, uint64_t new_address,
 	a = image_object(comparison->old.image, *old_address);
 	b = image_object(comparison->new.image, new_address);
 	return (a && b) || inside_known_item(comparison, *old_address, new_address);
+}
+
+static bool binding_by_name(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address)
+{
+	const struct named_variable *variable = named_at(&comparison->named_new, new_address);
+
+	if (!variable || variable->state != NAMED_PAIRED)
+		return false;
+	*old_address = variable->other + (new_address - variable->span.start);
+	return true;
+}
+
+bool variable_binding(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address)
+{
+	return binding_by_name(comparison, new_address, old_address) || binding_by_code(comparison, new_address, old_address);
+}
+
+bool variable_place(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address)
+{
+	return binding_by_name(comparison, new_address, old_address) || variable_in_old(comparison, new_address, old_address) ||
+	       beside_known(comparison, new_address, old_address);
 }

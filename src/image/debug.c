@@ -27,6 +27,7 @@ static bool has_symbol_table(const struct image *image)
 static void add_symbols(struct image *image, const struct debug *debug)
 {
 	int count = dwfl_module_getsymtab(debug->module);
+	const char *file = NULL;
 
 	for (int i = 1; i < count; i++) {
 		GElf_Sym symbol;
@@ -36,6 +37,8 @@ static void add_symbols(struct image *image, const struct debug *debug)
 		const char *name = dwfl_module_getsym_info(debug->module, i, &symbol, &address, &section, &elf, NULL);
 		uint8_t type = GELF_ST_TYPE(symbol.st_info);
 
+		if (name && type == STT_FILE)
+			file = name;
 		/* A thread-local symbol's value is no address; the image's own dynamic symbols are known. */
 		if (!name || !*name || section == SHN_UNDEF || section == SHN_ABS || (type != STT_FUNC && type != STT_OBJECT) ||
 		    !range_holds(image->span, address - debug->bias))
@@ -47,6 +50,7 @@ static void add_symbols(struct image *image, const struct debug *debug)
 			.type = type,
 			.binding = GELF_ST_BIND(symbol.st_info),
 			.defined = true,
+			.file = GELF_ST_BIND(symbol.st_info) == STB_LOCAL ? file : NULL,
 		};
 	}
 }

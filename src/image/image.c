@@ -167,6 +167,7 @@ static enum status read_symbols(const char *path, struct image *image, Elf_Scn *
 {
 	Elf_Data *data = elf_getdata(scn, NULL);
 	size_t count = data && header->sh_entsize ? data->d_size / header->sh_entsize : 0;
+	const char *file = NULL;
 
 	for (size_t i = 1; i < count; i++) {
 		GElf_Sym symbol;
@@ -174,6 +175,8 @@ static enum status read_symbols(const char *path, struct image *image, Elf_Scn *
 
 		if (!gelf_getsym(data, (int)i, &symbol) || !(name = elf_strptr(image->elf, header->sh_link, symbol.st_name)))
 			return fail(error, "%s: its symbol table is damaged", path);
+		if (GELF_ST_TYPE(symbol.st_info) == STT_FILE)
+			file = name;
 		*array_add(&image->symbols) = (struct symbol){
 			.name = name,
 			.version = header->sh_type == SHT_DYNSYM ? symbol_versions_name(versions, i) : NULL,
@@ -183,6 +186,7 @@ static enum status read_symbols(const char *path, struct image *image, Elf_Scn *
 			.binding = GELF_ST_BIND(symbol.st_info),
 			.dynamic = header->sh_type == SHT_DYNSYM,
 			.defined = symbol.st_shndx != SHN_UNDEF && symbol.st_shndx != SHN_ABS,
+			.file = GELF_ST_BIND(symbol.st_info) == STB_LOCAL ? file : NULL,
 		};
 	}
 	return STATUS_OK;

@@ -43,6 +43,7 @@ struct symbol {
 	uint64_t value, size;
 	uint8_t type, binding;	/* STT_*, STB_* */
 	bool dynamic;		/* from .dynsym: its name is part of the image's interface */
+	const char *file;	/* the source that a local symbol of .symtab is from (STT_FILE, gABI 4 "Symbol Table"); else NULL */
 	bool defined;
 };
 

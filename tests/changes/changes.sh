@@ -51,6 +51,7 @@ is_refused() {	# REASON
 takes() {	# SOURCE
 	local reason
 	reason=$(sed -n "s|^.*refused with $flavour: ||p" "$1")
+	[ -n "$reason" ] || [[ $flavour == *-g* ]] || reason=$(sed -n 's|^.*refused without symbols: ||p' "$1")
 	[ -n "$reason" ] || reason=$(sed -n 's|^/\* refused: ||p' "$1")
 	compile "$1" 1 11 "$scratch/case.1" && compile "$1" 2 22 "$scratch/case.2" && nothing_differs "$1" || return 1
 	if [ -n "$reason" ]; then

@@ -9,6 +9,7 @@ code and of variables has to be one to one. So a binding that is wrong contradic
 It also looks for what the patch leaves out: code that nothing in the patch replaces must be the same in both builds, and
 refer to the same items and to constants of the same content.
 """
+import re
 import sys
 
 from patchfile import PatchFile
@@ -16,6 +17,7 @@ from program import ADDRESS, BRANCH, EXECUTE, MEMORY, NUMBER, THREAD_LOCAL, WRIT
 
 OLD, SLICE, IMPORT = 0, 1, 2
 PC32 = 2
+ADDED = re.compile(r"\((\d+) bytes at 0x([0-9a-f]+) of the new build\) is a new variable")
 
 
 class Different(Exception):
@@ -32,6 +34,8 @@ class Checker:
         self.constants = set()				# compared, or being compared
         self.work = []
         self.leaves_values = any("left as it is" in note for note in patch.notes)	# of variables, and says so
+        found = [ADDED.search(note) for note in patch.notes]
+        self.added = [(int(match[2], 16), int(match[1])) for match in found if match]	# start and size of variables that it brings along
         self.bound = {binding.where: binding for binding in patch.bindings}
         self.included = [r for f in patch.functions for r in f.new_ranges]
 
@@ -290,13 +294,16 @@ class Checker:
             return
         if part and part.name in (".got", ".got.plt") and target in self.bound and self.patch.read(target, 8) is not None:
             return		# a slot of the slice's own: check_pointer() looks at what is in it
-        if part and part.flags & WRITE and not self.new.is_constant(part):
+        variable = part and part.flags & WRITE and not self.new.is_constant(part)
+        if variable and not any(start <= target < start + size for start, size in self.added):
             self.problem(f"{why} leads to the variable {target:#x}, and not to the process's")
             return
         size = reference.access or 1
         if not part or self.patch.read(target, size) is None:
             self.problem(f"{why} leads to {target:#x}, which the slice does not have")
             return
+        if variable:
+            return	# check_added() looks at all of it
         self.check_copy(target, size if reference.access else self.new.item_end(target) - target, why)
 
     def check_copy(self, start, size, why):
@@ -352,23 +359,55 @@ class Checker:
 
     # --- variables ---
 
+    def check_added(self):
+        """Variables that the patch brings along are none that the process has."""
+        for start, size in self.added:
+            for address, (old, why) in self.variables_back.items():
+                if start <= address < start + size:
+                    self.problem(f"the new variable at {start:#x} is {old:#x} of the old build for {why}")
+            if self.patch.read(start, size) is None:
+                self.problem(f"the slice has no new variable at {start:#x}")
+            elif self.new.part(start).kind == 8:
+                if any(self.patch.read(start, size)):
+                    self.problem(f"the new variable at {start:#x} does not begin as zeros")
+            else:
+                self.check_copy(start, size, "a new variable")
+
+    def pieces(self, a, b):
+        """Of sections of variables: what lies at the same distance from the same item."""
+        if not any(b.address <= start < b.end for start, _ in self.added):
+            return [(a.address, b.address, a.size)] if a.size == b.size else []
+        items = sorted((x, y) for x, (y, _) in self.variables.items() if a.address <= x < a.end and b.address <= y < b.end)
+        starts = sorted([y for _, y in items] + [start for start, _ in self.added] + [b.end])
+        found = []
+        for (x, y), (following, _) in zip(items, items[1:] + [(a.end, b.end)]):
+            found.append((x, y, min([following - x] + [start - y for start in starts if start > y])))
+        return found
+
     def check_values(self):
         """Initial values that differ must not pass in silence."""
         for a in self.old.parts:
             b = self.new.section(a.name)
-            if not a.flags & WRITE or a.kind == 8 or self.old.is_constant(a) or a.name.startswith(".got") or not b or a.size != b.size:
+            if not a.flags & WRITE or a.kind == 8 or self.old.is_constant(a) or a.name.startswith(".got") or not b or b.kind == 8:
                 continue
-            for at in range(0, a.size - 7, 8):
-                if a.address + at in self.old.relocations or b.address + at in self.new.relocations:
-                    continue
-                if self.old.read(a.address + at, 8) != self.new.read(b.address + at, 8) and not self.leaves_values:
-                    self.problem(f"the initial value at {a.address + at:#x} in {a.name} differs, and the patch does not say so")
-                    return
+            for x, y, size in self.pieces(a, b):
+                self.check_piece(a.name, x, y, size)
+
+    def check_piece(self, name, x, y, size):
+        at = 0
+        while at < size:
+            width = 8 if (x + at) % 8 == 0 and size - at >= 8 else 1
+            pointer = (x + at) & ~7 in self.old.relocations or (y + at) & ~7 in self.new.relocations
+            if not pointer and self.old.read(x + at, width) != self.new.read(y + at, width) and not self.leaves_values:
+                self.problem(f"the initial value at {x + at:#x} in {name} differs, and the patch does not say so")
+                return
+            at += width
 
     def run(self):
         self.seed()
         self.check_bindings()
         self.seed_contents()
+        self.check_added()
         self.check_values()
         return self.problems
 

@@ -1,0 +1,296 @@
+/*
+ * bind_data.c: where an item of the new image's data is for the code of the slice: variables, and constants that hold pointers (their address is an
+ * identity), where they are now; constants without pointers (texts, tables, floating point), and variables that the running image does not
+ * have, in the slice.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff/slicing.h"
+
+/* Labels of an included function (computed goto): a table that must be the slice's own. */
+static bool holds_labels(const struct slicing *slicing, uint64_t address)
+{
+	const struct program *program = &slicing->comparison->new;
+	uint64_t end = program_item_end(program, address);
+
+	for (size_t i = program_data_ref_index(program, address); i < program->data_refs.count && program->data_refs.item[i].where < end; i++) {
+		uint32_t function = program_function(program, program->data_refs.item[i].target);
+
+		if (function != NO_FUNCTION && slicing->included[function] && program->functions.item[function].entry != program->data_refs.item[i].target)
+			return true;
+	}
+	return false;
+}
+
+/* Pointers to items, that is: those of a jump table lead into the middle of a function. */
+static bool span_holds_pointers(const struct program *program, struct range span)
+{
+	for (size_t i = program_data_ref_index(program, span.start);
+	     i < program->data_refs.count && program->data_refs.item[i].where < span.end; i++) {
+		uint64_t target = program->data_refs.item[i].target;
+		uint32_t function = program_function(program, target);
+
+		if (function == NO_FUNCTION || program->functions.item[function].entry == target)
+			return true;
+	}
+	return false;
+}
+
+bool bind_holds_pointers(const struct program *program, uint64_t address)
+{
+	return span_holds_pointers(program, (struct range){ address, program_item_end(program, address) });
+}
+
+/* May the address be the end of a table of pointers? Then it goes where the table goes. */
+static bool ends_pointers(const struct program *program, uint64_t address)
+{
+	const struct section *section = image_section(program->image, address);
+
+	return address > section->span.start && bind_holds_pointers(program, program_item_start(program, address - 1));
+}
+
+/*
+ * A constant with pointers has an identity: programs compare its address. So its place in the process is
+ * used, if its content is unchanged and nothing moved between it and its predecessor (else an address could as well be
+ * the end of the one before).
+ */
+bool bind_find_constant(struct slicing *slicing, uint64_t address, uint64_t *old_address)
+{
+	struct comparison *comparison = slicing->comparison;
+	uint64_t before;
+
+	if (!variable_in_old(comparison, address, old_address) || constants_compare(comparison, *old_address, address) != SAME)
+		return false;
+	if (image_section(comparison->new.image, address)->span.start == address)
+		return image_section(comparison->old.image, *old_address)->span.start == *old_address;
+	return variable_in_old(comparison, address - 1, &before) && before == *old_address - 1;
+}
+
+/*
+ * A text's address may be an identity as well (a default that is compared before it is freed). Where code that is the same in both builds,
+ * or lined-up code of changed functions, refers to the text, its place in the process is used. Not behind a table, whose end it may be.
+ */
+static bool bind_text(const struct slicing *slicing, uint64_t address, uint64_t *old_address)
+{
+	const struct comparison *comparison = slicing->comparison;
+	const struct program *new = &comparison->new;
+	const struct vote *vote = votes_reverse(&comparison->data, address);
+	const char *text = text_at(new->image, address), *old_text;
+
+	if (!vote)
+		vote = votes_reverse(&comparison->aligned, address);
+	if (!vote || !text || !text_at(new->image, program_item_start(new, address - 1)))
+		return false;
+	old_text = text_at(comparison->old.image, vote->to);
+	*old_address = vote->to;
+	return old_text && strcmp(old_text, text) == 0;
+}
+
+/* The slice gets its own copy of what stands in the section there, with its pointers bound. */
+static void copy_constants(struct slicing *slicing, struct range span)
+{
+	const struct program *new = &slicing->comparison->new;
+
+	bind_copy_section(slicing, span.start);
+	for (size_t i = program_data_ref_index(new, span.start); i < new->data_refs.count && new->data_refs.item[i].where < span.end; i++) {
+		if (slicing->own_pointers[i])
+			continue;
+		slicing->own_pointers[i] = true;
+		bind_pointer(slicing, &new->data_refs.item[i]);
+	}
+}
+
+/* Neither a table of pointers nor what may be the end of one. */
+static bool is_plain(const struct program *program, const struct section *section, uint64_t address)
+{
+	return !section->relro && !bind_holds_pointers(program, address) && !ends_pointers(program, address);
+}
+
+/*
+ * Code that does nothing with a table's address but load from there, at once, keeps it nowhere and compares it with nothing: for that code
+ * it is no identity. (In an image of fixed address nobody knows for certain which words are pointers.)
+ */
+static bool only_loads(const struct slicing *slicing, const struct code_ref *ref)
+{
+	const struct program *new = &slicing->comparison->new;
+	const struct code_range *range = program_range(new, ref->insn);
+	uint64_t offset = ref->insn - range->span.start;
+
+	return !new->image->fixed_address && (ref->kind == REF_LOAD ||
+	       new->image->arch->only_loads(program_code(new, range) + offset, range->span.end - range->span.start - offset));
+}
+
+/* Where an item of the new image's data is for the slice's code. */
+enum place {
+	IN_PROCESS,	/* where the old image has it */
+	IN_SLICE,	/* a constant without an identity, or a new variable: the slice's own */
+	NOWHERE,	/* it has an identity, or changes, and is not known to be the same in the old image */
+};
+
+/* `back`: from the address code goes back so many bytes. *old_address is set in any case, and means something where it is IN_PROCESS. */
+static enum place find_place(struct slicing *slicing, uint64_t address, uint64_t back, uint64_t *old_address)
+{
+	struct comparison *comparison = slicing->comparison;
+	const struct section *section = image_section(comparison->new.image, address);
+	bool constant = section && section_is_constant(section), found;
+	struct range added;
+
+	*old_address = 0;
+	if (!constant && added_find(comparison, address, &added))
+		return IN_SLICE;
+	if (constant && bind_text(slicing, address, old_address) &&
+	    constants_compare_before(comparison, *old_address, address, back) == SAME)
+		return IN_PROCESS;
+	if (constant && is_plain(&comparison->new, section, address))
+		return IN_SLICE;
+	/* (The end of an item at the end of its section is no constant here.) */
+	found = constant ? bind_find_constant(slicing, address, old_address) : variable_binding(comparison, address, old_address);
+	return found && constants_compare_before(comparison, *old_address, address, back) == SAME ? IN_PROCESS : NOWHERE;
+}
+
+static bool leads_to_known(struct slicing *slicing, const struct data_ref *ref)
+{
+	const struct comparison *comparison = slicing->comparison;
+	uint32_t function = program_function(&comparison->new, ref->target);
+	uint64_t old_address;
+
+	if (function != NO_FUNCTION)
+		return comparison->old_of[function] != NO_FUNCTION && comparison->new.functions.item[function].entry == ref->target;
+	return ref->target && find_place(slicing, ref->target, 0, &old_address) != NOWHERE;
+}
+
+/* How far from an address code loads is not known: a table can be copied where no pointer of its section would be left unbound. */
+static bool can_copy_tables(struct slicing *slicing, const struct section *section)
+{
+	const struct program *new = &slicing->comparison->new;
+	bool *stuck = &slicing->stuck[section - new->image->sections.item];
+
+	for (size_t i = program_data_ref_index(new, section->span.start);
+	     !*stuck && i < new->data_refs.count && new->data_refs.item[i].where < section->span.end; i++)
+		*stuck = !slicing->own_pointers[i] && !leads_to_known(slicing, &new->data_refs.item[i]);
+	return !*stuck;
+}
+
+static const char table_moved[] = "a constant table with pointers that is new, changed or moved";
+
+/* Code goes back from the end of a constant of the slice: that has to be there, too. */
+static void copy_before(struct slicing *slicing, uint64_t from, uint64_t address, uint64_t back)
+{
+	const struct section *section = back ? section_of_constants_before(slicing->comparison->new.image, address) : NULL;
+	uint64_t start;
+
+	if (!section)
+		return;
+	start = back < address - section->span.start ? address - back : section->span.start;
+	if (span_holds_pointers(&slicing->comparison->new, (struct range){ start, address }))
+		bind_fail(slicing, from, address, table_moved);
+	bind_copy_section(slicing, start);
+}
+
+/* The slice gets a variable of its own, which begins as the new build's does. */
+static void add_variable(struct slicing *slicing, uint64_t from, uint64_t address)
+{
+	const struct comparison *comparison = slicing->comparison;
+	const struct program *new = &comparison->new;
+	struct range span;
+	char *name, *objection;
+
+	if (!added_find(comparison, address, &span))
+		return;
+	for (size_t i = 0; i < slicing->variables.count; i++)
+		if (slicing->variables.item[i].start == span.start)
+			return;
+	*array_add(&slicing->variables) = span;
+	objection = added_objection(comparison, span);
+	if (objection)
+		bind_fail(slicing, from, address, objection);
+	free(objection);
+	name = added_name(comparison, span.start);
+	*array_add(&slicing->patch->notes) = text_format("%s (%lu bytes at 0x%lx of the new build) is a new variable, which the patch brings along", name,
+							 (unsigned long)(span.end - span.start), (unsigned long)span.start);
+	free(name);
+	for (size_t i = program_data_ref_index(new, span.start); i < new->data_refs.count && new->data_refs.item[i].where < span.end; i++) {
+		const struct data_ref *ref = &new->data_refs.item[i];
+
+		if (ref->target)
+			bind_pointer(slicing, ref);
+		else if (!import_word(slicing, ref))
+			return;
+	}
+}
+
+static void fail_unknown(struct slicing *slicing, uint64_t from, uint64_t address)
+{
+	const struct named_variable *variable = named_at(&slicing->comparison->named_new, address);
+	char *name = added_name(slicing->comparison, address);
+	char *why = variable && variable->state == NAMED_RESIZED ? text_format("the variable %s, which has another size", name) :
+		text_format("a variable that is new, or whose place in the running image is not certain (--new-data %s takes it for new)", name);
+
+	bind_fail(slicing, from, address, why);
+	free(why);
+	free(name);
+}
+
+bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, const struct code_ref *ref, uint64_t back, uint64_t *old_address)
+{
+	const struct program *new = &slicing->comparison->new;
+	const struct section *section = image_section(new->image, address);
+	bool constant = section && section_is_constant(section);
+
+	*old_address = 0;
+	if (constant && holds_labels(slicing, address)) {
+		copy_constants(slicing, (struct range){ address, program_item_end(new, address) });
+		copy_before(slicing, from, address, back);
+		return false;
+	}
+	if (!constant && seams_leave_open(slicing->comparison, ref, address)) {
+		bind_fail(slicing, from, address, "the end of one variable or the start of another one, which lies elsewhere in the running image");
+		return true;
+	}
+	switch (find_place(slicing, address, back, old_address)) {
+	case IN_PROCESS:
+		return true;
+	case IN_SLICE:
+		if (!constant) {
+			add_variable(slicing, from, address);
+			return false;
+		}
+		bind_copy_section(slicing, address);
+		copy_before(slicing, from, address, back);
+		return false;
+	case NOWHERE:
+		break;
+	}
+	if (constant && ref && !back && only_loads(slicing, ref) && can_copy_tables(slicing, section)) {
+		copy_constants(slicing, section->span);
+		return false;
+	}
+	if (constant)
+		bind_fail(slicing, from, address, table_moved);
+	else
+		fail_unknown(slicing, from, address);
+	return true;
+}
+void bind_pointer(struct slicing *slicing, const struct data_ref *ref)
+{
+	const struct comparison *comparison = slicing->comparison;
+	uint32_t target = program_function(&comparison->new, ref->target);
+	uint64_t old_address;
+
+	if (target == NO_FUNCTION) {
+		bool live = bind_resolve(slicing, ref->where, ref->target, NULL, 0, &old_address);
+
+		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, live ? ANCHOR_OLD : ANCHOR_SLICE, live ? old_address : ref->target, ref->offset);
+	} else if (slicing->included[target] && ref->target != comparison->new.functions.item[target].entry) {
+		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target, 0);
+	} else if (ref->target != comparison->new.functions.item[target].entry) {
+		bind_fail(slicing, ref->where, ref->target, "the middle of a function");
+	} else if (comparison->old_of[target] != NO_FUNCTION) {
+		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_OLD,
+			 comparison->old.functions.item[comparison->old_of[target]].entry, 0);
+	} else {
+		slicing_include(slicing, target);
+		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target, 0);
+	}
+}

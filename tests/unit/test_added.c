@@ -1,0 +1,219 @@
+/* New variables: which are taken for new, where the patch has them, and what is refused because it can't be told from something else. */
+#include "build_pair.h"
+
+#include "diff/diff.h"
+
+#define KEEP "__attribute__((noipa)) "
+#define HEAD                                                                                            \
+	"#include <stdio.h>\n#include <string.h>\n"                                                     \
+	"static int state, pool[64];\n"                                                                 \
+	KEEP "int filler1(int a) { state += a; return printf(\"one %d\\n\", a * state); }\n"            \
+	KEEP "int filler2(int a) { state ^= a * 77; pool[a & 63]++; return puts(\"two\") + a; }\n"                      \
+	KEEP "int filler3(int a) { return filler1(a) ^ filler2(a + 1); }\n"                             \
+	KEEP "int filler4(const char *a) { return (int)strlen(a) + filler3(state); }\n"                 \
+	KEEP "int filler5(char *a) { memset(a, state, 3); return filler4(a) * 3; }\n"
+#define MAIN "int main(int argc, char **argv) { return filler5(argv[0]) + ask(argc) + other(argc); }\n"
+
+static const char *const kinds[] = { "-O2 -fPIE -pie", "-O2 -fno-pie -no-pie", "-O2 -fPIC -shared", "-O2 -fPIE -pie -Wl,--emit-relocs" };
+
+#define KINDS (sizeof(kinds) / sizeof(*kinds))
+
+struct outcome {
+	enum status status;
+	struct patch patch;
+	char *text;	/* of the error, "" when there is none */
+};
+
+static struct outcome diff(const char *source, const char *flags, int strip, const char *new_data)
+{
+	struct diff_options options = { .new_data = &new_data, .new_data_count = new_data ? 1 : 0 };
+	struct build_pair pair = build_pair(source, flags, strip);
+	struct error error = { 0 };
+	struct outcome outcome;
+
+	outcome.status = diff_images(pair.file[0], pair.file[1], &options, &outcome.patch, &error);
+	outcome.text = text_copy(error.text ? error.text : "");
+	error_clear(&error);
+	build_pair_free(&pair);
+	return outcome;
+}
+
+static void outcome_free(struct outcome *outcome)
+{
+	patch_free(&outcome->patch);
+	free(outcome->text);
+}
+
+static size_t writable_segments(const struct patch *patch)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < patch->segments.count; i++)
+		count += patch->segments.item[i].flags == (SEGMENT_READ | SEGMENT_WRITE);
+	return count;
+}
+
+static bool has_note(const struct patch *patch, const char *text)
+{
+	for (size_t i = 0; i < patch->notes.count; i++)
+		if (strstr(patch->notes.item[i], text))
+			return true;
+	return false;
+}
+
+static void is_taken(const char *source, const char *name)
+{
+	for (size_t i = 0; i < KINDS; i++) {
+		struct outcome outcome = diff(source, kinds[i], 0, NULL);
+
+		if (outcome.status != STATUS_OK || !has_note(&outcome.patch, name))
+			print_error("%s: status %d: %s\n", kinds[i], outcome.status, outcome.text);
+		assert_int_equal(outcome.status, STATUS_OK);
+		assert_true(has_note(&outcome.patch, name));
+		assert_int_equal(writable_segments(&outcome.patch), 1);
+		outcome_free(&outcome);
+	}
+}
+
+static void is_refused(const char *source, size_t first, size_t count, const char *reason)
+{
+	for (size_t i = first; i < first + count; i++) {
+		struct outcome outcome = diff(source, kinds[i], 0, NULL);
+
+		if (outcome.status != STATUS_REFUSED || !strstr(outcome.text, reason))
+			print_error("%s: status %d: %s\n", kinds[i], outcome.status, outcome.text);
+		assert_int_equal(outcome.status, STATUS_REFUSED);
+		assert_non_null(strstr(outcome.text, reason));
+		outcome_free(&outcome);
+	}
+}
+
+#define OTHER KEEP "int other(int a) { return (behind[a & 3] += a) + before[a & 3]; }\n"
+
+static const char scalar[] =
+	HEAD "static int before[4] = { 1, 2 };\n"
+	"#if V == 2\nstatic long calls = 7;\n#endif\n"
+	"static int behind[4] = { 3, 4 };\n"
+	OTHER KEEP "int ask(int a) {\n#if V == 2\n a += calls++;\n#endif\n return before[a & 3] + (behind[a & 3] -= a); }\n" MAIN;
+
+static void test_new_variable_comes_along(void **unused)
+{
+	is_taken(scalar, "calls (8 bytes");
+}
+
+/* Its name is another function's as well. */
+static const char namesake[] =
+	HEAD "static int before[4] = { 1, 2 }, behind[4] = { 3, 4 };\n"
+	KEEP "int other(int a) { static int calls; calls += behind[a & 3] -= a; return calls + before[a & 3]; }\n"
+	KEEP "int ask(int a) {\n#if V == 2\n static int calls; a += calls++;\n#endif\n return before[a & 3] + (behind[a & 3] -= a); }\n" MAIN;
+
+static void test_namesake(void **unused)
+{
+	is_taken(namesake, "calls.");
+}
+
+static const char grown[] =
+	HEAD "static int before[4] = { 1, 2 };\n"
+	"static int limits[V == 2 ? 12 : 8] = { 5 };\n"
+	"static int behind[4] = { 3, 4 };\n"
+	OTHER KEEP "int ask(int a) { return before[a & 3] + (behind[a & 3] -= a) + limits[a % (sizeof(limits) / 4)]++; }\n" MAIN;
+
+static void test_grown_variable(void **unused)
+{
+	is_refused(grown, 0, KINDS, "the variable limits had 32 bytes and has 48");
+}
+
+/* Both builds have the name, but the variable has become one of another source's. */
+static const char renamed[] =
+	HEAD "static int before[4] = { 1, 2 };\n"
+	"#if V == 2\nstatic int tally[3];\n#else\nstatic int total[2];\n#endif\n"
+	"static int behind[4] = { 3, 4 };\n"
+	OTHER KEEP "int ask(int a) {\n#if V == 2\n tally[1] += a * 3; a ^= tally[1];\n#else\n total[1] += a; a -= total[1];\n#endif\n"
+	" return before[a & 3] + (behind[a & 3] -= a); }\n" MAIN;
+
+static void test_renamed_variable(void **unused)
+{
+	is_refused(renamed, 0, KINDS, "--new-data tally");
+}
+
+static const char started[] =
+	HEAD "static int before[4] = { 1, 2 };\n"
+	"#if V == 2\nstatic int scale;\n#endif\n"
+	"static int behind[4] = { 3, 4 };\n"
+	KEEP "static void set(void) {\n#if V == 2\n scale = 1 + filler1(3);\n#endif\n filler2(9); }\n"
+	"static __attribute__((constructor)) void begin(void) { set(); }\n"
+	OTHER KEEP "int ask(int a) {\n#if V == 2\n a *= scale;\n#endif\n return before[a & 3] + (behind[a & 3] -= a); }\n" MAIN;
+
+static void test_set_up_by_startup_code(void **unused)
+{
+	is_refused(started, 0, KINDS, "runs at start-up only, and has run (--new-data scale overrules)");
+}
+
+/* The end of the new array, which is a symbol's address for the compiler: it is also where an old variable begins. The kept relocation would tell. */
+static const char seam[] =
+	HEAD "__asm__(\".data\\n\"\n"
+	"#if V == 2\n\"limits: .long 1, 2, 3, 4\\n.type limits, @object\\n.size limits, 16\\n\"\n#endif\n"
+	"\"behind: .long 3, 4, 5, 6\\n.type behind, @object\\n.size behind, 16\\n.text\\n\");\n"
+	"extern int limits[4] __attribute__((visibility(\"hidden\"))), behind[4] __attribute__((visibility(\"hidden\")));\n"
+	"static int before[4] = { 1, 2 };\n"
+	OTHER KEEP "int ask(int a) {\n#if V == 2\n int *at = limits, *end;\n"
+	" __asm__ volatile(\"lea limits+16(%%rip), %0\" : \"=r\"(end));\n"
+	" while (at < end) a += (*at++)++;\n#endif\n return before[a & 3]; }\n" MAIN;
+
+static void test_end_at_a_seam(void **unused)
+{
+	is_refused(seam, 0, 1, "the end of one variable or the start of another one");
+	is_refused(seam, 2, 1, "the end of one variable or the start of another one");
+}
+
+/* Without symbols only the user can say that it is new, by the name that the refusal gives it. */
+static void test_word_of_the_user(void **unused)
+{
+	for (size_t i = 0; i < 3; i++) {
+		struct outcome outcome = diff(scalar, kinds[i], 1, NULL);
+		const char *option = strstr(outcome.text, "--new-data ");
+		char name[64] = "";
+
+		assert_int_equal(outcome.status, STATUS_REFUSED);
+		assert_non_null(strstr(outcome.text, "the layout of .data changed"));
+		assert_non_null(option);
+		assert_int_equal(sscanf(option, "--new-data %63s", name), 1);
+		outcome_free(&outcome);
+		outcome = diff(scalar, kinds[i], 1, name);
+		if (outcome.status)
+			print_error("%s with %s: %s\n", kinds[i], name, outcome.text);
+		assert_int_equal(outcome.status, STATUS_OK);
+		assert_true(has_note(&outcome.patch, name));
+		assert_int_equal(writable_segments(&outcome.patch), 1);
+		outcome_free(&outcome);
+	}
+}
+
+/* ... but not of what unchanged code knows, or symbols: that would lose what it holds. */
+static void test_word_against_knowledge(void **unused)
+{
+	struct outcome outcome = diff(scalar, kinds[0], 0, "before");
+
+	assert_int_equal(outcome.status, STATUS_OK);
+	assert_false(has_note(&outcome.patch, "before ("));
+	outcome_free(&outcome);
+	outcome = diff(grown, kinds[0], 0, "limits");
+	assert_int_equal(outcome.status, STATUS_REFUSED);
+	outcome_free(&outcome);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_new_variable_comes_along),
+		cmocka_unit_test(test_namesake),
+		cmocka_unit_test(test_grown_variable),
+		cmocka_unit_test(test_renamed_variable),
+		cmocka_unit_test(test_set_up_by_startup_code),
+		cmocka_unit_test(test_end_at_a_seam),
+		cmocka_unit_test(test_word_of_the_user),
+		cmocka_unit_test(test_word_against_knowledge),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
