@@ -65,9 +65,21 @@ static bool has_site(const struct ledger *ledger, uint64_t site)
 	return false;
 }
 
+/* New code has variables of its own, which begin anew: what those of a patch in force hold by now would be lost. */
+static enum status check_variables(const struct survey *survey, const struct ledger *below, const struct ledger *ledger, struct error *error)
+{
+	for (size_t i = 0; i < below->parts.count; i++)
+		if (below->parts.item[i].flags & SEGMENT_WRITE && below->parts.item[i].range.start != below->scratch)
+			return refuse(error, "process %d (%s): patch %s, which is in force, has variables of its own, and what they hold would be lost with "
+				      "%s: revert it first, if that is right", survey->process->pid, survey->process->comm, below->name, ledger->name);
+	return STATUS_OK;
+}
+
 enum status stacking_check(const struct survey *survey, struct ledger *ledger, struct error *error)
 {
-	for (size_t i = 0; i < survey->ledgers.count; i++) {
+	enum status status = STATUS_OK;
+
+	for (size_t i = 0; i < survey->ledgers.count && status == STATUS_OK; i++) {
 		const struct ledger *below = &survey->ledgers.item[i];
 		const char *shared = NULL, *missing = NULL;
 
@@ -83,8 +95,10 @@ enum status stacking_check(const struct survey *survey, struct ledger *ledger, s
 			return refuse(error, "process %d (%s): patch %s, which is in force, changes %s, too, and %s, which %s does not: "
 				      "revert it first, or apply --replace", survey->process->pid, survey->process->comm,
 				      below->name, shared, missing, ledger->name);
+		if (shared)
+			status = check_variables(survey, below, ledger, error);
 	}
-	return STATUS_OK;
+	return status;
 }
 
 /* The image's own ranges of a function: those that the lowest patch leaves. */
@@ -155,6 +169,10 @@ static bool shares_image(const struct ledger *one, const struct ledger *other)
 
 static enum status replace_one(const struct survey *survey, const struct ledger *replaced, struct ledger *ledger, struct error *error)
 {
+	enum status status = check_variables(survey, replaced, ledger, error);
+
+	if (status)
+		return status;
 	*array_add(&ledger->replaced) = replaced->nonce;
 	add_code(ledger, replaced);
 	for (size_t i = 0; i < replaced->functions.count; i++) {

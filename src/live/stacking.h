@@ -25,13 +25,14 @@ void stacking_undo(const struct survey *survey, uint64_t address, uint8_t *bytes
 /*
  * For an application that takes out all other patches of the image: add their nonces, their code as what is to be left, and each function of theirs
  * that the new patch does not have, which goes back to the image's own. For link.c, when the functions of the patch are in the ledger.
- * STATUS_REFUSED: one of those is in an image that the new patch is not for.
+ * STATUS_REFUSED: one of those is in an image that the new patch is not for; or a patch that is to be taken out has variables.
  */
 enum status stacking_replace(const struct survey *survey, struct ledger *ledger, struct error *error) must_check;
 
 /*
  * May the patch in `ledger` (its sites are known) lie on what there is? A patch is a difference to the image: where it shares functions with
- * another one it must have all that the other one has, or new code would call code of a build that it knows nothing of.
+ * another one it must have all that the other one has, or new code would call code of a build that it knows nothing of; and the other one must not
+ * have variables of its own.
  */
 enum status stacking_check(const struct survey *survey, struct ledger *ledger, struct error *error) must_check;
 

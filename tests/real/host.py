@@ -2,6 +2,7 @@
 
 The library comes from LD_LIBRARY_PATH. Each round's number is written to the file; the first wrong answer ends the program.
 """
+import base64
 import ctypes
 import hashlib
 import io
@@ -532,6 +533,20 @@ def libevent():
         library.evbuffer_add(buffer, b"abcd", c_size_t(4))
         expect(library.evbuffer_get_length(buffer) == 4, "buffer")
         library.evbuffer_free(buffer)
+    return use
+
+
+def libaprutil():
+    load("libapr-1.so.0").apr_initialize()
+    library = load("libaprutil-1.so.0")
+    plain = b"{SHA}" + base64.b64encode(hashlib.sha1(b"right").digest())
+
+    def use():
+        made = create_string_buffer(128)
+        expect(library.apr_md5_encode(b"right", b"saltsalt", made, c_size_t(128)) == 0, "apr_md5_encode")
+        for known in (plain, made.value):
+            expect(library.apr_password_validate(b"right", known) == 0, "the right password")
+            expect(library.apr_password_validate(b"wrong", known) != 0, "a wrong password")
     return use
 
 
