@@ -2,6 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#ifndef VERSION
+#define VERSION 1
+#endif
+
 static long before[3] = { 1, 2, 3 };
 #if VERSION > 1
 static long counted;
