@@ -89,10 +89,10 @@ static bool hit_gap(void *context, uint64_t word, uint64_t place)
 	return search->stale->count < STALE_MAX;
 }
 
-static bool hit_unreadable(void *context, struct range piece)
+static bool hit_unreadable(void *context, struct range run)
 {
 	struct search *search = context;
-	const struct mapping *mapping = maps_find(search->maps, piece.start);
+	const struct mapping *mapping = maps_find(search->maps, run.start);
 
 	/* What has gone meanwhile leads nowhere, and the memory of a device is no stack. */
 	if (!search->tid || (mapping && mapping->inode && !strncmp(mapping->name, "/dev/", 5)))

@@ -52,10 +52,11 @@ static struct dispatch_entry *find(const struct ledger *ledger, const struct ver
 
 enum version versions_of(const struct ledger *ledger, const struct versions *versions, uint64_t thread_pointer)
 {
-	const struct dispatch_entry *entry = find(ledger, versions, thread_pointer);
+	const struct dispatch_entry *entry;
 
 	if (versions->selector)
 		return version_of(ledger, versions->selector);
+	entry = find(ledger, versions, thread_pointer);
 	return version_of(ledger, entry->key ? entry->version : versions->fallback);
 }
 

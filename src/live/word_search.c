@@ -10,44 +10,62 @@
 #include <string.h>
 
 #define ALONE 4u	/* pieces that are read sooner than others wake up */
-#define PIECES 4096u	/* room at first */
+#define TOGETHER 64u	/* runs that are read in one call */
+#define ROOM 4096u	/* for runs, at first */
+
+/* Memory that is there, because it has been written to, while a process stands still. */
+static void *touched(size_t count, size_t size)
+{
+	void *memory = memory_resize(NULL, count, size);
+
+	return memset(memory, 1, count * size);
+}
 
 void word_search_open(bool helped, struct word_search *search)
 {
-	size_t size;
-
 	*search = (struct word_search){ .workers = helped ? workers_start() : NULL };
-	size = (size_t)(helped ? workers_count(search->workers) : 1) * WORD_SEARCH_PIECE;
-	/* Written to now, so that it is there while a process stands still. */
-	search->bytes = memory_resize(NULL, size, 1);
-	memset(search->bytes, 1, size);
-	search->pieces.room = PIECES;
-	search->pieces.item = memory_resize(NULL, PIECES, sizeof(*search->pieces.item));
-	memset(search->pieces.item, 1, PIECES * sizeof(*search->pieces.item));
+	search->bytes = touched(helped ? workers_count(search->workers) : 1, WORD_SEARCH_PIECE);
+	search->runs.room = search->pieces.room = ROOM;
+	search->runs.item = touched(ROOM, sizeof(*search->runs.item));
+	search->pieces.item = touched(ROOM, sizeof(*search->pieces.item));
 }
 
 void word_search_close(struct word_search *search)
 {
 	workers_stop(search->workers);
 	free(search->bytes);
+	array_free(&search->runs);
 	array_free(&search->pieces);
 	*search = (struct word_search){ 0 };
 }
 
 void word_search_clear(struct word_search *search)
 {
-	search->pieces.count = 0;
+	search->runs.count = search->pieces.count = 0;
 	search->size = 0;
+}
+
+/* To the last piece, if it has room. */
+static void add_to_piece(struct word_search *search, struct range run)
+{
+	struct word_piece *last = search->pieces.count ? &search->pieces.item[search->pieces.count - 1] : NULL;
+	size_t size = run.end - run.start;
+
+	if (!last || last->count == TOGETHER || last->size + size > WORD_SEARCH_PIECE) {
+		last = array_add(&search->pieces);
+		*last = (struct word_piece){ .first = search->runs.count };
+	}
+	last->count++;
+	last->size += size;
+	*array_add(&search->runs) = run;
+	search->size += size;
 }
 
 static bool add_run(void *context, struct range run)
 {
-	struct word_search *search = context;
-
-	search->size += run.end - run.start;
 	for (uint64_t at = run.start, end; at < run.end; at = end) {
 		end = run.end - at > WORD_SEARCH_PIECE ? at + WORD_SEARCH_PIECE : run.end;
-		*array_add(&search->pieces) = (struct range){ at, end };
+		add_to_piece(context, (struct range){ at, end });
 	}
 	return true;
 }
@@ -76,34 +94,58 @@ static void visit_hit(struct running *running, uint64_t word, uint64_t place)
 	pthread_mutex_unlock(&running->lock);
 }
 
-static void visit_unreadable(struct running *running, struct range piece)
+static void visit_unreadable(struct running *running, struct range run)
 {
 	const struct word_visit *visit = running->visit;
 
 	pthread_mutex_lock(&running->lock);
 	if (!running->over)
-		running->over = !visit->unreadable(visit->context, piece);
+		running->over = !visit->unreadable(visit->context, run);
 	pthread_mutex_unlock(&running->lock);
 }
 
-static void scan_piece(struct running *running, uint64_t start, const uint64_t *words, size_t count)
+static void scan_run(struct running *running, struct range run, const uint8_t *bytes)
 {
 	const struct scan_set *set = running->visit->set;
+	const uint64_t *words = (const uint64_t *)(const void *)bytes;	/* (pages, in an aligned buffer) */
+	size_t count = (run.end - run.start) / sizeof(*words);
 
 	for (size_t at = scan_words(set, words, count); at < count && !running->over; at += 1 + scan_words(set, words + at + 1, count - at - 1))
-		visit_hit(running, words[at], start + at * sizeof(*words));
+		visit_hit(running, words[at], run.start + at * sizeof(*words));
 }
 
-static void search_piece(struct running *running, struct range piece, uint8_t *bytes)
+/* False: some can't be read, or not this way. */
+static bool read_together(const struct running *running, const struct word_piece *piece, uint8_t *bytes)
 {
-	const struct word_visit *visit = running->visit;
-	size_t size = piece.end - piece.start;
+	const struct range *runs = running->search->runs.item + piece->first;
+	struct iovec pieces[TOGETHER];
 
-	/* (The pieces of the buffer are aligned.) */
-	if (!(visit->tid ? process_read_stopped(visit->tid, piece.start, bytes, size) : process_read(visit->process, piece.start, bytes, size)))
-		visit_unreadable(running, piece);
-	else if (visit->set)
-		scan_piece(running, piece.start, (const uint64_t *)(const void *)bytes, size / sizeof(uint64_t));
+	for (size_t i = 0; i < piece->count; i++)
+		pieces[i] = (struct iovec){ (void *)runs[i].start, runs[i].end - runs[i].start };
+	return running->visit->tid && process_read_pieces(running->visit->tid, pieces, piece->count, bytes, piece->size);
+}
+
+static bool read_run(const struct running *running, struct range run, uint8_t *bytes)
+{
+	size_t size = run.end - run.start;
+
+	return running->visit->tid ? process_read_stopped(running->visit->tid, run.start, bytes, size) :
+				     process_read(running->visit->process, run.start, bytes, size);
+}
+
+static void search_piece(struct running *running, const struct word_piece *piece, uint8_t *bytes)
+{
+	bool together = read_together(running, piece, bytes);
+
+	for (size_t i = piece->first; i < piece->first + piece->count && !running->over; i++) {
+		struct range run = running->search->runs.item[i];
+
+		if (!together && !read_run(running, run, bytes))
+			visit_unreadable(running, run);
+		else if (running->visit->set)
+			scan_run(running, run, bytes);
+		bytes += run.end - run.start;
+	}
 }
 
 static void search_pieces(void *context, unsigned int worker)
@@ -113,7 +155,7 @@ static void search_pieces(void *context, unsigned int worker)
 	uint8_t *bytes = search->bytes + (size_t)worker * WORD_SEARCH_PIECE;
 
 	for (size_t piece; !running->over && (piece = running->next++) < search->pieces.count;)
-		search_piece(running, search->pieces.item[piece], bytes);
+		search_piece(running, &search->pieces.item[piece], bytes);
 }
 
 bool word_search_run(struct word_search *search, const struct word_visit *visit)

@@ -12,15 +12,21 @@
 #include "live/pages.h"
 #include "unwind/scan.h"
 
+/* What a processor's cache holds from when it is read until it is scanned, beside the process's own. */
+#define WORD_SEARCH_PIECE (128u << 10)
+
+/* Runs that follow each other in the list, of WORD_SEARCH_PIECE bytes together at most. */
+struct word_piece {
+	size_t first, count, size;
+};
+
 struct word_search {
 	struct workers *workers;	/* NULL: nobody helps */
 	uint8_t *bytes;			/* for each of them WORD_SEARCH_PIECE */
-	ARRAY(struct range) pieces;	/* each WORD_SEARCH_PIECE at most */
-	uint64_t size;			/* of all pieces, in bytes */
+	ARRAY(struct range) runs;	/* of pages, each WORD_SEARCH_PIECE at most */
+	ARRAY(struct word_piece) pieces;	/* that are read in one call */
+	uint64_t size;			/* of all of it, in bytes */
 };
-
-/* What a processor's cache holds from when it is read until it is scanned, beside the process's own. */
-#define WORD_SEARCH_PIECE (128u << 10)
 
 /* Who is asked. One call at a time, but from any of the threads that help; false: search no further. */
 struct word_visit {
@@ -28,7 +34,7 @@ struct word_visit {
 	pid_t tid;		/* of a stopped thread of it; 0: it runs */
 	const struct scan_set *set;	/* words that are looked for. NULL: none; the memory is only read, and nobody helps */
 	bool (*hit)(void *context, uint64_t word, uint64_t place);	/* in no order, but where nobody helps */
-	bool (*unreadable)(void *context, struct range piece);
+	bool (*unreadable)(void *context, struct range run);
 	void *context;
 };
 

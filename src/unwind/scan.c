@@ -108,21 +108,21 @@ size_t scan_words_either(const struct scan_set *one, const struct scan_set *othe
 }
 
 /*
- * A word in a range has in its bytes 3 to 6 (from the lowest) what one of few numbers has there: all addresses of 16 MiB share it. To look for
- * that number takes one comparison of a vector for two words; and to look for it at every byte, one for each of four shifts.
+ * A word in a range has in its bits 24 to 55 what one of few numbers has there: all addresses of 16 MiB share it. To look for that number takes one
+ * comparison of a vector for two words; and where words may begin at every byte, one for each of four shifts.
  */
 typedef uint32_t quad __attribute__((vector_size(16)));
+typedef uint64_t pair __attribute__((vector_size(16)));
 
 #define BLOCK 64		/* bytes, where words may begin at every one, */
 #define BLOCK_WORDS 32u		/* and words, where they begin at every eighth */
-#define MIDDLE_AT (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 3 : 1)
 
-static inline bool may_hold(const uint8_t *bytes, size_t size, quad middle, size_t shifts)
+static bool may_hold(const uint8_t *bytes, quad middle)
 {
 	quad found = { 0 };
 
-	for (size_t at = 0; at < size; at += sizeof(quad))
-		for (size_t shift = 0; shift < shifts; shift++) {
+	for (size_t at = 0; at < BLOCK; at += sizeof(quad))
+		for (size_t shift = 0; shift < sizeof(uint32_t); shift++) {
 			quad words;
 
 			memcpy(&words, bytes + at + shift, sizeof(words));
@@ -131,17 +131,38 @@ static inline bool may_hold(const uint8_t *bytes, size_t size, quad middle, size
 	return found[0] | found[1] | found[2] | found[3];
 }
 
+/* (What is compared besides is a word's highest byte, alone: that makes a block be looked at in vain, at worst.) */
+static inline quad compare_middles(const uint64_t *words, quad middle)
+{
+	pair both;
+
+	memcpy(&both, words, sizeof(both));
+	return (quad)((quad)(both >> 24) == middle);
+}
+
+static bool may_hold_words(const uint64_t *words, quad middle)
+{
+	quad found = { 0 }, other = { 0 };
+	pair all;
+
+	for (size_t at = 0; at < BLOCK_WORDS; at += 8) {
+		found |= compare_middles(words + at, middle) | compare_middles(words + at + 2, middle);
+		other |= compare_middles(words + at + 4, middle) | compare_middles(words + at + 6, middle);
+	}
+	all = (pair)(found | other);
+	return all[0] | all[1];
+}
+
 /* The same as scan_each_word(), for words with that number in the middle. Others of the set may be found or passed by. */
 static size_t scan_words_for(const struct scan_set *set, uint32_t middle, const uint64_t *words, size_t count)
 {
 	const quad pattern = { middle, middle, middle, middle };
 	size_t block = 0;
 
-	/* (The vectors end MIDDLE_AT bytes behind the block.) */
-	for (; count - block > BLOCK_WORDS; block += BLOCK_WORDS) {
+	for (; count - block >= BLOCK_WORDS; block += BLOCK_WORDS) {
 		size_t found = BLOCK_WORDS;
 
-		if (may_hold((const uint8_t *)(words + block) + MIDDLE_AT, BLOCK_WORDS * sizeof(*words), pattern, 1))
+		if (may_hold_words(words + block, pattern))
 			found = scan_each_word(set, words + block, BLOCK_WORDS);
 		if (found < BLOCK_WORDS)
 			return block + found;
@@ -168,7 +189,7 @@ static size_t scan_for(const struct scan_set *set, uint32_t middle, const uint8_
 		size_t end = count - block < BLOCK ? count : block + BLOCK;
 
 		/* (The vectors end 6 bytes behind the block, where the last word that begins in it has one more.) */
-		if (end - block == BLOCK && !may_hold(bytes + block + 3, BLOCK, pattern, sizeof(uint32_t)))
+		if (end - block == BLOCK && !may_hold(bytes + block + 3, pattern))
 			continue;
 		for (size_t at = block; at < end; at++)
 			if (scan_set_holds(set, load64(bytes + at)))

@@ -55,11 +55,11 @@ static bool see_hit(void *context, uint64_t word, uint64_t place)
 	return !seen->most || seen->hits < seen->most;
 }
 
-static bool see_unreadable(void *context, struct range piece)
+static bool see_unreadable(void *context, struct range run)
 {
 	struct seen *seen = context;
 
-	assert_true(piece.end > piece.start && piece.end - piece.start <= WORD_SEARCH_PIECE);
+	assert_true(run.end > run.start && run.end - run.start <= WORD_SEARCH_PIECE);
 	seen->unreadable++;
 	return seen->go_on;
 }
@@ -119,8 +119,8 @@ static void test_finds_all(void **state)
 			struct seen *seen = memory_zeroed(1, sizeof(*seen));
 
 			add_all(&search, UINT64_MAX, true);
-			for (size_t i = 0; i < search.pieces.count; i++)
-				size += search.pieces.item[i].end - search.pieces.item[i].start;
+			for (size_t i = 0; i < search.runs.count; i++)
+				size += search.runs.item[i].end - search.runs.item[i].start;
 			assert_int_equal(search.size, size);
 			assert_true(size < SIZE);
 			assert_true(run(&search, round % 2 ? getpid() : 0, true, seen));
@@ -158,28 +158,40 @@ static void test_ends_when_told(void **state)
 	word_search_close(&search);
 }
 
+static void set_word(size_t page, size_t word)
+{
+	memory[page * PAGE / sizeof(uint64_t) + word] = WANTED;
+}
+
+/* What can't be read takes nothing else with it, though it is read in one call with others. */
 static void test_unreadable(void **state)
 {
 	struct seen *seen = memory_zeroed(1, sizeof(*seen));
 	struct word_search search;
-	size_t pieces;
 
 	(void)state;
 	memset(memory, 1, SIZE);
+	for (size_t page = 2; page < 12; page += 4)
+		madvise((char *)memory + page * PAGE, PAGE, MADV_DONTNEED);
 	word_search_open(true, &search);
 	add_all(&search, UINT64_MAX, true);
-	pieces = search.pieces.count;
-	assert_int_equal(pieces, SIZE / WORD_SEARCH_PIECE);
-	munmap((char *)memory + 3 * WORD_SEARCH_PIECE + PAGE, PAGE);
-	munmap((char *)memory + 5 * WORD_SEARCH_PIECE, PAGE);
-	memory[1 + 8 * WORD_SEARCH_PIECE / sizeof(uint64_t)] = WANTED;
+	assert_true(search.runs.count > search.pieces.count);
+	set_word(0, 3);
+	set_word(5, 511);
+	set_word(11, 0);
+	set_word(1000, 7);
+	munmap((char *)memory + 8 * PAGE, PAGE);	/* of 7 to 9, in the same piece as the first three words */
+	munmap((char *)memory + 2000 * PAGE, PAGE);
 	seen->go_on = true;
 	assert_true(run(&search, getpid(), true, seen));
 	assert_int_equal(seen->unreadable, 2);
-	assert_int_equal(seen->hits, 1);
+	assert_int_equal(seen->hits, 4);
+	assert_true(run(&search, 0, true, seen));
+	assert_int_equal(seen->unreadable, 4);
+	assert_int_equal(seen->hits, 8);
 	seen->go_on = false;
 	assert_false(run(&search, 0, true, seen));
-	assert_int_equal(seen->unreadable, 3);
+	assert_int_equal(seen->unreadable, 5);
 	word_search_close(&search);
 	free(seen);
 	assert_true(mmap(memory, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == memory);
