@@ -1,11 +1,13 @@
 """How each pair's old program is run, and what a client asks of it: a class per kind, and a table of pairs."""
 import ftplib
+import gzip
 import os
 import random
 import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -50,6 +52,12 @@ def exchange(port, request, wanted, kind=socket.SOCK_STREAM):
                 raise RuntimeError(f"wrong answer: {answer[:200]}")
             answer += part
         return answer
+
+
+def fetch(package, version):
+    """The folder that another package is unpacked in, one with the program that uses a library, of the same version."""
+    fetched = subprocess.run([os.path.join(HERE, "../../scripts/fetch"), f"{package}={version}"], stdout=subprocess.PIPE, check=True, text=True)
+    return fetched.stdout.split()[-1]
 
 
 class Workload:
@@ -139,8 +147,7 @@ class Poppler(Host):
 
     def __init__(self, pair, old, folder, libraries):
         super().__init__(pair, old, folder, libraries)
-        fetched = subprocess.run([os.path.join(HERE, "../../scripts/fetch"), f"libpoppler-glib8={pair.old}"], stdout=subprocess.PIPE, check=True, text=True)
-        self.environment["LD_LIBRARY_PATH"] += f":{fetched.stdout.split()[-1]}/usr/lib/x86_64-linux-gnu"
+        self.environment["LD_LIBRARY_PATH"] += f":{fetch('libpoppler-glib8', pair.old)}/usr/lib/x86_64-linux-gnu"
 
 
 class Redis(Workload):
@@ -395,7 +402,8 @@ controls {{ }};
 zone "example" {{ type primary; file "zone"; }};
 """)
         process = self.run([self.program(), "-g", "-n", "2", "-c", configuration])
-        until(20, lambda: listens(self.port), "listening")
+        # Listening is not enough: it drops what it is asked before it has read its zones.
+        until(20, lambda: " running\n" in self.last_words() + "\n", "running")
         return [process.pid]
 
     def program(self):
@@ -403,6 +411,13 @@ zone "example" {{ type primary; file "zone"; }};
 
     def work(self):
         ask_name(self.port)
+
+
+class NamedLibrary(Named):
+    """A library of named's, in the named of the same version."""
+
+    def program(self):
+        return f"{fetch('bind9', self.pair.old)}/usr/sbin/named"
 
 
 def ask_name(port):
@@ -548,6 +563,100 @@ class Udevadm(Workload):
         self.events.close()
 
 
+class Sslh(Workload):
+    """Tells protocols apart on one port, and hands each connection to a server of its own: here it is two that say their names."""
+
+    def start(self):
+        self.port = free_port()
+        ports = [self.serve(b"SSH-2.0-behind\r\n"), self.serve(b"HTTP/1.0 200 behind\r\n")]
+        process = self.run([self.old, "--foreground", "--user", "root", "--pidfile", os.path.join(self.folder, "pid"), "--listen",
+                            f"127.0.0.1:{self.port}", "--ssh", f"127.0.0.1:{ports[0]}", "--http", f"127.0.0.1:{ports[1]}"])
+        until(10, lambda: listens(self.port), "listening")
+        return [process.pid] + children(process.pid)
+
+    def serve(self, answer):
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def accept():
+            while True:
+                connection = listener.accept()[0]
+                with connection:
+                    connection.settimeout(10)
+                    if connection.recv(100):
+                        connection.sendall(answer)
+
+        threading.Thread(target=accept, daemon=True).start()
+        return listener.getsockname()[1]
+
+    def work(self):
+        exchange(self.port, b"SSH-2.0-client\r\n", b"SSH-2.0-behind")
+        exchange(self.port, b"GET / HTTP/1.0\r\n\r\n", b"200 behind")
+
+
+class Znc(Workload):
+    """A client of the bouncer, which asks it for the list of its users, and one of its modules for a setting."""
+
+    def start(self):
+        self.port = free_port()
+        os.mkdir(os.path.join(self.folder, "configs"))
+        os.symlink(self.root + "usr/lib/znc", os.path.join(self.folder, "modules"))
+        self.write("configs/znc.conf", f"""Version = 1.8.2
+AnonIPLimit = 1000
+<Listener one>
+	Host = 127.0.0.1
+	Port = {self.port}
+	IPv4 = true
+	IPv6 = false
+	SSL = false
+</Listener>
+<User someone>
+	Pass = plain#secret
+	Admin = true
+	LoadModule = controlpanel
+	Nick = someone
+</User>
+""")
+        # As root it waits for half a minute. In a user namespace it is nobody, and the owner of its files all the same.
+        if subprocess.run(["unshare", "--user", "true"], capture_output=True).returncode:
+            raise NotHere("no user namespace can be made here")
+        process = self.run(["unshare", "--user", self.old, "--foreground", "--datadir", self.folder])
+        until(20, lambda: listens(self.port), "listening")
+        return [process.pid]
+
+    def work(self):
+        login = b"PASS someone:secret\r\nNICK someone\r\nUSER someone 0 * :x\r\n"
+        exchange(self.port, login + b"PRIVMSG *status :ListUsers\r\n", b"| someone ")
+        exchange(self.port, login + b"PRIVMSG *controlpanel :Get Nick someone\r\n", b":Nick = someone")
+
+
+class AptMethod(Workload):
+    """The helper of apt's that unpacks files for it, asked as apt does (apt-method(1))."""
+
+    def start(self):
+        self.content = b"".join(b"line %d\n" % number for number in range(5000))
+        self.number = 0
+        with gzip.open(os.path.join(self.folder, "packed.gz"), "wb") as file:
+            file.write(self.content)
+        self.process = self.run([f"{fetch('apt', self.pair.old)}/usr/lib/apt/methods/store"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.work()
+        return [self.process.pid]
+
+    def work(self):
+        self.number += 1
+        name = os.path.join(self.folder, f"unpacked.{self.number}")
+        self.process.stdin.write(f"600 URI Acquire\nURI: store:{self.folder}/packed.gz\nFilename: {name}\n\n".encode())
+        self.process.stdin.flush()
+        line = b"begins"
+        while line and not line.startswith(b"201 URI Done"):
+            line = self.process.stdout.readline()
+            if line.startswith(b"400"):
+                break
+        with open(name, "rb") as file:
+            if not line.startswith(b"201") or file.read() != self.content:
+                raise RuntimeError(f"wrong file: {line}")
+        os.remove(name)
+
+
 def children(pid):
     def found():
         with open(f"/proc/{pid}/task/{pid}/children") as file:
@@ -561,6 +670,7 @@ WORKLOADS = {
     "redis-server": Redis, "nginx": Nginx, "haproxy": Haproxy, "openssh": Sshd, "git": Git, "rsyslog": Rsyslog, "proftpd": Proftpd, "wpa": Wpa,
     "iperf3": Iperf, "unbound": Unbound, "named": Named, "mosquitto": Mosquitto, "php": Php, "memcached": Memcached, "apache2": Apache,
     "perl": Script, "python3.11": Script, "poppler": Poppler, "udevd": Udevadm,
+    "libisc": NamedLibrary, "sslh": Sslh, "znc": Znc, "libapt-pkg": AptMethod,
 }
 
 # Libraries whose function in host.py has another name than the pair.
