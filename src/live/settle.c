@@ -116,15 +116,17 @@ static void look_at_thread(struct settling *settling, const struct thread *threa
 {
 	struct transition *transition = settling->transition;
 	struct arrival *arrival = array_add(&settling->arrivals);
-	struct stack_result result;
+	bool clear = stack_is_clear(&transition->leaving, thread, stack);
+	struct stack_result result = { .verdict = STACK_FREE };
 
-	stack_check_read(&transition->leaving, &settling->maps, thread, stack, &result);
+	if (!clear)
+		stack_check_read(&transition->leaving, &settling->maps, thread, stack, &result);
 	*arrival = (struct arrival){ .thread = thread, .free = result.verdict == STACK_FREE };
 	if (!arrival->free)
 		arrival->text = text_copy(result.text);
 	arrival->pointer = registers_thread_pointer(&thread->registers);
 	arrival->now = versions_of(transition->ledger, &settling->versions, arrival->pointer);
-	arrival->in_entry = settling->first &&
+	arrival->in_entry = settling->first && !clear &&
 			    !(arrival->free && !result.walked && stack_passes(&transition->entries, thread, stack)) &&
 			    goes_on_in(&transition->entries, &settling->maps, thread, stack);
 	transition->report->threads++;

@@ -29,10 +29,27 @@ void stack_check_ready(struct stack_check *check)
 	check->stacks = stacks_new();
 }
 
+void stack_check_join(struct stack_check *check, const struct stack_check *other)
+{
+	const struct survey *survey = check->survey;
+	ARRAY(struct range) all = { 0 };
+
+	for (size_t i = 0; i < check->ranges.count; i++)
+		*array_add(&all) = check->ranges.item[i];
+	for (size_t i = 0; i < other->ranges.count; i++)
+		*array_add(&all) = other->ranges.item[i];
+	for (size_t i = 0; i < survey->restorers.count; i++)
+		*array_add(&all) = survey->restorers.item[i];
+	scan_set_free(&check->any);
+	scan_set_build(&check->any, all.item, all.count);
+	array_free(&all);
+}
+
 void stack_check_free(struct stack_check *check)
 {
 	scan_set_free(&check->set);
 	scan_set_free(&check->restorers);
+	scan_set_free(&check->any);
 	if (check->trace)
 		unwind_trace_free(check->trace);
 	free(check->trace);
@@ -257,19 +274,31 @@ static void walk(const struct stack_check *check, const struct maps *maps, const
 	}
 }
 
-static bool registers_pass(const struct stack_check *check, const struct thread *thread)
+static bool registers_pass(const struct scan_set *set, const struct thread *thread)
 {
 	uint64_t registers[FRAME_ALL_REGISTERS];
 
 	registers_dwarf(&thread->registers, registers);
-	return scan_words(&check->set, registers, FRAME_ALL_REGISTERS) == FRAME_ALL_REGISTERS;
+	return scan_words(set, registers, FRAME_ALL_REGISTERS) == FRAME_ALL_REGISTERS;
 }
 
 bool stack_passes(const struct stack_check *check, const struct thread *thread, const struct stack *stack)
 {
 	size_t words = stack_words(stack);
 
-	return registers_pass(check, thread) && scan_words(&check->set, stack_first_word(stack), words) == words;
+	return registers_pass(&check->set, thread) && scan_words(&check->set, stack_first_word(stack), words) == words;
+}
+
+/*
+ * What stack_check_read() of each would say is in this: the instruction pointer is one of the registers, and a word that may lead back from a signal
+ * handler is one of the set.
+ */
+bool stack_is_clear(const struct stack_check *check, const struct thread *thread, const struct stack *stack)
+{
+	size_t words = stack_words(stack);
+
+	return check->any.middles && !thread->unreadable && !stack->why && !stack->borrowed && registers_pass(&check->any, thread) &&
+	       scan_words(&check->any, stack_first_word(stack), words) == words;
 }
 
 /*
@@ -281,7 +310,7 @@ static bool scan(const struct stack_check *check, const struct thread *thread, c
 {
 	size_t words = stack_words(stack);
 
-	return registers_pass(check, thread) &&
+	return registers_pass(&check->set, thread) &&
 	       scan_words_either(&check->set, &check->restorers, stack_first_word(stack), words) == words;
 }
 

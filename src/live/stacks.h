@@ -69,6 +69,7 @@ struct stack_check {
 	ARRAY(struct range) ranges;
 	ARRAY(const char *) names;	/* of each range; not owned */
 	struct scan_set set, restorers;
+	struct scan_set any;	/* both, and those of another check, for one look that mostly answers all (stack_check_join()); or none */
 	ARRAY(struct range) tables;	/* writable memory of stent's own that leads there, and holds no return address */
 	/* Of the last walk, and of the last look: memory that is used again and again. */
 	struct unwind_trace *trace;
@@ -78,6 +79,9 @@ struct stack_check {
 void stack_check_add(struct stack_check *check, struct range range, const char *name);
 void stack_check_ready(struct stack_check *check);	/* after the last one is added */
 void stack_check_free(struct stack_check *check);
+
+/* When both are ready: stack_is_clear() of `check` is to answer for the other one, too. */
+void stack_check_join(struct stack_check *check, const struct stack_check *other);
 
 /* Name of the range that holds an address, or that ends there; "?" when there is none. */
 const char *stack_check_name(const struct stack_check *check, uint64_t address);
@@ -102,6 +106,9 @@ void stacks_rehearse(const struct stack_check *check, const struct threads *thre
 
 /* Of a thread that another check has found free without a walk: is it free for this one, too, without a walk? */
 bool stack_passes(const struct stack_check *check, const struct thread *thread, const struct stack *stack);
+
+/* Is it free for both of two joined checks, without a walk? False: not known; they are to be asked. */
+bool stack_is_clear(const struct stack_check *check, const struct thread *thread, const struct stack *stack);
 
 /*
  * The memory that a thread's frames are in: from the red zone below its stack pointer to the end of [stack], or to the thread's control

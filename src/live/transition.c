@@ -99,6 +99,7 @@ void transition_prepare(struct transition *transition)
 	}
 	stack_check_ready(leaving);
 	stack_check_ready(entries);
+	stack_check_join(leaving, entries);
 }
 
 /* Why threads can't be told apart, or NULL. */

@@ -203,10 +203,8 @@ enum status threads_stop(const struct process *process, unsigned int millisecond
 	window_open();
 	tick_start();
 	status = seize_new(process, threads, &found, error);
-	if (status != STATUS_OK) {
-		tick_stop();
+	if (status != STATUS_OK)
 		return status;
-	}
 	if (threads->ready && !asked)
 		threads->ready(threads->context, threads);
 	raise_priority();
@@ -222,7 +220,6 @@ enum status threads_stop(const struct process *process, unsigned int millisecond
 		if (status != STATUS_OK)
 			break;
 	}
-	tick_stop();
 	return status;
 }
 
@@ -261,6 +258,7 @@ uint64_t threads_release_but(const struct process *process, struct threads *thre
 	}
 	threads->stopped_at = 0;
 	drop_released(threads);
+	tick_stop();
 	window_close();
 	return pause;
 }

@@ -153,13 +153,12 @@ static bool may_hold_words(const uint64_t *words, quad middle)
 	return all[0] | all[1];
 }
 
-/* The same as scan_each_word(), for words with that number in the middle. Others of the set may be found or passed by. */
-static size_t scan_words_for(const struct scan_set *set, uint32_t middle, const uint64_t *words, size_t count)
+/* The first word in `count`, whole blocks of them, for those with that number in the middle. Others may be found or passed by. */
+static size_t scan_blocks_for(const struct scan_set *set, uint32_t middle, const uint64_t *words, size_t count)
 {
 	const quad pattern = { middle, middle, middle, middle };
-	size_t block = 0;
 
-	for (; count - block >= BLOCK_WORDS; block += BLOCK_WORDS) {
+	for (size_t block = 0; block < count; block += BLOCK_WORDS) {
 		size_t found = BLOCK_WORDS;
 
 		if (may_hold_words(words + block, pattern))
@@ -167,16 +166,20 @@ static size_t scan_words_for(const struct scan_set *set, uint32_t middle, const 
 		if (found < BLOCK_WORDS)
 			return block + found;
 	}
-	return block + scan_each_word(set, words + block, count - block);
+	return count;
 }
 
 size_t scan_words(const struct scan_set *set, const uint64_t *words, size_t count)
 {
-	if (!set->middles)
-		return scan_each_word(set, words, count);
-	for (size_t i = 0; i < set->middles; i++)
-		count = scan_words_for(set, set->middle[i], words, count);
-	return count;
+	size_t blocks = set->middles ? count - count % BLOCK_WORDS : 0, first = blocks;
+
+	/* (The block in which one number has led to a word has no earlier one.) */
+	for (size_t i = 0; i < set->middles; i++) {
+		size_t before = first - first % BLOCK_WORDS, found = scan_blocks_for(set, set->middle[i], words, before);
+
+		first = found < before ? found : first;
+	}
+	return first < blocks ? first : blocks + scan_each_word(set, words + blocks, count - blocks);
 }
 
 /* The same as scan_bytes(), of words that begin in count bytes, for those with that number in the middle. */

@@ -15,7 +15,7 @@
 
 #include "base/bytes.h"
 
-#define SCAN_MIDDLES 2
+#define SCAN_MIDDLES 4
 
 /* Ranges sorted by start, merged where they touch, with a bounding range for the first test. */
 struct scan_set {
