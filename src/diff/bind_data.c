@@ -53,13 +53,15 @@ static bool ends_pointers(const struct program *program, uint64_t address)
 /*
  * A constant with pointers has an identity: programs compare its address. So its place in the process is
  * used, if its content is unchanged and nothing moved between it and its predecessor (else an address could as well be
- * the end of the one before).
+ * the end of the one before). Those of classes have the class's name.
  */
 bool bind_find_constant(struct slicing *slicing, uint64_t address, uint64_t *old_address)
 {
 	struct comparison *comparison = slicing->comparison;
 	uint64_t before;
 
+	if (classes_find_old(slicing, address, old_address))
+		return true;
 	if (!variable_in_old(comparison, address, old_address) || constants_compare(comparison, *old_address, address) != SAME)
 		return false;
 	if (image_section(comparison->new.image, address)->span.start == address)
@@ -87,18 +89,46 @@ static bool bind_text(const struct slicing *slicing, uint64_t address, uint64_t 
 	return old_text && strcmp(old_text, text) == 0;
 }
 
-/* The slice gets its own copy of what stands in the section there, with its pointers bound. */
-static void copy_constants(struct slicing *slicing, struct range span)
+/* Bind the pointers in what the slice has its own copy of. */
+static void bind_pointers(struct slicing *slicing, struct range span)
 {
 	const struct program *new = &slicing->comparison->new;
 
-	bind_copy_section(slicing, span.start);
 	for (size_t i = program_data_ref_index(new, span.start); i < new->data_refs.count && new->data_refs.item[i].where < span.end; i++) {
 		if (slicing->own_pointers[i])
 			continue;
 		slicing->own_pointers[i] = true;
-		bind_pointer(slicing, &new->data_refs.item[i]);
+		if (new->data_refs.item[i].target)
+			bind_pointer(slicing, &new->data_refs.item[i]);
+		else if (!import_word(slicing, &new->data_refs.item[i]))
+			return;
 	}
+}
+
+static void copy_constants(struct slicing *slicing, struct range span)
+{
+	bind_copy_section(slicing, span.start);
+	bind_pointers(slicing, span);
+}
+
+/*
+ * A table of constants with pointers that the old build does not have, by its name or its class's: nothing in the process can know its address. The
+ * slice gets it if `copy` says so.
+ */
+static bool is_new_table(struct slicing *slicing, uint64_t address, bool copy)
+{
+	const struct program *new = &slicing->comparison->new;
+	const struct named_variable *table = named_at(&slicing->comparison->named_new, address);
+	size_t count = 0;
+	const struct class_record *records = classes_find_new(slicing, address, &count);
+	bool named = table && table->state == NAMED_ALONE;
+
+	for (size_t i = 0; copy && i < count; i++)
+		copy_constants(slicing, (struct range){ records[i].where - (records[i].table ? 8 : 0),
+							records[i].where + class_record_size(new, records[i].where) });
+	if (copy && named)
+		copy_constants(slicing, table->span);
+	return named || records;
 }
 
 /* Neither a table of pointers nor what may be the end of one. */
@@ -137,7 +167,7 @@ static enum place find_place(struct slicing *slicing, uint64_t address, uint64_t
 	struct range added;
 
 	*old_address = 0;
-	if (!constant && added_find(comparison, address, &added))
+	if (constant ? is_new_table(slicing, address, false) : added_find(comparison, address, &added))
 		return IN_SLICE;
 	if (constant && bind_text(slicing, address, old_address) &&
 	    constants_compare_before(comparison, *old_address, address, back) == SAME)
@@ -192,7 +222,6 @@ static void copy_before(struct slicing *slicing, uint64_t from, uint64_t address
 static void add_variable(struct slicing *slicing, uint64_t from, uint64_t address)
 {
 	const struct comparison *comparison = slicing->comparison;
-	const struct program *new = &comparison->new;
 	struct range span;
 	char *name, *objection;
 
@@ -210,14 +239,7 @@ static void add_variable(struct slicing *slicing, uint64_t from, uint64_t addres
 	*array_add(&slicing->patch->notes) = text_format("%s (%lu bytes at 0x%lx of the new build) is a new variable, which the patch brings along", name,
 							 (unsigned long)(span.end - span.start), (unsigned long)span.start);
 	free(name);
-	for (size_t i = program_data_ref_index(new, span.start); i < new->data_refs.count && new->data_refs.item[i].where < span.end; i++) {
-		const struct data_ref *ref = &new->data_refs.item[i];
-
-		if (ref->target)
-			bind_pointer(slicing, ref);
-		else if (!import_word(slicing, ref))
-			return;
-	}
+	bind_pointers(slicing, span);
 }
 
 static void fail_unknown(struct slicing *slicing, uint64_t from, uint64_t address)
@@ -256,6 +278,8 @@ bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, cons
 			add_variable(slicing, from, address);
 			return false;
 		}
+		if (is_new_table(slicing, address, true))
+			return false;
 		bind_copy_section(slicing, address);
 		copy_before(slicing, from, address, back);
 		return false;

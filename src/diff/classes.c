@@ -14,6 +14,8 @@
 
 #include "diff/slicing.h"
 
+#define RECORD_MAX 1024u	/* bytes; most tables and types are shorter */
+
 struct class_part {
 	const char *name;	/* of the class, mangled */
 	uint64_t where;		/* of the pointer to the type */
@@ -76,6 +78,37 @@ const char *class_of_table(const struct program *program, uint64_t address)
 	return name || !ref || !begins_with(ref->symbol, "_ZTI") ? name : ref->symbol + strlen("_ZTI");
 }
 
+const char *class_around(const struct program *program, uint64_t where)
+{
+	while (is_function(program, program_data_ref(program, where - 8)))
+		where -= 8;
+	return class_of_table(program, where);
+}
+
+/* Bytes of a type: its own class says how many bases are listed behind its name (ABI 2.9.5). 0: unknown. */
+static uint64_t type_size(const struct program *program, uint64_t type)
+{
+	const char *kind = program_data_ref(program, type)->symbol;
+	const uint8_t *bases = image_bytes(program->image, type + 20, 4);
+
+	if (!kind)
+		return 0;
+	if (strstr(kind, "__vmi_class_type_info"))
+		return bases ? 24 + UINT64_C(16) * load32(bases) : 0;
+	return strstr(kind, "__si_class_type_info") ? 24 : 16;
+}
+
+uint64_t class_record_size(const struct program *program, uint64_t address)
+{
+	uint64_t end = address;
+
+	if (type_name(program, address))
+		return type_size(program, address);
+	while (class_of_table(program, address) && is_function(program, program_data_ref(program, end)))
+		end += 8;
+	return end - address;
+}
+
 static void collect_parts(const struct program *program, struct class_parts *parts)
 {
 	for (size_t i = 0; i + 1 < program->data_refs.count; i++) {
@@ -135,6 +168,167 @@ static void check_class(struct slicing *slicing, const struct class_part *old, s
 	if (!same)
 		slicing->status = refuse(slicing->error, "%s: the table of virtual functions of class %s changed, and objects that live in the process have the old one",
 					 slicing->patch->image, old->name);
+}
+
+/* By name; types before tables. */
+static int compare_records(const void *one, const void *other)
+{
+	const struct class_record *a = one, *b = other;
+	int order = strcmp(a->name, b->name);
+
+	if (!order)
+		order = a->table - b->table;
+	return order ? order : (a->where > b->where) - (a->where < b->where);
+}
+
+static uint64_t distance_at(const struct program *program, uint64_t table)
+{
+	const uint8_t *bytes = image_bytes(program->image, table - 16, 8);
+
+	return bytes ? load64(bytes) : UINT64_MAX;
+}
+
+/* The type, or the part of a table, that begins at the address. */
+static struct class_record record_at(const struct program *program, uint64_t address)
+{
+	struct class_record record = { .where = address };
+
+	if (!in_constants(program, address))
+		return record;
+	record.name = type_name(program, address);
+	if (record.name)
+		return record;
+	record.name = class_of_table(program, address);
+	record.table = record.name != NULL;
+	record.distance = record.table ? distance_at(program, address) : 0;
+	return record;
+}
+
+static void find_records(const struct program *program, struct class_records *records)
+{
+	for (size_t i = 0; i < program->data_refs.count; i++) {
+		uint64_t where = program->data_refs.item[i].where;
+		struct class_record record = record_at(program, where);
+
+		if (record.name)
+			*array_add(records) = record;
+	}
+	if (records->count)
+		qsort(records->item, records->count, sizeof(*records->item), compare_records);
+}
+
+/* First record for that class: its index; behind the last when there is none. */
+static size_t first_record(const struct class_records *records, const char *name)
+{
+	size_t low = 0, high = records->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(records->item[middle].name, name) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < records->count && !strcmp(records->item[low].name, name) ? low : records->count;
+}
+
+static struct class_record find_record(struct slicing *slicing, uint64_t address)
+{
+	if (!slicing->classes_known) {
+		find_records(&slicing->comparison->old, &slicing->old_classes);
+		find_records(&slicing->comparison->new, &slicing->new_classes);
+	}
+	slicing->classes_known = true;
+	return record_at(&slicing->comparison->new, address);
+}
+
+/*
+ * Does another record end where this one begins, or does its section begin there? Then its address is not that of the end of an array. (What is in front of
+ * a part of a table is more of that table.)
+ */
+static bool is_plain_start(const struct program *program, const struct class_record *record)
+{
+	uint64_t start = image_section(program->image, record->where)->span.start;
+
+	for (uint64_t at = record->where - 8; !record->table && at >= start && record->where - at <= RECORD_MAX; at -= 8) {
+		struct class_record before = record_at(program, at);
+
+		if (before.name)
+			return at + class_record_size(program, at) == record->where;
+	}
+	return record->table || start == record->where;
+}
+
+/* Word by word: the same numbers, and pointers to the same. */
+static bool same_words(struct comparison *comparison, struct range old, struct range new)
+{
+	if (old.end - old.start != new.end - new.start)
+		return false;
+	for (uint64_t at = 0; at < old.end - old.start; at += 8) {
+		const struct data_ref *a = program_data_ref(&comparison->old, old.start + at), *b = program_data_ref(&comparison->new, new.start + at);
+		const uint8_t *x = image_bytes(comparison->old.image, old.start + at, 8), *y = image_bytes(comparison->new.image, new.start + at, 8);
+
+		if (!a != !b || (a ? pointers_compare(comparison, a, b) != SAME : !x || !y || memcmp(x, y, 8) != 0))
+			return false;
+	}
+	return true;
+}
+
+static bool same_record(struct comparison *comparison, const struct class_record *old, const struct class_record *new)
+{
+	uint64_t back = new->table ? 16 : 0;
+
+	return same_words(comparison, (struct range){ old->where - back, old->where + class_record_size(&comparison->old, old->where) },
+			  (struct range){ new->where - back, new->where + class_record_size(&comparison->new, new->where) });
+}
+
+/* The only one of the class with that distance, or NULL. */
+static const struct class_record *counterpart_of(const struct class_records *records, const struct class_record *record)
+{
+	const struct class_record *found = NULL;
+
+	for (size_t i = first_record(records, record->name); i < records->count && !strcmp(records->item[i].name, record->name); i++) {
+		const struct class_record *old = &records->item[i];
+
+		if (old->table != record->table || old->distance != record->distance)
+			continue;
+		if (found)
+			return NULL;
+		found = old;
+	}
+	return found;
+}
+
+bool classes_find_old(struct slicing *slicing, uint64_t address, uint64_t *old_address)
+{
+	struct comparison *comparison = slicing->comparison;
+	struct class_record record = find_record(slicing, address);
+	bool known = record.name && is_plain_start(&comparison->new, &record);
+	const struct class_record *old = known ? counterpart_of(&slicing->old_classes, &record) : NULL;
+
+	if (!old || !same_record(comparison, old, &record))
+		return false;
+	*old_address = old->where;
+	return true;
+}
+
+const struct class_record *classes_find_new(struct slicing *slicing, uint64_t address, size_t *count)
+{
+	const struct class_records *records = &slicing->new_classes;
+	struct class_record record = find_record(slicing, address);
+	size_t first;
+
+	if (!record.name || !is_plain_start(&slicing->comparison->new, &record) ||
+	    first_record(&slicing->old_classes, record.name) < slicing->old_classes.count)
+		return NULL;
+	first = first_record(records, record.name);
+	while (records->item[first].table != record.table)
+		first++;
+	for (*count = 1; first + *count < records->count && !strcmp(records->item[first + *count].name, record.name) &&
+			 records->item[first + *count].table == record.table;)
+		++*count;
+	return &records->item[first];
 }
 
 void classes_check(struct slicing *slicing)

@@ -73,6 +73,9 @@ bool ref_pair_next(const struct comparison *comparison, uint32_t old_function, s
 /* match.c: fill new_of, old_of, alike and data. */
 void match_functions(struct comparison *comparison);
 
+/* members.c: take apart the pairs of virtual functions of different classes. */
+void members_part(struct comparison *comparison);
+
 /* match.c: collect the data votes anew from the functions that are not changed. */
 void match_data(struct comparison *comparison);
 
@@ -162,6 +165,10 @@ enum difference pointers_compare(struct comparison *comparison, const struct dat
 
 /* classes.c: of a table's functions: the mangled name of the class, or NULL where none can be told. Not owned. */
 const char *class_of_table(const struct program *program, uint64_t address);
+/* classes.c: the same for the address of any pointer in the table. */
+const char *class_around(const struct program *program, uint64_t where);
+/* classes.c: bytes of the type that begins at the address, or of the table's functions from there on; 0: it is neither, or nobody knows. */
+uint64_t class_record_size(const struct program *program, uint64_t address);
 
 /* Constant while the process runs: not writable, or written by the dynamic linker only. */
 bool section_is_constant(const struct section *section);

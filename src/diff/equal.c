@@ -252,12 +252,19 @@ static bool is_empty_text(const struct image *image, uint64_t address)
 	return true;
 }
 
+/* Of types and tables of classes, which lie one behind the other with nothing that refers to their starts, what they say; else to the next boundary. */
+static uint64_t item_size(const struct program *program, uint64_t address)
+{
+	uint64_t record = class_record_size(program, address);
+
+	return record ? record : program_item_end(program, address) - address;
+}
+
 static enum difference compare_items(struct comparison *comparison, uint64_t old_address, uint64_t new_address, uint64_t access)
 {
 	const struct section *a = image_section(comparison->old.image, old_address);
 	const struct section *b = image_section(comparison->new.image, new_address);
-	uint64_t old_size = program_item_end(&comparison->old, old_address) - old_address;
-	uint64_t new_size = program_item_end(&comparison->new, new_address) - new_address;
+	uint64_t old_size = item_size(&comparison->old, old_address), new_size = item_size(&comparison->new, new_address);
 	uint64_t size = old_size < new_size ? old_size : new_size, done = 0;
 	const char *old_class = class_of_table(&comparison->old, old_address), *new_class = class_of_table(&comparison->new, new_address);
 	bool text = false;

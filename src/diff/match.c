@@ -419,6 +419,7 @@ void match_functions(struct comparison *comparison)
 	for (int round = 0; round < ROUNDS_MAX; round++)
 		if (!vote_round(&matching) && !pair_aligned(&matching))
 			break;
+	members_part(comparison);
 	votes_clear(&matching.functions);
 	free(matching.pinned);
 }

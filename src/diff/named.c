@@ -41,6 +41,13 @@ static int compare_starts(const void *one, const void *other)
 	return strcmp(a->name, b->name);
 }
 
+/* Variables, and tables of constants with pointers. */
+static bool has_names(const struct section *section)
+{
+	return section && !section->thread_local && !section_is_slots(section) &&
+	       (section_is_variables(section) || strncmp(section->name, ".data.rel.ro", 12) == 0);
+}
+
 /* (Pointers that only unwind tables know of are none.) */
 static void collect(const struct image *image, const struct handler_pointers *pointers, struct named_variables *variables)
 {
@@ -49,7 +56,7 @@ static void collect(const struct image *image, const struct handler_pointers *po
 		const struct section *section = image_section(image, symbol->value);
 		size_t length = base_length(symbol->name);
 
-		if (!length || !section || !section_is_variables(section) || section->thread_local || handlers_own(pointers, symbol->value) ||
+		if (!length || !has_names(section) || handlers_own(pointers, symbol->value) ||
 		    symbol->size > section->span.end - symbol->value)
 			continue;
 		*array_add(variables) = (struct named_variable){
@@ -327,8 +334,7 @@ static bool names_suffice(const struct comparison *comparison)
 
 	for (size_t i = 0; i < old->refs.count; i++) {
 		const struct code_ref *ref = &old->refs.item[i];
-		const struct section *section = image_section(old->image, ref->target);
-		uint32_t function = section && section_is_variables(section) ? program_function(old, ref->insn) : NO_FUNCTION;
+		uint32_t function = has_names(image_section(old->image, ref->target)) ? program_function(old, ref->insn) : NO_FUNCTION;
 
 		if (function != NO_FUNCTION && (comparison->changed[function] || comparison->new_of[function] == NO_FUNCTION) &&
 		    !named_at(&comparison->named_old, ref->target) && !named_place(old->image, ref->target))

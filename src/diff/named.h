@@ -1,5 +1,5 @@
 /*
- * named.h: what the symbols of both builds say about their variables.
+ * named.h: what the symbols of both builds say about their variables, and tables of constants with pointers.
  *
  * Where a variable went can mostly be learned from the code that refers to it (variables.c). Whether one is new, or one before it grew, can't: the
  * addresses look the same. Symbols know (of the images, or of their debug information), because they have names and sizes.

@@ -16,6 +16,19 @@ struct same_pointer {
 	uint64_t where;
 };
 
+/* A type of C++, or a part of its table of virtual functions. */
+struct class_record {
+	const char *name;	/* of the class, mangled; not owned; NULL: it is none */
+	uint64_t where;		/* the type, or the table's first function */
+	bool table;
+	uint64_t distance;	/* of a table: what stands before the pointer to the type, which tells parts of one class apart */
+};
+
+struct class_records {
+	struct class_record *item;	/* sorted by name and place */
+	size_t count, room;
+};
+
 struct slicing {
 	struct comparison *comparison;
 	struct patch *patch;
@@ -35,6 +48,8 @@ struct slicing {
 	ARRAY(struct forwarder) forwarders;
 	ARRAY(uint64_t) stubs;		/* addresses of the old image's stubs */
 	ARRAY(struct range) own_stubs;	/* of the new image, for imports that the old one does not have: the slice's own */
+	struct class_records old_classes, new_classes;
+	bool classes_known;		/* they have been looked for */
 	ARRAY(struct range) variables;	/* of the new image: the slice's own */
 	ARRAY(uint64_t) words;		/* single words among the new image's variables that the slice has */
 };
@@ -80,6 +95,14 @@ bool seams_leave_open(const struct comparison *comparison, const struct code_ref
 /* bind_handlers.c: bind what the unwind tables of a range of the slice refer to. */
 void bind_handlers(struct slicing *slicing, const struct code_range *range);
 
+/*
+ * classes.c: does the type, or the part of a table of virtual functions, at the address of the new build belong to a class that the old build does not
+ * have? Classes have names, so no symbols are needed. Returns the first of all records that must come along, and *count: a type alone, or all parts of a
+ * table, because code computes their addresses from each other's. NULL: it does not.
+ */
+const struct class_record *classes_find_new(struct slicing *slicing, uint64_t address, size_t *count);
+/* classes.c: where the old build has the same one, with the same content. False: nowhere, or nobody can tell of which of several. */
+bool classes_find_old(struct slicing *slicing, uint64_t address, uint64_t *old_address);
 /* classes.c: refuse when a class of both builds has another table of virtual functions. */
 void classes_check(struct slicing *slicing);
 

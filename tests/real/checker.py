@@ -137,7 +137,7 @@ class Checker:
             return
         if self.same_end(x, y):
             return
-        sizes = self.old.item_end(x) - x, self.new.item_end(y) - y
+        sizes = self.old.table_end(x) - x, self.new.table_end(y) - y
         size = min(sizes)
         self.same_bytes(x, y, size, why)
         rest = self.old.read(x + size, sizes[0] - size) + self.new.read(y + size, sizes[1] - size)

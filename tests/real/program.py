@@ -227,6 +227,32 @@ class Program(Elf):
     def item_end(self, address):
         return self.boundaries[bisect.bisect_right(self.boundaries, address)]
 
+    def is_type(self, address):
+        """A type of C++ begins with the table of one of the library's classes of types (Itanium C++ ABI 2.9.5)."""
+        kind = self.relocations.get(address)
+        return bool(kind and kind.symbol and kind.symbol.startswith("_ZTVN10__cxxabiv1"))
+
+    def is_table(self, address):
+        """Of virtual functions: behind a pointer to a type."""
+        pointer = self.relocations.get(address - 8)
+        if pointer is None or address not in self.relocations:
+            return False
+        target = pointer.target()
+        return self.is_type(target) if target is not None else bool(pointer.symbol and pointer.symbol.startswith("_ZTI"))
+
+    def table_end(self, address):
+        """Of tables of virtual functions, behind the last one that leads to code; of types, and of all else, where the next item begins."""
+        end = self.item_end(address)
+        if not self.is_table(address):
+            return end
+        while address < end and address in self.relocations:
+            target = self.relocations[address].target()
+            part = self.part(target) if target is not None else None
+            if target is not None and not (part and part.flags & EXECUTE):
+                break
+            address += 8
+        return address
+
     def string(self, address):
         """The printable text at the address, or None."""
         part = self.part(address)
