@@ -254,6 +254,17 @@ static void fail_unknown(struct slicing *slicing, uint64_t from, uint64_t addres
 	free(name);
 }
 
+static bool fail_seam(struct slicing *slicing, uint64_t from, uint64_t address, const struct code_ref *ref)
+{
+	char *objection = seams_objection(slicing->comparison, ref, address);
+	bool failed = objection != NULL;
+
+	if (failed)
+		bind_fail(slicing, from, address, objection);
+	free(objection);
+	return failed;
+}
+
 bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, const struct code_ref *ref, uint64_t back, uint64_t *old_address)
 {
 	const struct program *new = &slicing->comparison->new;
@@ -266,10 +277,8 @@ bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, cons
 		copy_before(slicing, from, address, back);
 		return false;
 	}
-	if (!constant && seams_leave_open(slicing->comparison, ref, address)) {
-		bind_fail(slicing, from, address, "the end of one variable or the start of another one, which lies elsewhere in the running image");
+	if (!constant && fail_seam(slicing, from, address, ref))
 		return true;
-	}
 	switch (find_place(slicing, address, back, old_address)) {
 	case IN_PROCESS:
 		return true;

@@ -48,27 +48,6 @@ static bool has_names(const struct section *section)
 	       (section_is_variables(section) || strncmp(section->name, ".data.rel.ro", 12) == 0);
 }
 
-/* (Pointers that only unwind tables know of are none.) */
-static void collect(const struct image *image, const struct handler_pointers *pointers, struct named_variables *variables)
-{
-	for (size_t i = 0; i < image->objects.count; i++) {
-		const struct symbol *symbol = &image->symbols.item[image->objects.item[i].symbol];
-		const struct section *section = image_section(image, symbol->value);
-		size_t length = base_length(symbol->name);
-
-		if (!length || !has_names(section) || handlers_own(pointers, symbol->value) ||
-		    symbol->size > section->span.end - symbol->value)
-			continue;
-		*array_add(variables) = (struct named_variable){
-			.name = symbol->name, .length = length, .file = symbol->file ? symbol->file : "",
-			.span = { symbol->value, symbol->value + symbol->size } };
-		if (symbol->size > variables->longest)
-			variables->longest = symbol->size;
-	}
-	if (variables->count)
-		qsort(variables->item, variables->count, sizeof(*variables->item), compare_starts);
-}
-
 size_t named_index(const struct named_variables *variables, uint64_t address)
 {
 	return array_search(variables, span.start, address);
@@ -85,6 +64,50 @@ const struct named_variable *named_at(const struct named_variables *variables, u
 			found = variable;
 	}
 	return found;
+}
+
+/* Find those that are read and written as a whole. */
+static void find_parts(const struct program *program, struct named_variables *variables)
+{
+	for (size_t i = 0; i < variables->count; i++)
+		variables->item[i].whole = variables->item[i].span.start < variables->item[i].span.end;
+	for (size_t i = 0; i < program->refs.count; i++) {
+		const struct code_ref *ref = &program->refs.item[i];
+		struct named_variable *variable = (struct named_variable *)named_at(variables, ref->target);
+
+		if (variable && (ref->target != variable->span.start || ref->access != variable->span.end - variable->span.start))
+			variable->whole = false;
+	}
+	for (size_t i = 0; i < program->data_refs.count; i++) {
+		struct named_variable *variable = (struct named_variable *)named_at(variables, program->data_refs.item[i].target);
+
+		if (variable)
+			variable->whole = false;
+	}
+}
+
+/* (Pointers that only unwind tables know of are none.) */
+static void collect(const struct program *program, const struct handler_pointers *pointers, struct named_variables *variables)
+{
+	const struct image *image = program->image;
+
+	for (size_t i = 0; i < image->objects.count; i++) {
+		const struct symbol *symbol = &image->symbols.item[image->objects.item[i].symbol];
+		const struct section *section = image_section(image, symbol->value);
+		size_t length = base_length(symbol->name);
+
+		if (!length || !has_names(section) || handlers_own(pointers, symbol->value) ||
+		    symbol->size > section->span.end - symbol->value)
+			continue;
+		*array_add(variables) = (struct named_variable){
+			.name = symbol->name, .length = length, .file = symbol->file ? symbol->file : "",
+			.span = { symbol->value, symbol->value + symbol->size } };
+		if (symbol->size > variables->longest)
+			variables->longest = symbol->size;
+	}
+	if (variables->count)
+		qsort(variables->item, variables->count, sizeof(*variables->item), compare_starts);
+	find_parts(program, variables);
 }
 
 bool named_place(const struct image *image, uint64_t address)
@@ -348,8 +371,8 @@ void named_find(struct comparison *comparison)
 	struct named_variables *old = &comparison->named_old, *new = &comparison->named_new;
 	struct by_name names;
 
-	collect(comparison->old.image, &comparison->old_pointers, old);
-	collect(comparison->new.image, &comparison->new_pointers, new);
+	collect(&comparison->old, &comparison->old_pointers, old);
+	collect(&comparison->new, &comparison->new_pointers, new);
 	if (!old->count || !new->count)
 		return;
 	names = (struct by_name){ sort_by_name(old), sort_by_name(new), old->count, new->count };

@@ -28,6 +28,7 @@ struct named_variable {
 	size_t length;		/* of the name without what compilers append to it (".0", ".lto_priv.0") */
 	const char *file;	/* its source, "" for one that is not local to a source; not owned */
 	struct range span;
+	bool whole;		/* all that anybody does is to read or write it as a whole: it is no array, and nothing asks for its end */
 	enum named_state state;
 	uint64_t other;		/* where the other build's begins, of PAIRED and RESIZED */
 	uint64_t other_size;

@@ -6,6 +6,8 @@
  * them moved together, either reading leads to the same place. At a seam (a new variable's start and end, or between two that moved by different
  * distances) it does not, and then something must tell which it is for.
  */
+#include <stdlib.h>
+
 #include "diff/align.h"
 #include "diff/slicing.h"
 
@@ -27,7 +29,7 @@ static struct spot spot_of(const struct comparison *comparison, uint64_t address
 	return spot;
 }
 
-/* The variable of the new build that the address lies in, by symbols or by what code refers to; empty in the padding between those that have symbols. */
+/* The variable of the new build that the address lies in, by symbols or by what code refers to; empty in the padding behind one that has a symbol. */
 static struct range variable_at(const struct comparison *comparison, uint64_t address)
 {
 	const struct named_variable *variable = named_at(&comparison->named_new, address);
@@ -37,28 +39,18 @@ static struct range variable_at(const struct comparison *comparison, uint64_t ad
 		return variable->span;
 	if (added_find(comparison, address, &span))
 		return span;
-	if (comparison->named_new.count)
-		return (struct range){ address, address };
-	return (struct range){ program_item_start(&comparison->new, address), program_item_end(&comparison->new, address) };
-}
-
-static bool refers_into(const struct program *program, uint32_t function, struct range span)
-{
-	const struct function *f = &program->functions.item[function];
-
-	for (size_t part = 0; part < f->parts.count; part++) {
-		const struct code_range *range = &program->ranges.item[f->parts.item[part]];
-
-		for (uint32_t i = 0; i < range->ref_count; i++)
-			if (range_holds(span, program->refs.item[range->first_ref + i].target))
-				return true;
-	}
-	return false;
+	span = (struct range){ program_item_start(&comparison->new, address), program_item_end(&comparison->new, address) };
+	return named_at(&comparison->named_new, span.start) ? (struct range){ address, address } : span;
 }
 
 /* Is all that anybody does with the variable to read or write it as a whole? Then it is no array, and nothing asks for its end. */
-static bool is_scalar(const struct program *program, struct range variable)
+static bool is_whole(const struct comparison *comparison, struct range variable)
 {
+	const struct named_variable *named = named_at(&comparison->named_new, variable.start);
+	const struct program *program = &comparison->new;
+
+	if (named)
+		return named->whole;
 	for (size_t i = 0; i < program->refs.count; i++)
 		if (range_holds(variable, program->refs.item[i].target) &&
 		    (program->refs.item[i].target != variable.start || program->refs.item[i].access != variable.end - variable.start))
@@ -109,49 +101,92 @@ static bool is_confirmed(const struct comparison *comparison, const struct code_
 	return ref && here.known && !here.own && counterpart_of(comparison, ref) == here.address;
 }
 
-/* May it be the end of the variable before? Then the function that loops through that one refers to it, too; or the old build's did. */
-static bool may_be_end(const struct comparison *comparison, const struct code_ref *ref, uint64_t address)
-{
-	struct range before = variable_at(comparison, address - 1);
-	struct spot last = spot_of(comparison, address - 1);
+/* An address that nothing is read or written at, where it seems to be. */
+struct place {
+	const struct comparison *comparison;
+	const struct code_ref *ref;	/* NULL: a pointer in data */
+	uint64_t address;
+	struct range variable;		/* that it lies in */
+};
 
-	if (before.end != address || before.start == before.end || lie_together(comparison, address - 1, address) ||
-	    is_scalar(&comparison->new, before) || is_confirmed(comparison, ref, address))
+#define FOLDED_MAX 1024	/* bytes that a constant index is worth: a character of pointers */
+
+/* Bytes between the address and a variable that it does not lie in: an element's, or less, if it is for that one all the same. */
+static uint64_t distance(struct range variable, uint64_t address)
+{
+	return address < variable.start ? variable.start - address : address - variable.end;
+}
+
+/*
+ * May it be for the other variable? The end of that one is the address of what follows, and nothing else in the function need refer to it (a pointer that went
+ * through it is compared). An address in the middle may be for one beside it, some elements away. Where another variable begins, it is for that one:
+ * compilers add no index to an address that is relative to the program counter. To an absolute one they do: c - 'a', i - 1.
+ */
+static bool may_mean(const struct place *place, struct range other)
+{
+	bool absolute = place->ref && place->ref->kind == REF_ABSOLUTE;
+	uint64_t size = other.end - other.start, reach = absolute ? size + FOLDED_MAX : size;
+
+	if (!size || range_holds(other, place->address) || distance(other, place->address) > reach ||
+	    lie_together(place->comparison, other.start, place->address))
 		return false;
-	return !ref || refers_into(&comparison->new, program_function(&comparison->new, ref->insn), before) ||
-	       (last.known && !last.own && counterpart_of(comparison, ref) == last.address + 1);
+	return (place->address == other.end || place->address != place->variable.start || place->variable.start == place->variable.end || absolute) &&
+	       !is_whole(place->comparison, other);
 }
 
-/* The next variable's start behind the address, or the end of all. */
-static uint64_t next_start(const struct comparison *comparison, struct range variable)
+/* The first of the variables that have symbols which it may be for: where that begins; 0: there is none. */
+static uint64_t find_named(const struct place *place)
 {
-	const struct named_variables *names = &comparison->named_new;
-	size_t next = named_index(names, variable.end);
+	const struct named_variables *names = &place->comparison->named_new;
+	uint64_t reach = 2 * names->longest + FOLDED_MAX;
+	size_t i = named_index(names, place->address > reach ? place->address - reach : 0);
 
-	return next < names->count ? names->item[next].span.start : variable.end;
+	for (; i < names->count && names->item[i].span.start <= place->address + reach; i++)
+		if (!names->item[i].whole && may_mean(place, names->item[i].span))
+			return names->item[i].span.start;
+	return 0;
 }
 
-/* May it be for the next variable, some elements back? */
-static bool may_be_before(const struct comparison *comparison, const struct code_ref *ref, uint64_t address)
+/* Of those beside it that code refers to, which have none. */
+static uint64_t find_neighbour(const struct place *place)
 {
-	struct range variable = variable_at(comparison, address);
-	uint64_t next = next_start(comparison, variable);
-	const struct section *section = image_section(comparison->new.image, next);
+	uint64_t beside[] = { place->variable.start - 1, place->variable.end };
 
-	return address != variable.start && section && section_is_variables(section) && !lie_together(comparison, address, next) &&
-	       !is_confirmed(comparison, ref, address);
+	for (size_t i = 0; i < 2; i++) {
+		const struct section *section = image_section(place->comparison->new.image, beside[i]);
+
+		if (section && section_is_variables(section) && may_mean(place, variable_at(place->comparison, beside[i])))
+			return beside[i];
+	}
+	return 0;
 }
 
-bool seams_leave_open(const struct comparison *comparison, const struct code_ref *ref, uint64_t address)
+static char *objection(const struct comparison *comparison, uint64_t address, uint64_t other)
 {
-	const struct section *section = image_section(comparison->new.image, address);
+	char *name = added_name(comparison, address), *other_name = added_name(comparison, other);
+	char *text = text_format("the end of one variable or the start of another one, which lies elsewhere in the running image (%s, %s)", name, other_name);
 
-	if ((!comparison->named_new.count && !comparison->options->new_data_count) || !section || section->span.start == address)
-		return false;
+	free(name);
+	free(other_name);
+	return text;
+}
+
+char *seams_objection(const struct comparison *comparison, const struct code_ref *ref, uint64_t address)
+{
+	struct place place = { comparison, ref, address, variable_at(comparison, address) };
+	uint64_t other;
+
+	if (!comparison->named_new.count && !comparison->options->new_data_count)
+		return NULL;
 	/* What is read or written at once is what the address is for; and the linker's own word counts. */
-	if (ref && ref->access)
-		return !lie_together(comparison, address, address + ref->access - 1u);
-	if (ref && image_link_relocation(comparison->new.image, ref->where))
-		return false;
-	return may_be_end(comparison, ref, address) || may_be_before(comparison, ref, address);
+	if (ref && ref->access) {
+		other = address + ref->access - 1u;
+		return lie_together(comparison, address, other) ? NULL : objection(comparison, address, other);
+	}
+	if ((ref && image_link_relocation(comparison->new.image, ref->where)) || is_confirmed(comparison, ref, address))
+		return NULL;
+	other = find_named(&place);
+	if (!other)
+		other = find_neighbour(&place);
+	return other ? objection(comparison, address, other) : NULL;
 }

@@ -88,9 +88,11 @@ bool bind_find_constant(struct slicing *slicing, uint64_t address, uint64_t *old
 /* bind_data.c: does the item at the address hold pointers to items? */
 bool bind_holds_pointers(const struct program *program, uint64_t address);
 
-/* seams.c: an address of a variable in the new build, which code refers to with `ref` (NULL: a pointer): may it be for the variable next to it, which lies
- * elsewhere? */
-bool seams_leave_open(const struct comparison *comparison, const struct code_ref *ref, uint64_t address);
+/*
+ * seams.c: an address of a variable in the new build, which code refers to with `ref` (NULL: a pointer): why it may be for another variable near to it, which
+ * lies elsewhere; or NULL. free() it.
+ */
+char *seams_objection(const struct comparison *comparison, const struct code_ref *ref, uint64_t address) must_check;
 
 /* bind_handlers.c: bind what the unwind tables of a range of the slice refer to. */
 void bind_handlers(struct slicing *slicing, const struct code_range *range);

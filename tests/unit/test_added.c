@@ -166,6 +166,54 @@ static void test_end_at_a_seam(void **unused)
 	is_refused(seam, 2, 1, "the end of one variable or the start of another one");
 }
 
+#define OBJECT(name, size, words) "\"" name ": .long " words "\\n.type " name ", @object\\n.size " name ", " #size "\\n\"\n"
+#define HIDDEN(name) "extern int " name "[4] __attribute__((visibility(\"hidden\")));\n"
+#define ADDRESS(what) " __asm__ volatile(\"lea " what "(%%rip), %0\" : \"=r\"(at));\n"
+
+/* New code asks for the end of an old array, and refers to it nowhere else. */
+static const char only_end[] =
+	HEAD "__asm__(\".data\\n\"\n" OBJECT("table", 16, "1, 2, 3, 4")
+	"#if V == 2\n" OBJECT("fresh", 16, "5, 6, 7, 8") "#endif\n" OBJECT("behind", 16, "1, 2, 3, 4") "\".text\\n\");\n"
+	HIDDEN("table") HIDDEN("fresh") HIDDEN("behind") "static int *volatile cursor, before[4] = { 1, 2 };\n"
+	OTHER KEEP "int go(int a) { cursor = &table[a]; return filler1(a); }\n"
+	KEEP "int ask(int a) {\n#if V == 2\n int *at;\n" ADDRESS("table+16") " if (cursor == at) a = filler2(fresh[0]++);\n#endif\n"
+	" return go(a & 3) + before[a & 3]; }\n" MAIN;
+
+/* New code stops at a member of what would follow the last element, in the middle of a new variable; the next one is new, too. */
+static const char member_end[] =
+	HEAD "__asm__(\".data\\n\"\n" OBJECT("table", 32, "1, 2, 3, 4, 5, 6, 7, 8")
+	"#if V == 2\n" OBJECT("fresh", 16, "5, 6, 7, 8") OBJECT("next", 16, "5, 6, 7, 8") "#endif\n" OBJECT("behind", 16, "1, 2, 3, 4") "\".text\\n\");\n"
+	HIDDEN("table") HIDDEN("fresh") HIDDEN("next") HIDDEN("behind") "static int *volatile first = table, before[4] = { 1, 2 };\n"
+	OTHER KEEP "int ask(int a) {\n#if V == 2\n int *at, *from = first + 1;\n" ADDRESS("table+36")
+	" for (; from < at; from += 2) a += (*from)++;\n a += fresh[0]++ + next[0]++;\n#endif\n return before[a & 3]; }\n" MAIN;
+
+/* Its end is where another section begins. */
+static const char section_end[] =
+	HEAD "#if V == 2\n__asm__(\".section .data.last, \\\"aw\\\"\\n.balign 32\\n\"\n" OBJECT("last", 32, "1, 2, 3, 4, 5, 6, 7, 8") "\".text\\n\");\n#endif\n"
+	HIDDEN("last") "static int before[4] = { 1, 2 }, behind[4] = { 3, 4 };\n"
+	OTHER KEEP "int ask(int a) {\n#if V == 2\n int *at, *from = last;\n" ADDRESS("last+32")
+	" while (from < at) a += (*from++)++;\n#endif\n return before[a & 3]; }\n" MAIN;
+
+/* Absolute addresses have constant indices added to them: this one is for the table, and another variable begins there. */
+static const char index_added[] =
+	HEAD "__asm__(\".data\\n\"\n" OBJECT("table", 16, "1, 2, 3, 4")
+	"#if V == 2\n" OBJECT("fresh", 16, "5, 6, 7, 8") "#endif\n" OBJECT("behind", 16, "1, 2, 3, 4") "\".text\\n\");\n"
+	HIDDEN("table") HIDDEN("fresh") HIDDEN("behind") "static int before[4] = { 1, 2 };\n"
+	OTHER KEEP "int ask(int a) {\n#if V == 2\n int got;\n"
+	" __asm__ volatile(\"mov behind-16(,%1,4), %0\" : \"=r\"(got) : \"r\"((long)(a & 3) + 4));\n a += got + fresh[0]++;\n#endif\n"
+	" return filler1(a); }\n" MAIN;
+
+static void test_address_of_one_beside(void **unused)
+{
+	static const char why[] = "the end of one variable or the start of another one";
+
+	is_refused(only_end, 0, 1, why);
+	is_refused(only_end, 2, 1, why);
+	is_refused(member_end, 0, 1, why);
+	is_refused(section_end, 0, 1, why);
+	is_refused(index_added, 1, 1, why);
+}
+
 /* Without symbols only the user can say that it is new, by the name that the refusal gives it. */
 static void test_word_of_the_user(void **unused)
 {
@@ -211,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_renamed_variable),
 		cmocka_unit_test(test_set_up_by_startup_code),
 		cmocka_unit_test(test_end_at_a_seam),
+		cmocka_unit_test(test_address_of_one_beside),
 		cmocka_unit_test(test_word_of_the_user),
 		cmocka_unit_test(test_word_against_knowledge),
 	};
