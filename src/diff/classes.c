@@ -204,7 +204,7 @@ static struct class_record record_at(const struct program *program, uint64_t add
 	return record;
 }
 
-static void find_records(const struct program *program, struct class_records *records)
+void classes_find(const struct program *program, struct class_records *records)
 {
 	for (size_t i = 0; i < program->data_refs.count; i++) {
 		uint64_t where = program->data_refs.item[i].where;
@@ -231,16 +231,6 @@ static size_t first_record(const struct class_records *records, const char *name
 			high = middle;
 	}
 	return low < records->count && !strcmp(records->item[low].name, name) ? low : records->count;
-}
-
-static struct class_record find_record(struct slicing *slicing, uint64_t address)
-{
-	if (!slicing->classes_known) {
-		find_records(&slicing->comparison->old, &slicing->old_classes);
-		find_records(&slicing->comparison->new, &slicing->new_classes);
-	}
-	slicing->classes_known = true;
-	return record_at(&slicing->comparison->new, address);
 }
 
 /*
@@ -283,8 +273,7 @@ static bool same_record(struct comparison *comparison, const struct class_record
 			  (struct range){ new->where - back, new->where + class_record_size(&comparison->new, new->where) });
 }
 
-/* The only one of the class with that distance, or NULL. */
-static const struct class_record *counterpart_of(const struct class_records *records, const struct class_record *record)
+const struct class_record *classes_counterpart(const struct class_records *records, const struct class_record *record)
 {
 	const struct class_record *found = NULL;
 
@@ -303,9 +292,9 @@ static const struct class_record *counterpart_of(const struct class_records *rec
 bool classes_find_old(struct slicing *slicing, uint64_t address, uint64_t *old_address)
 {
 	struct comparison *comparison = slicing->comparison;
-	struct class_record record = find_record(slicing, address);
+	struct class_record record = record_at(&comparison->new, address);
 	bool known = record.name && is_plain_start(&comparison->new, &record);
-	const struct class_record *old = known ? counterpart_of(&slicing->old_classes, &record) : NULL;
+	const struct class_record *old = known ? classes_counterpart(&comparison->old_classes, &record) : NULL;
 
 	if (!old || !same_record(comparison, old, &record))
 		return false;
@@ -315,12 +304,13 @@ bool classes_find_old(struct slicing *slicing, uint64_t address, uint64_t *old_a
 
 const struct class_record *classes_find_new(struct slicing *slicing, uint64_t address, size_t *count)
 {
-	const struct class_records *records = &slicing->new_classes;
-	struct class_record record = find_record(slicing, address);
+	const struct comparison *comparison = slicing->comparison;
+	const struct class_records *records = &comparison->new_classes;
+	struct class_record record = record_at(&comparison->new, address);
 	size_t first;
 
-	if (!record.name || !is_plain_start(&slicing->comparison->new, &record) ||
-	    first_record(&slicing->old_classes, record.name) < slicing->old_classes.count)
+	if (!record.name || !is_plain_start(&comparison->new, &record) ||
+	    first_record(&comparison->old_classes, record.name) < comparison->old_classes.count)
 		return NULL;
 	first = first_record(records, record.name);
 	while (records->item[first].table != record.table)

@@ -39,10 +39,24 @@ struct handler_pointers {
 	size_t count, room;
 };
 
+/* A type of C++, or a part of its table of virtual functions. */
+struct class_record {
+	const char *name;	/* of the class, mangled; not owned; NULL: it is none */
+	uint64_t where;		/* the type, or the table's first function */
+	bool table;
+	uint64_t distance;	/* of a table: what stands before the pointer to the type, which tells parts of one class apart */
+};
+
+struct class_records {
+	struct class_record *item;	/* sorted by name and place */
+	size_t count, room;
+};
+
 struct comparison {
 	const struct diff_options *options;
 	struct program old, new;
 	struct handler_pointers old_pointers, new_pointers;
+	struct class_records old_classes, new_classes;
 	uint32_t *new_of;	/* per old function: its counterpart or NO_FUNCTION */
 	uint32_t *old_of;	/* per new function */
 	bool *alike;		/* per old function: same bytes as its counterpart but for references */
@@ -72,6 +86,12 @@ bool ref_pair_next(const struct comparison *comparison, uint32_t old_function, s
 
 /* match.c: fill new_of, old_of, alike and data. */
 void match_functions(struct comparison *comparison);
+
+/* match.c: what stands for one address in the old build stands for the other one in the new. */
+void match_vote(const struct comparison *comparison, uint64_t old_target, uint64_t new_target, struct vote_map *functions, struct vote_map *data);
+
+/* members.c: let tables of virtual functions of the same class vote. */
+void members_vote(const struct comparison *comparison, struct vote_map *functions, struct vote_map *data);
 
 /* members.c: take apart the pairs of virtual functions of different classes. */
 void members_part(struct comparison *comparison);
@@ -165,6 +185,10 @@ enum difference pointers_compare(struct comparison *comparison, const struct dat
 
 /* classes.c: of a table's functions: the mangled name of the class, or NULL where none can be told. Not owned. */
 const char *class_of_table(const struct program *program, uint64_t address);
+/* classes.c: all types and parts of tables: array_free() the records. */
+void classes_find(const struct program *program, struct class_records *records);
+/* classes.c: the only record of the class with the same distance (of types: the type); NULL where there is none or several. */
+const struct class_record *classes_counterpart(const struct class_records *records, const struct class_record *record);
 /* classes.c: the same for the address of any pointer in the table. */
 const char *class_around(const struct program *program, uint64_t where);
 /* classes.c: bytes of the type that begins at the address, or of the table's functions from there on; 0: it is neither, or nobody knows. */

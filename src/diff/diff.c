@@ -116,6 +116,8 @@ static enum status compare(struct comparison *comparison, struct patch *patch, s
 	comparison->called = memory_zeroed(comparison->old.functions.count, sizeof(bool));
 	handlers_find_pointers(&comparison->old, &comparison->old_pointers);
 	handlers_find_pointers(&comparison->new, &comparison->new_pointers);
+	classes_find(&comparison->old, &comparison->old_classes);
+	classes_find(&comparison->new, &comparison->new_classes);
 	match_functions(comparison);
 	status = check_related(comparison, error);
 	if (status)
@@ -150,6 +152,8 @@ static void comparison_free(struct comparison *comparison)
 	free(comparison->called);
 	array_free(&comparison->old_pointers);
 	array_free(&comparison->new_pointers);
+	array_free(&comparison->old_classes);
+	array_free(&comparison->new_classes);
 	array_free(&comparison->named_old);
 	array_free(&comparison->named_new);
 }

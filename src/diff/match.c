@@ -239,7 +239,7 @@ static uint32_t function_behind(const struct program *program, uint64_t address)
 	return slot && !slot->symbol ? function_at_entry(program, (uint64_t)slot->addend) : NO_FUNCTION;
 }
 
-static void vote(const struct comparison *comparison, uint64_t from, uint64_t to, struct vote_map *functions, struct vote_map *data)
+void match_vote(const struct comparison *comparison, uint64_t from, uint64_t to, struct vote_map *functions, struct vote_map *data)
 {
 	uint32_t f = function_at_entry(&comparison->old, from), g = function_at_entry(&comparison->new, to);
 
@@ -278,7 +278,7 @@ static void vote_by_code(const struct comparison *comparison, uint32_t old, stru
 	struct ref_pair pair = { 0 };
 
 	while (ref_pair_next(comparison, old, &pair))
-		vote(comparison, pair.old->target, pair.new->target, functions, data);
+		match_vote(comparison, pair.old->target, pair.new->target, functions, data);
 	for (size_t i = 0; i < f->parts.count; i++)
 		handlers_vote(comparison, &comparison->old.ranges.item[f->parts.item[i]], &comparison->new.ranges.item[g->parts.item[i]], data);
 }
@@ -295,7 +295,7 @@ static void vote_by_data(const struct comparison *comparison, struct vote_map *f
 		if (!ref->target || !variable_in_new(comparison, ref->where, &where) || !(other = program_data_ref(new, where)))
 			continue;
 		if (other->target)
-			vote(comparison, ref->target, other->target, functions, data);
+			match_vote(comparison, ref->target, other->target, functions, data);
 	}
 }
 
@@ -335,6 +335,8 @@ static bool vote_round(struct matching *matching)
 	votes_count(&data);
 	votes_clear(&comparison->data);
 	comparison->data = data;
+	members_vote(comparison, &matching->functions, &comparison->data);
+	votes_count(&comparison->data);
 	/* Pointers found by way of these votes vote for functions, and for data in the next look. */
 	vote_by_data(comparison, &matching->functions, &comparison->data);
 	votes_count(&comparison->data);
@@ -430,6 +432,7 @@ void match_data(struct comparison *comparison)
 	for (uint32_t f = 0; f < comparison->old.functions.count; f++)
 		if (comparison->alike[f] && !comparison->changed[f])
 			vote_by_code(comparison, f, NULL, &comparison->data);
+	members_vote(comparison, NULL, &comparison->data);
 	votes_count(&comparison->data);
 	vote_by_data(comparison, NULL, &comparison->data);
 	votes_count(&comparison->data);

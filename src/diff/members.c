@@ -75,6 +75,34 @@ static bool are_strangers(const struct members *old, uint32_t f, const struct me
 	return true;
 }
 
+static void vote_by_table(const struct comparison *comparison, const struct class_record *old, const struct class_record *new,
+			  struct vote_map *functions, struct vote_map *data)
+{
+	uint64_t size = class_record_size(&comparison->old, old->where);
+
+	if (size != class_record_size(&comparison->new, new->where))
+		return;
+	match_vote(comparison, old->where, new->where, NULL, data);
+	for (uint64_t at = 0; functions && old->table && at < size; at += 8) {
+		const struct data_ref *a = program_data_ref(&comparison->old, old->where + at), *b = program_data_ref(&comparison->new, new->where + at);
+
+		if (a->target && b->target)
+			match_vote(comparison, a->target, b->target, functions, data);
+	}
+}
+
+void members_vote(const struct comparison *comparison, struct vote_map *functions, struct vote_map *data)
+{
+	for (size_t i = 0; i < comparison->old_classes.count; i++) {
+		const struct class_record *old = &comparison->old_classes.item[i];
+		const struct class_record *new = classes_counterpart(&comparison->new_classes, old);
+
+		/* (Unnamed namespaces are many.) */
+		if (new && classes_counterpart(&comparison->old_classes, old) == old && !strstr(old->name, "_GLOBAL__N_"))
+			vote_by_table(comparison, old, new, functions, data);
+	}
+}
+
 void members_part(struct comparison *comparison)
 {
 	struct members old = { 0 }, new = { 0 };

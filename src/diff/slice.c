@@ -315,8 +315,6 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 	array_free(&slicing.forwarders);
 	array_free(&slicing.stubs);
 	array_free(&slicing.own_stubs);
-	array_free(&slicing.old_classes);
-	array_free(&slicing.new_classes);
 	array_free(&slicing.variables);
 	array_free(&slicing.words);
 	free(slicing.included);

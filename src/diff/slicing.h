@@ -16,19 +16,6 @@ struct same_pointer {
 	uint64_t where;
 };
 
-/* A type of C++, or a part of its table of virtual functions. */
-struct class_record {
-	const char *name;	/* of the class, mangled; not owned; NULL: it is none */
-	uint64_t where;		/* the type, or the table's first function */
-	bool table;
-	uint64_t distance;	/* of a table: what stands before the pointer to the type, which tells parts of one class apart */
-};
-
-struct class_records {
-	struct class_record *item;	/* sorted by name and place */
-	size_t count, room;
-};
-
 struct slicing {
 	struct comparison *comparison;
 	struct patch *patch;
@@ -48,8 +35,6 @@ struct slicing {
 	ARRAY(struct forwarder) forwarders;
 	ARRAY(uint64_t) stubs;		/* addresses of the old image's stubs */
 	ARRAY(struct range) own_stubs;	/* of the new image, for imports that the old one does not have: the slice's own */
-	struct class_records old_classes, new_classes;
-	bool classes_known;		/* they have been looked for */
 	ARRAY(struct range) variables;	/* of the new image: the slice's own */
 	ARRAY(uint64_t) words;		/* single words among the new image's variables that the slice has */
 };

@@ -304,7 +304,7 @@ class Checker:
             return
         if variable:
             return	# check_added() looks at all of it
-        self.check_copy(target, size if reference.access else self.new.item_end(target) - target, why)
+        self.check_copy(target, size if reference.access else self.new.table_end(target) - target, why)
 
     def check_copy(self, start, size, why):
         """A constant that the slice has its own copy of: as the new build has it, with its pointers bound."""

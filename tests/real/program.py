@@ -241,8 +241,13 @@ class Program(Elf):
         return self.is_type(target) if target is not None else bool(pointer.symbol and pointer.symbol.startswith("_ZTI"))
 
     def table_end(self, address):
-        """Of tables of virtual functions, behind the last one that leads to code; of types, and of all else, where the next item begins."""
+        """Of tables of virtual functions, behind the last one that leads to code; of types, behind their bases; of all else, where the next item begins."""
         end = self.item_end(address)
+        if self.is_type(address):
+            kind = self.relocations[address].symbol
+            if "__vmi_class_type_info" in kind:
+                return address + 24 + 16 * int.from_bytes(self.read(address + 20, 4), "little")
+            return address + (24 if "__si_class_type_info" in kind else 16)
         if not self.is_table(address):
             return end
         while address < end and address in self.relocations:
