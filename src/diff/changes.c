@@ -226,12 +226,15 @@ static void check_named_values(struct data_check *check, const struct section *a
 {
 	const struct named_variables *names = &check->comparison->named_old;
 
-	for (size_t i = named_index(names, from.old); i < names->count && names->item[i].span.start < to.old; i++) {
+	/* (A mark may be in the middle of one.) */
+	for (size_t i = named_index(names, from.old > names->longest ? from.old - names->longest : 0);
+	     i < names->count && names->item[i].span.start < to.old; i++) {
 		const struct named_variable *variable = &names->item[i];
-		struct mark at = { variable->span.start, variable->other };
+		uint64_t start = variable->span.start > from.old ? variable->span.start : from.old;
+		struct mark at = { start, variable->other + (start - variable->span.start) };
 		struct mark end = { variable->span.end, variable->other + (variable->span.end - variable->span.start) };
 
-		if (variable->state == NAMED_PAIRED && range_holds(b->span, at.new) && end.new <= b->span.end)
+		if (variable->state == NAMED_PAIRED && start < variable->span.end && range_holds(b->span, at.new) && end.new <= b->span.end)
 			check_values(check, a, b, at, end);
 	}
 }

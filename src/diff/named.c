@@ -53,6 +53,12 @@ size_t named_index(const struct named_variables *variables, uint64_t address)
 	return array_search(variables, span.start, address);
 }
 
+/* Of several names of one place: what both builds have rather than what only one of them has. */
+static int rank(const struct named_variable *variable)
+{
+	return variable->state == NAMED_PAIRED ? 2 : variable->state != NAMED_ALONE;
+}
+
 const struct named_variable *named_at(const struct named_variables *variables, uint64_t address)
 {
 	const struct named_variable *found = NULL;
@@ -60,7 +66,7 @@ const struct named_variable *named_at(const struct named_variables *variables, u
 	for (size_t i = named_index(variables, address + 1); i-- > 0 && address - variables->item[i].span.start < variables->longest;) {
 		const struct named_variable *variable = &variables->item[i];
 
-		if (address < variable->span.end && (!found || (found->state != NAMED_PAIRED && variable->state == NAMED_PAIRED)))
+		if (address < variable->span.end && (!found || rank(variable) > rank(found)))
 			found = variable;
 	}
 	return found;
@@ -313,6 +319,48 @@ static void forget_halves(struct named_variables *variables, const struct named_
 	}
 }
 
+static bool refers_into(const struct program *program, uint32_t function, struct range span)
+{
+	const struct function *f = &program->functions.item[function];
+
+	for (size_t part = 0; part < f->parts.count; part++) {
+		const struct code_range *range = &program->ranges.item[f->parts.item[part]];
+
+		for (uint32_t i = 0; i < range->ref_count; i++)
+			if (range_holds(span, program->refs.item[range->first_ref + i].target))
+				return true;
+	}
+	return false;
+}
+
+/*
+ * A function's own variables, and those of sources that the linker compiled together, have numbers to tell them apart, and those change. So the name
+ * counts where a function refers to it that did so before: "calls.0" of one function is not "calls.0" of another.
+ */
+static void forget_moved(struct comparison *comparison)
+{
+	const struct program *new = &comparison->new;
+	struct named_variables *variables = &comparison->named_new;
+	bool *stays = memory_zeroed(variables->count, sizeof(*stays));
+
+	for (size_t i = 0; i < new->refs.count; i++) {
+		struct named_variable *variable = (struct named_variable *)named_at(variables, new->refs.item[i].target);
+		bool joined = variable && (variable->state == NAMED_PAIRED || variable->state == NAMED_RESIZED);
+		uint32_t function = joined && variable->name[variable->length] ? program_function(new, new->refs.item[i].insn) : NO_FUNCTION;
+		uint32_t old = function != NO_FUNCTION ? comparison->old_of[function] : NO_FUNCTION;
+
+		if (function == NO_FUNCTION || stays[variable - variables->item])
+			continue;
+		variable->moved = old == NO_FUNCTION ||
+				  !refers_into(&comparison->old, old, (struct range){ variable->other, variable->other + variable->other_size });
+		stays[variable - variables->item] = !variable->moved;
+	}
+	for (size_t i = 0; i < variables->count; i++)
+		if (variables->item[i].moved)
+			variables->item[i].state = NAMED_UNKNOWN;
+	free(stays);
+}
+
 /* Does the function refer to a variable that the new build has not? */
 static bool refers_to_gone(const struct comparison *comparison, uint32_t old_function)
 {
@@ -380,6 +428,7 @@ void named_find(struct comparison *comparison)
 	forget_contradicted(old, comparison->data.winners.item, comparison->data.winners.count);
 	forget_contradicted(new, comparison->data.reverse.item, comparison->data.reverse.count);
 	forget_rehoused(comparison, old);
+	forget_moved(comparison);
 	forget_halves(old, new);
 	forget_halves(new, old);
 	if (names_suffice(comparison))

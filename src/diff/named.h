@@ -29,6 +29,7 @@ struct named_variable {
 	const char *file;	/* its source, "" for one that is not local to a source; not owned */
 	struct range span;
 	bool whole;		/* all that anybody does is to read or write it as a whole: it is no array, and nothing asks for its end */
+	bool moved;		/* the other build has one of a function's own of that name, but that function is another one */
 	enum named_state state;
 	uint64_t other;		/* where the other build's begins, of PAIRED and RESIZED */
 	uint64_t other_size;

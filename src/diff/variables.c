@@ -160,6 +160,11 @@ static bool binding_by_name(const struct comparison *comparison, uint64_t new_ad
 
 bool variable_binding(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address)
 {
+	const struct named_variable *variable = named_at(&comparison->named_new, new_address);
+
+	/* That something lies there in the old build does not make it the same, or large enough. */
+	if (variable && (variable->state == NAMED_RESIZED || variable->moved))
+		return false;
 	return binding_by_name(comparison, new_address, old_address) || binding_by_code(comparison, new_address, old_address);
 }
 

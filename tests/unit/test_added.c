@@ -214,6 +214,31 @@ static void test_address_of_one_beside(void **unused)
 	is_refused(index_added, 1, 1, why);
 }
 
+/* One function has lost its variable, and another one has got its own, which is called the same. */
+static const char moved[] =
+	HEAD "static int before[4] = { 1, 2 };\n"
+	KEEP "int other(int a) { return before[a & 3]; }\n" KEEP "int one(int a) {\n#if V == 1\n static int calls; calls += a; a ^= calls;\n#endif\n return filler1(a); }\n"
+	KEEP "int ask(int a) {\n#if V == 2\n static int calls; a += calls++;\n#endif\n return one(filler2(a)) + before[a & 3]; }\n" MAIN;
+
+static void test_moved_to_another_function(void **unused)
+{
+	is_refused(moved, 0, KINDS, "--new-data calls.");
+}
+
+/* Its first values change behind the place that unchanged code refers to, and what follows lies elsewhere. */
+static const char tail[] =
+	HEAD "__asm__(\".data\\n\"\n"
+	"#if V == 1\n" OBJECT("table", 16, "1, 2, 3, 4") "#else\n" OBJECT("table", 16, "1, 2, 3, 5") OBJECT("fresh", 4, "5") "#endif\n"
+	OBJECT("behind", 16, "1, 2, 3, 4") "\".text\\n\");\n"
+	HIDDEN("table") HIDDEN("fresh") HIDDEN("behind") "static int before[4] = { 1, 2 };\n"
+	KEEP "int other(int a) { return table[2]++ + behind[0]++ + before[a & 3]; }\n"
+	KEEP "int ask(int a) {\n#if V == 2\n a += fresh[0]++ * filler1(a);\n#endif\n return filler2(a); }\n" MAIN;
+
+static void test_values_behind_a_known_place(void **unused)
+{
+	is_refused(tail, 0, KINDS, "the variable table: its initial value differs");
+}
+
 /* Without symbols only the user can say that it is new, by the name that the refusal gives it. */
 static void test_word_of_the_user(void **unused)
 {
@@ -237,6 +262,16 @@ static void test_word_of_the_user(void **unused)
 	}
 }
 
+/* One is new, as the user says, and another one grew, whose start unchanged code refers to. */
+static const char grown_beside[] =
+	HEAD "static int before[4] = { 1, 2 };\n"
+	"#if V == 2\nstatic int tally = 3;\n#else\nstatic int total[2] = { 3 };\n#endif\n"
+	"static int limits[V == 2 ? 12 : 8] = { 5 };\n"
+	"static int behind[4] = { 3, 4 };\n"
+	KEEP "int other(int a) { return (behind[a & 3] += a) + before[a & 3] + limits[0]++; }\n"
+	KEEP "int ask(int a) {\n#if V == 2\n tally += a * 3; a ^= tally;\n#else\n total[a & 1] += a; a -= total[1];\n#endif\n"
+	" return before[a & 3] + (behind[a & 3] -= a) + limits[a % (sizeof(limits) / 4)]++; }\n" MAIN;
+
 /* ... but not of what unchanged code knows, or symbols: that would lose what it holds. */
 static void test_word_against_knowledge(void **unused)
 {
@@ -247,6 +282,10 @@ static void test_word_against_knowledge(void **unused)
 	outcome_free(&outcome);
 	outcome = diff(grown, kinds[0], 0, "limits");
 	assert_int_equal(outcome.status, STATUS_REFUSED);
+	outcome_free(&outcome);
+	outcome = diff(grown_beside, kinds[0], 0, "tally");
+	assert_int_equal(outcome.status, STATUS_REFUSED);
+	assert_non_null(strstr(outcome.text, "the variable limits, which has another size"));
 	outcome_free(&outcome);
 }
 
@@ -260,6 +299,8 @@ int main(void)
 		cmocka_unit_test(test_set_up_by_startup_code),
 		cmocka_unit_test(test_end_at_a_seam),
 		cmocka_unit_test(test_address_of_one_beside),
+		cmocka_unit_test(test_moved_to_another_function),
+		cmocka_unit_test(test_values_behind_a_known_place),
 		cmocka_unit_test(test_word_of_the_user),
 		cmocka_unit_test(test_word_against_knowledge),
 	};
