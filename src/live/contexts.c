@@ -52,6 +52,10 @@ static bool is_entry(const struct stack_check *check, uint64_t address)
 	       !check->arch->ends_with_call(module->text + (address - module->code.start), address - module->code.start);
 }
 
+/*
+ * Anywhere, because a program may keep the stack of a coroutine elsewhere while it is suspended, at an address of any alignment (libraries that run all
+ * coroutines on one stack copy it from the address of some variable on).
+ */
 static bool hit_code(void *context, uint64_t word, uint64_t place)
 {
 	struct search *search = context;
@@ -134,12 +138,14 @@ static bool add_memory(struct search *search)
 	return all;
 }
 
-static void search_for(struct search *search, const struct scan_set *set, bool (*hit)(void *context, uint64_t word, uint64_t place))
+static void search_for(struct search *search, const struct scan_set *set, bool anywhere,
+		       bool (*hit)(void *context, uint64_t word, uint64_t place))
 {
 	const struct word_visit visit = {
 		.process = search->survey->process,
 		.tid = search->tid,
 		.set = set,
+		.anywhere = anywhere,
 		.hit = hit,
 		.unreadable = hit_unreadable,
 		.context = search,
@@ -190,7 +196,10 @@ static void find_own_memory(struct search *search, const struct threads *threads
 		qsort(search->own.item, search->own.count, sizeof(struct range), compare_ranges);
 }
 
-/* Contexts that makecontext() makes can be told by what it puts on their stacks: without any there is nothing to search for. */
+/*
+ * Contexts that makecontext() makes can be told by what it puts on their stacks: without any there is nothing to search for. Who runs all coroutines on
+ * one stack, and keeps copies of it, has made them there: it is where it was put.
+ */
 static bool has_contexts(struct search *search)
 {
 	const struct survey *survey = search->survey;
@@ -202,7 +211,7 @@ static bool has_contexts(struct search *search)
 	for (size_t i = 0; i < survey->context_starts.count; i++)
 		*array_add(&starts) = (struct range){ survey->context_starts.item[i], survey->context_starts.item[i] + 1 };
 	scan_set_build(&set, starts.item, starts.count);
-	search_for(search, &set, hit_context);
+	search_for(search, &set, false, hit_context);
 	scan_set_free(&set);
 	array_free(&starts);
 	return search->found || search->result->verdict != STACK_FREE;
@@ -233,7 +242,7 @@ void contexts_rehearse(struct contexts *contexts, const struct survey *survey, s
 	if (!add_memory(&search))
 		stop(&search, STACK_UNRELIABLE, too_much);
 	else if (!contexts->rehearsed)
-		search_for(&search, NULL, NULL);
+		search_for(&search, NULL, false, NULL);
 	contexts->rehearsed = true;
 }
 
@@ -254,7 +263,7 @@ void contexts_check(struct contexts *contexts, const struct stack_check *check, 
 	} else if (search.tid) {
 		contexts->size = contexts->words.size;
 		if (has_contexts(&search) && result->verdict == STACK_FREE)
-			search_for(&search, &check->set, hit_code);
+			search_for(&search, &check->set, true, hit_code);
 	}
 	contexts->took = clock_now() - begun;
 	array_free(&search.own);
@@ -272,7 +281,7 @@ void contexts_avoid(const struct survey *survey, const struct maps *maps, const 
 	word_search_open(false, &words);
 	scan_set_build(&set, windows, count);
 	(void)add_memory(&search);	/* what there is more of is left out */
-	search_for(&search, &set, hit_gap);
+	search_for(&search, &set, false, hit_gap);
 	scan_set_free(&set);
 	word_search_close(&words);
 	if (avoid->count)

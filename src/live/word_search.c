@@ -104,7 +104,16 @@ static void visit_unreadable(struct running *running, struct range run)
 	pthread_mutex_unlock(&running->lock);
 }
 
-static void scan_run(struct running *running, struct range run, const uint8_t *bytes)
+static void scan_bytes_of(struct running *running, struct range run, const uint8_t *bytes)
+{
+	const struct scan_set *set = running->visit->set;
+	size_t count = run.end - run.start;
+
+	for (size_t at = scan_bytes(set, bytes, count); at < count && !running->over; at += 1 + scan_bytes(set, bytes + at + 1, count - at - 1))
+		visit_hit(running, load64(bytes + at), run.start + at);
+}
+
+static void scan_words_of(struct running *running, struct range run, const uint8_t *bytes)
 {
 	const struct scan_set *set = running->visit->set;
 	const uint64_t *words = (const uint64_t *)(const void *)bytes;	/* (pages, in an aligned buffer) */
@@ -133,6 +142,34 @@ static bool read_run(const struct running *running, struct range run, uint8_t *b
 				     process_read(running->visit->process, run.start, bytes, size);
 }
 
+/* Words that begin in a run and end in the next one, where that follows at once. */
+static void search_seam(struct running *running, size_t index)
+{
+	const struct word_search *search = running->search;
+	uint64_t end = search->runs.item[index].end;
+	struct range seam = { end - sizeof(uint64_t) + 1, end + sizeof(uint64_t) - 1 };
+	uint8_t bytes[2 * sizeof(uint64_t)];
+
+	if (index + 1 == search->runs.count || search->runs.item[index + 1].start != end)
+		return;
+	if (read_run(running, seam, bytes))
+		scan_bytes_of(running, seam, bytes);
+	else
+		visit_unreadable(running, seam);
+}
+
+static void scan_run(struct running *running, size_t index, const uint8_t *bytes)
+{
+	struct range run = running->search->runs.item[index];
+
+	if (!running->visit->anywhere) {
+		scan_words_of(running, run, bytes);
+		return;
+	}
+	scan_bytes_of(running, run, bytes);
+	search_seam(running, index);
+}
+
 static void search_piece(struct running *running, const struct word_piece *piece, uint8_t *bytes)
 {
 	bool together = read_together(running, piece, bytes);
@@ -143,7 +180,7 @@ static void search_piece(struct running *running, const struct word_piece *piece
 		if (!together && !read_run(running, run, bytes))
 			visit_unreadable(running, run);
 		else if (running->visit->set)
-			scan_run(running, run, bytes);
+			scan_run(running, i, bytes);
 		bytes += run.end - run.start;
 	}
 }

@@ -33,6 +33,7 @@ struct word_visit {
 	const struct process *process;
 	pid_t tid;		/* of a stopped thread of it; 0: it runs */
 	const struct scan_set *set;	/* words that are looked for. NULL: none; the memory is only read, and nobody helps */
+	bool anywhere;		/* they may begin at every byte; else at every eighth */
 	bool (*hit)(void *context, uint64_t word, uint64_t place);	/* in no order, but where nobody helps */
 	bool (*unreadable)(void *context, struct range run);
 	void *context;

@@ -205,7 +205,9 @@ size_t scan_bytes(const struct scan_set *set, const uint8_t *bytes, size_t count
 {
 	size_t words = count < sizeof(uint64_t) ? 0 : count - sizeof(uint64_t) + 1, first = words;
 
-	for (size_t i = 0; i < set->count; i++)
+	for (size_t i = 0; i < set->middles; i++)
+		first = scan_for(set, set->middle[i], bytes, first);
+	for (size_t i = 0; i < set->count && !set->middles; i++)
 		for (uint64_t middle = set->range[i].start >> 24; middle <= (set->range[i].end - 1) >> 24; middle++)
 			first = scan_for(set, (uint32_t)middle, bytes, first);
 	return first < words ? first : count;

@@ -1,7 +1,8 @@
 /*
  * coroutine.c: a program with a coroutine, built twice, the second time with -DVERSION=2.
  *
- *	coroutine made|own|given|last|never [MIB]	it switches by swapcontext(), by code of its own, by that in a thread whose stack lies in one
+ *	coroutine made|own|copied|given|last|never [MIB]	it switches by swapcontext(), by code of its own, by the first with its stack elsewhere
+ *					meanwhile and at no even address, by its own in a thread whose stack lies in one
  *					piece of memory with the coroutine's, by it as the last thing of a function that does not return, or
  *					never (but it could); so much memory is in use. The memory around its own has been used and given back,
  *					and words that lead there are left
@@ -31,6 +32,7 @@
 static ucontext_t main_context, context;
 static void *main_stack, *own_stack;
 static int own, number;
+static char *stack, *copy;	/* where the coroutine runs, and where its stack is while it does not; or NULL */
 static char *volatile words[2][WORDS];
 extern char __executable_start[], end[];	/* the linker's */
 
@@ -68,20 +70,28 @@ int work(int suspend);
 void clear(void);
 void leave(void);
 
-void leave(void)
+/* (It has a frame of its own, and is no part of its caller: else the saved context alone would tell.) */
+__attribute__((noipa)) void leave(void)
 {
 	if (own)
 		switch_stack(&own_stack, main_stack);
 	else
 		swapcontext(&context, &main_context);
+	__asm__ volatile("" : : : "memory");
 }
 
 static void enter(void)
 {
+	if (copy)
+		memcpy(stack, copy, STACK);
 	if (own)
 		switch_stack(&main_stack, own_stack);
 	else
 		swapcontext(&main_context, &context);
+	if (copy) {
+		memcpy(copy, stack, STACK);
+		memset(stack, 0, STACK);
+	}
 }
 
 PATCHED int work(int suspend)
@@ -144,17 +154,17 @@ static void coroutine(void)
 	}
 }
 
-static void prepare(char *stack)
+static void prepare(char *memory)
 {
 	if (own) {
-		void **top = (void **)(stack + STACK) - 4;	/* rbx, rbp, and where to go; then the stack is as behind a call */
+		void **top = (void **)(memory + STACK) - 4;	/* rbx, rbp, and where to go; then the stack is as behind a call */
 
 		top[2] = (void *)coroutine;
 		own_stack = top;
 		return;
 	}
 	getcontext(&context);
-	context.uc_stack.ss_sp = stack;
+	context.uc_stack.ss_sp = memory;
 	context.uc_stack.ss_size = STACK;
 	makecontext(&context, coroutine, 0);
 }
@@ -224,8 +234,13 @@ int main(int argc, char **argv)
 		obey_in_given_memory();
 		return 0;
 	}
+	stack = calloc(1, STACK);
 	if (strcmp(argv[1], "never") != 0)
-		prepare(calloc(1, STACK));
+		prepare(stack);
+	if (strcmp(argv[1], "copied") == 0) {
+		copy = (char *)malloc(STACK + 3) + 3;
+		memcpy(copy, stack, STACK);
+	}
 	obey(NULL);
 	return 0;
 }

@@ -15,7 +15,7 @@ build() {	# NAME FLAG...
 	limit 60 "$stent" diff "$scratch/$1.1" "$scratch/$1.2" -o "$scratch/$1.stent" --name "$1"
 }
 
-plan 41
+plan 48
 
 answers() {	# WHAT ANSWER
 	local answer
@@ -59,7 +59,7 @@ everywhere() {
 }
 
 check "two builds" build coroutine
-for kind in made own given; do
+for kind in made own copied given; do
 	victim_start "$scratch/coroutine.1" $kind
 	verdict $? "a program with a coroutine ($kind)"
 	answers inside 0

@@ -23,6 +23,7 @@
 
 static struct process self;
 static uint64_t *memory;
+static bool anywhere;	/* words may begin at every byte */
 
 static int open_self(void **state)
 {
@@ -47,7 +48,7 @@ static bool see_hit(void *context, uint64_t word, uint64_t place)
 
 	assert_int_equal(seen->on++, 0);	/* one call at a time */
 	assert_int_equal(word, WANTED);
-	assert_int_equal(place % sizeof(uint64_t), 0);
+	assert_true(anywhere || place % sizeof(uint64_t) == 0);
 	assert_in_range(place, (uintptr_t)memory, (uintptr_t)memory + SIZE - 1);
 	seen->times[(place - (uintptr_t)memory) / sizeof(uint64_t)]++;
 	seen->hits++;
@@ -81,7 +82,7 @@ static bool run(struct word_search *search, pid_t tid, bool wanted, struct seen 
 	bool all;
 
 	scan_set_build(&set, &range, 1);
-	all = word_search_run(search, &(struct word_visit){ .process = &self, .tid = tid, .set = wanted ? &set : NULL, .hit = see_hit,
+	all = word_search_run(search, &(struct word_visit){ .process = &self, .tid = tid, .set = wanted ? &set : NULL, .anywhere = anywhere, .hit = see_hit,
 							    .unreadable = see_unreadable, .context = seen });
 	scan_set_free(&set);
 	return all;
@@ -197,6 +198,63 @@ static void test_unreadable(void **state)
 	assert_true(mmap(memory, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == memory);
 }
 
+/* At every byte, also where a piece, or what is read in one call, ends. */
+static void test_anywhere(void **state)
+{
+	static const size_t places[] = { 3, 4096 - 5, WORD_SEARCH_PIECE - 1, 2 * WORD_SEARCH_PIECE - 7, 3 * WORD_SEARCH_PIECE, SIZE - 8, (1 << 20) - 4 };
+	const uint64_t word = WANTED;
+
+	(void)state;
+	for (int helped = 0; helped < 2; helped++)
+		for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+			struct seen *seen = memory_zeroed(1, sizeof(*seen));
+			struct word_search search;
+
+			madvise(memory, SIZE, MADV_DONTNEED);
+			memset(memory, 1, SIZE);
+			memcpy((char *)memory + places[i], &word, sizeof(word));
+			word_search_open(helped, &search);
+			add_all(&search, UINT64_MAX, true);
+			anywhere = true;
+			assert_true(run(&search, getpid(), true, seen));
+			assert_int_equal(seen->hits, 1);
+			anywhere = false;
+			assert_true(run(&search, getpid(), true, seen));
+			assert_int_equal(seen->hits, places[i] % sizeof(word) ? 1 : 2);
+			word_search_close(&search);
+			free(seen);
+		}
+}
+
+/* Nothing is read behind the last page before a gap. */
+static void test_gap(void **state)
+{
+	struct seen *seen = memory_zeroed(1, sizeof(*seen));
+	struct word_search search;
+
+	(void)state;
+	memset(memory, 1, SIZE);
+	munmap((char *)memory + 8 * PAGE, PAGE);
+	word_search_open(false, &search);
+	word_search_clear(&search);
+	for (size_t page = 0; page < 16; page++) {
+		struct pages pages;
+
+		pages_open(&self, false, UINT64_MAX, &pages);
+		if (page != 8)
+			assert_true(word_search_add(&search, &pages, (struct range){ (uintptr_t)memory + page * PAGE,
+										    (uintptr_t)memory + (page + 1) * PAGE }));
+		pages_close(&pages);
+	}
+	anywhere = true;
+	assert_true(run(&search, getpid(), true, seen));
+	anywhere = false;
+	assert_int_equal(seen->unreadable, 0);
+	word_search_close(&search);
+	free(seen);
+	assert_true(mmap(memory, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == memory);
+}
+
 static void test_limit(void **state)
 {
 	struct word_search search;
@@ -215,6 +273,8 @@ int main(void)
 		cmocka_unit_test(test_finds_all),
 		cmocka_unit_test(test_ends_when_told),
 		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_anywhere),
+		cmocka_unit_test(test_gap),
 		cmocka_unit_test(test_limit),
 	};
 
