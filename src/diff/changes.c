@@ -227,8 +227,7 @@ static void check_named_values(struct data_check *check, const struct section *a
 	const struct named_variables *names = &check->comparison->named_old;
 
 	/* (A mark may be in the middle of one.) */
-	for (size_t i = named_index(names, from.old > names->longest ? from.old - names->longest : 0);
-	     i < names->count && names->item[i].span.start < to.old; i++) {
+	for (size_t i = named_index_reaching(names, from.old); i < names->count && names->item[i].span.start < to.old; i++) {
 		const struct named_variable *variable = &names->item[i];
 		uint64_t start = variable->span.start > from.old ? variable->span.start : from.old;
 		struct mark at = { start, variable->other + (start - variable->span.start) };

@@ -28,13 +28,21 @@ static int compare_members(const void *one, const void *other)
 	return strcmp(a->name, b->name);
 }
 
+/* (What follows a function is of the same table: long ones are not gone back through for each.) */
 static void collect(const struct program *program, struct members *members)
 {
+	const char *name = NULL;
+	uint64_t next = 0;
+
 	for (size_t i = 0; i < program->data_refs.count; i++) {
 		const struct data_ref *ref = &program->data_refs.item[i];
 		uint32_t function = ref->target ? program_function(program, ref->target) : NO_FUNCTION;
-		const char *name = function != NO_FUNCTION ? class_around(program, ref->where) : NULL;
 
+		if (function == NO_FUNCTION)
+			continue;
+		if (ref->where != next)
+			name = class_around(program, ref->where);
+		next = ref->where + 8;
 		if (name)
 			*array_add(members) = (struct member){ function, name };
 	}

@@ -53,6 +53,15 @@ size_t named_index(const struct named_variables *variables, uint64_t address)
 	return array_search(variables, span.start, address);
 }
 
+size_t named_index_reaching(const struct named_variables *variables, uint64_t address)
+{
+	size_t index = named_index(variables, address);
+
+	while (index > 0 && variables->item[index - 1].reach > address)
+		index--;
+	return index;
+}
+
 /* Of several names of one place: what both builds have rather than what only one of them has. */
 static int rank(const struct named_variable *variable)
 {
@@ -63,7 +72,7 @@ const struct named_variable *named_at(const struct named_variables *variables, u
 {
 	const struct named_variable *found = NULL;
 
-	for (size_t i = named_index(variables, address + 1); i-- > 0 && address - variables->item[i].span.start < variables->longest;) {
+	for (size_t i = named_index(variables, address + 1); i-- > 0 && variables->item[i].reach > address;) {
 		const struct named_variable *variable = &variables->item[i];
 
 		if (address < variable->span.end && (!found || rank(variable) > rank(found)))
@@ -113,6 +122,11 @@ static void collect(const struct program *program, const struct handler_pointers
 	}
 	if (variables->count)
 		qsort(variables->item, variables->count, sizeof(*variables->item), compare_starts);
+	for (size_t i = 0; i < variables->count; i++) {
+		uint64_t before = i ? variables->item[i - 1].reach : 0, end = variables->item[i].span.end;
+
+		variables->item[i].reach = end > before ? end : before;
+	}
 	find_parts(program, variables);
 }
 

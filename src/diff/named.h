@@ -28,6 +28,7 @@ struct named_variable {
 	size_t length;		/* of the name without what compilers append to it (".0", ".lto_priv.0") */
 	const char *file;	/* its source, "" for one that is not local to a source; not owned */
 	struct range span;
+	uint64_t reach;		/* where the last to end of it and those before it ends */
 	bool whole;		/* all that anybody does is to read or write it as a whole: it is no array, and nothing asks for its end */
 	bool moved;		/* the other build has one of a function's own of that name, but that function is another one */
 	enum named_state state;
@@ -55,7 +56,8 @@ const struct named_variable *named_at(const struct named_variables *variables, u
  * make larger? */
 bool named_place(const struct image *image, uint64_t address);
 
-/* First one that begins at or behind the address: its index. */
+/* First one that begins at or behind the address: its index. And the first one that may reach beyond the address, or begins there. */
 size_t named_index(const struct named_variables *variables, uint64_t address);
+size_t named_index_reaching(const struct named_variables *variables, uint64_t address);
 
 #endif
