@@ -242,6 +242,11 @@ static void add_variable(struct slicing *slicing, uint64_t from, uint64_t addres
 	bind_pointers(slicing, span);
 }
 
+bool bind_new_table(struct slicing *slicing, uint64_t address)
+{
+	return is_new_table(slicing, address, true);
+}
+
 static void fail_unknown(struct slicing *slicing, uint64_t from, uint64_t address)
 {
 	const struct named_variable *variable = named_at(&slicing->comparison->named_new, address);

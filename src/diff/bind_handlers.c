@@ -117,6 +117,9 @@ static void bind_pointer_to(struct slicing *slicing, const struct handler_ref *r
 	if (known) {
 		*array_add(&slicing->words) = ref->target;
 		bind_add(slicing, ref->target, BINDING_ABSOLUTE64, ANCHOR_OLD, target, 0);
+	} else if (wanted && wanted->target && !wanted->offset && bind_new_table(slicing, wanted->target)) {
+		*array_add(&slicing->words) = ref->target;
+		bind_add(slicing, ref->target, BINDING_ABSOLUTE64, ANCHOR_SLICE, wanted->target, 0);
 	} else if (!wanted || !wanted->symbol || wanted->target) {
 		fail_ref(slicing, ref, "a type or personality routine that is new");
 		return;
@@ -152,6 +155,8 @@ static void bind_direct(struct slicing *slicing, const struct handler_ref *ref)
 		target = 0;
 	if (target)
 		bind_ref(slicing, ref, ANCHOR_OLD, target);
+	else if (bind_new_table(slicing, ref->target))
+		bind_ref(slicing, ref, ANCHOR_SLICE, ref->target);
 	else
 		fail_ref(slicing, ref, "a type or personality routine that is new, or that the running image does not import");
 }

@@ -106,6 +106,10 @@ APART long answer(long n)
 
 	try {
 		result = check(n);
+#if V == 2 && defined(NEWERR)
+	} catch (const second_failure &e) {
+		result = 5000 + e.code();
+#endif
 	} catch (const failure &e) {
 		result = 100 + e.code() + (long)strlen(e.what()) + (strstr(typeid(e).name(), "failure") != nullptr);
 	}

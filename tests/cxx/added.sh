@@ -46,7 +46,7 @@ is_refused() {	# COMPILER FLAG...
 }
 
 kinds=("a virtual base" "an unnamed namespace" "a template" "two bases" "another class inside")
-compilers=("g++ -O2 -s" "g++ -O2 -DNEWERR -s" "g++ -O0 -g" "clang++ -O2 -s")
+compilers=("g++ -O2 -s" "g++ -O2 -DNEWERR -s" "g++ -O0 -g" "clang++ -O2 -s -DNEWERR")
 plan $((${#kinds[@]} * ${#compilers[@]} + 1))
 for kind in "${!kinds[@]}"; do
 	for compiler in "${compilers[@]}"; do
