@@ -243,6 +243,17 @@ enum status install_again(const struct survey *survey, const struct link *link, 
 }
 
 /*
+ * A stent that was killed while a thread was about to unmap for it can't take the call back: the thread makes it when it runs on, which may be after
+ * this stent has found the ledger. The ledger's memory goes last, so without it there is nothing left.
+ */
+static bool is_gone(const struct process *process, const struct ledger *ledger)
+{
+	uint8_t byte;
+
+	return !process_read(process, ledger_address(ledger), &byte, sizeof(byte));
+}
+
+/*
  * Another stent that has this region in use, or has put its own at the place, changes that only with all threads stopped. So
  * what the ledger says in the stop of the thread that unmaps it is so until it has.
  */
@@ -253,11 +264,12 @@ enum status install_remove(const struct survey *survey, const struct ledger *fou
 	struct ledger ledger = *found;	/* (shares what it owns) */
 	struct remote remote;
 	enum status status = remote_begin(process, patience, &remote, error);
+	bool gone = status == STATUS_OK && is_gone(process, found);
 
-	if (status == STATUS_OK && !ledger_is_there(process, found))
+	if (status == STATUS_OK && !gone && !ledger_is_there(process, found))
 		status = fail(error, "process %d (%s): what is at %#lx is no longer what it was", process->pid, process->comm,
 			      ledger_address(found));
-	if (status == STATUS_OK)
+	if (status == STATUS_OK && !gone)
 		status = install_unmap(&remote, &ledger, error);
 	*borrowed += remote_end(&remote);
 	return status == STATUS_OK ? status : STATUS_ERROR;

@@ -24,8 +24,8 @@ enum status install_again(const struct survey *survey, const struct link *link, 
  * is left, and the ledger with it. Others as remote_call(). */
 enum status install_unmap(struct remote *remote, struct ledger *ledger, struct error *error) must_check;
 
-/* The same of a ledger that says PREPARED, if that is still there in the state that it is known to have. Otherwise it is left, with
- * STATUS_ERROR. *borrowed as above. */
+/* The same of a ledger that says PREPARED, if that is still there in the state that it is known to have. If it has gone meanwhile, nothing is left to do;
+ * if something else is there, it is left, with STATUS_ERROR. *borrowed as above. */
 enum status install_remove(const struct survey *survey, const struct ledger *ledger, const struct patience *patience,
 			   uint64_t *borrowed, struct error *error) must_check;
 
