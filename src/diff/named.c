@@ -375,6 +375,11 @@ static void forget_moved(struct comparison *comparison)
 	free(stays);
 }
 
+static bool is_gone(const struct comparison *comparison, const struct named_variable *variable)
+{
+	return variable->state == NAMED_ALONE && section_is_variables(image_section(comparison->old.image, variable->span.start));
+}
+
 /* Does the function refer to a variable that the new build has not? */
 static bool refers_to_gone(const struct comparison *comparison, uint32_t old_function)
 {
@@ -387,27 +392,36 @@ static bool refers_to_gone(const struct comparison *comparison, uint32_t old_fun
 		for (uint32_t i = 0; i < range->ref_count; i++) {
 			const struct named_variable *variable = named_at(&comparison->named_old, old->refs.item[range->first_ref + i].target);
 
-			if (variable && variable->state == NAMED_ALONE)
+			if (variable && is_gone(comparison, variable))
 				return true;
 		}
 	}
 	return false;
 }
 
+static bool any_gone(const struct comparison *comparison)
+{
+	for (size_t i = 0; i < comparison->named_old.count; i++)
+		if (is_gone(comparison, &comparison->named_old.item[i]))
+			return true;
+	return false;
+}
+
 /*
  * One that is gone, and one that is new in the same function: it may be the same variable under another name, or its successor, and what it holds must not
- * be lost.
+ * be lost. A function that is new itself may have any other one's part.
  */
 static void forget_renamed(struct comparison *comparison)
 {
 	const struct program *new = &comparison->new;
+	bool gone = any_gone(comparison);
 
-	for (size_t i = 0; i < new->refs.count; i++) {
+	for (size_t i = 0; gone && i < new->refs.count; i++) {
 		struct named_variable *variable = (struct named_variable *)named_at(&comparison->named_new, new->refs.item[i].target);
 		uint32_t function = variable && variable->state == NAMED_ALONE ? program_function(new, new->refs.item[i].insn) : NO_FUNCTION;
 		uint32_t old = function != NO_FUNCTION ? comparison->old_of[function] : NO_FUNCTION;
 
-		if (old != NO_FUNCTION && refers_to_gone(comparison, old))
+		if (function != NO_FUNCTION && (old == NO_FUNCTION || refers_to_gone(comparison, old)))
 			variable->state = NAMED_UNKNOWN;
 	}
 }

@@ -131,9 +131,19 @@ static const char renamed[] =
 	OTHER KEEP "int ask(int a) {\n#if V == 2\n tally[1] += a * 3; a ^= tally[1];\n#else\n total[1] += a; a -= total[1];\n#endif\n"
 	" return before[a & 3] + (behind[a & 3] -= a); }\n" MAIN;
 
+/* The same, in a function that is new. */
+static const char renamed_apart[] =
+	HEAD "static int before[4] = { 1, 2 };\n"
+	"#if V == 2\nstatic int tally[3];\nKEEP int count(int a) { tally[1] += filler1(a); return tally[1] * 3; }\n"
+	"#else\nstatic int total[2];\n#endif\n"
+	"static int behind[4] = { 3, 4 };\n"
+	OTHER KEEP "int ask(int a) {\n#if V == 2\n a ^= count(a) + 1;\n#else\n total[1] += a; a -= total[1];\n#endif\n"
+	" return before[a & 3] + (behind[a & 3] -= a); }\n" MAIN;
+
 static void test_renamed_variable(void **unused)
 {
 	is_refused(renamed, 0, KINDS, "--new-data tally");
+	is_refused(renamed_apart, 0, KINDS, "--new-data tally");
 }
 
 static const char started[] =
