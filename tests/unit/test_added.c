@@ -134,7 +134,7 @@ static const char renamed[] =
 /* The same, in a function that is new. */
 static const char renamed_apart[] =
 	HEAD "static int before[4] = { 1, 2 };\n"
-	"#if V == 2\nstatic int tally[3];\nKEEP int count(int a) { tally[1] += filler1(a); return tally[1] * 3; }\n"
+	"#if V == 2\nstatic int tally[3];\n__attribute__((noipa)) int count(int a) { tally[1] += filler1(a); return tally[1] * 3; }\n"
 	"#else\nstatic int total[2];\n#endif\n"
 	"static int behind[4] = { 3, 4 };\n"
 	OTHER KEEP "int ask(int a) {\n#if V == 2\n a ^= count(a) + 1;\n#else\n total[1] += a; a -= total[1];\n#endif\n"
