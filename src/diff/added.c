@@ -80,30 +80,6 @@ bool added_by_word(const struct comparison *comparison, struct range span)
 	return false;
 }
 
-/* Does only start-up code call it, and nothing point to it? */
-static bool runs_at_startup(const struct program *program, uint32_t function)
-{
-	const struct function *f = &program->functions.item[function];
-	bool called = false;
-
-	if (f->startup)
-		return true;
-	if (f->exported || f->more_entries)
-		return false;
-	for (size_t i = 0; i < program->refs.count; i++) {
-		const struct code_ref *ref = &program->refs.item[i];
-		uint32_t caller = ref->target == f->entry ? program_function(program, ref->insn) : NO_FUNCTION;
-
-		if (ref->target == f->entry && (ref->insn_kind != INSN_CALL || caller == NO_FUNCTION || !program->functions.item[caller].startup))
-			return false;
-		called |= ref->target == f->entry;
-	}
-	for (size_t i = 0; i < program->data_refs.count; i++)
-		if (program->data_refs.item[i].target == f->entry)
-			return false;
-	return called;
-}
-
 /* Who refers to the variable: all in all (up to 2 are counted), and one that runs at start-up only. */
 struct users {
 	size_t count;
@@ -120,7 +96,7 @@ static void find_users(const struct program *program, struct range span, struct 
 		if (!users->count)
 			users->first = function;
 		users->count += users->count < 2;
-		if (users->starter == NO_FUNCTION && runs_at_startup(program, function))
+		if (users->starter == NO_FUNCTION && starters_have(program, function))
 			users->starter = function;
 	}
 }

@@ -145,6 +145,9 @@ void layout_find(const struct comparison *comparison, const struct section *old,
  * says more (free() it). */
 enum laid_out layout_compare(const struct comparison *comparison, const struct layout *layout, size_t index, char **why);
 
+/* starters.c: does the function run while the image starts, and never again, as far as can be seen? */
+bool starters_have(const struct program *program, uint32_t function);
+
 /* added.c: is the address of the new build in a variable that the running image does not have? *span: all of it. */
 bool added_find(const struct comparison *comparison, uint64_t address, struct range *span);
 /* added.c: has the user named one there (diff_options.new_data)? */

@@ -333,6 +333,18 @@ static void forget_halves(struct named_variables *variables, const struct named_
 	}
 }
 
+/* A part that has a function's name was one, though only jumps lead to it; what compilers split off is named for that (".cold"). */
+static bool is_function_itself(const struct program *program, const struct code_range *range)
+{
+	for (size_t i = 0; range->span.start != program->functions.item[range->function].entry && i < program->image->symbols.count; i++) {
+		const struct symbol *symbol = &program->image->symbols.item[i];
+
+		if (symbol->type == STT_FUNC && symbol->defined && symbol->value == range->span.start && !strstr(symbol->name, ".cold"))
+			return true;
+	}
+	return false;
+}
+
 static bool refers_into(const struct program *program, uint32_t function, struct range span)
 {
 	const struct function *f = &program->functions.item[function];
@@ -341,7 +353,7 @@ static bool refers_into(const struct program *program, uint32_t function, struct
 		const struct code_range *range = &program->ranges.item[f->parts.item[part]];
 
 		for (uint32_t i = 0; i < range->ref_count; i++)
-			if (range_holds(span, program->refs.item[range->first_ref + i].target))
+			if (range_holds(span, program->refs.item[range->first_ref + i].target) && !is_function_itself(program, range))
 				return true;
 	}
 	return false;
@@ -365,7 +377,7 @@ static void forget_moved(struct comparison *comparison)
 
 		if (function == NO_FUNCTION || stays[variable - variables->item])
 			continue;
-		variable->moved = old == NO_FUNCTION ||
+		variable->moved = old == NO_FUNCTION || is_function_itself(new, program_range(new, new->refs.item[i].insn)) ||
 				  !refers_into(&comparison->old, old, (struct range){ variable->other, variable->other + variable->other_size });
 		stays[variable - variables->item] = !variable->moved;
 	}

@@ -299,6 +299,57 @@ static void test_word_against_knowledge(void **unused)
 	outcome_free(&outcome);
 }
 
+/* Two calls below a constructor. */
+static const char set_up_deep[] =
+	HEAD "static int before[4] = { 1, 2 };\n"
+	"#if V == 2\nstatic int scale;\n#endif\n"
+	"static int behind[4] = { 3, 4 };\n"
+	KEEP "static void set(int a) {\n#if V == 2\n scale = a + filler1(3);\n#endif\n filler2(a); }\n"
+	KEEP "static void set_up(int a) { set(a + 1); filler2(9); }\n"
+	"static __attribute__((constructor)) void begin(void) { set_up(1); filler1(2); }\n"
+	OTHER KEEP "int ask(int a) {\n#if V == 2\n a *= scale;\n#endif\n return before[a & 3] + (behind[a & 3] -= a); }\n" MAIN;
+
+static void test_set_up_below_startup_code(void **unused)
+{
+	is_refused(set_up_deep, 0, KINDS, "runs at start-up only, and has run (--new-data scale overrules)");
+}
+
+/* main() calls both again and again. */
+static const char served[] =
+	HEAD "static int before[4] = { 1, 2 };\n"
+	"#if V == 2\nstatic long calls = 7;\n#endif\n"
+	"static int behind[4] = { 3, 4 };\n"
+	OTHER KEEP "static int ask(int a) {\n#if V == 2\n a += calls++;\n#endif\n return before[a & 3] + (behind[a & 3] -= a); }\n"
+	KEEP "static int tell(int a) {\n#if V == 2\n a += calls;\n#endif\n return before[a & 3] ^ a; }\n"
+	"int main(int argc, char **argv) { int a = filler5(argv[0]); while (a-- > argc) a += ask(a) + tell(a); return other(a); }\n";
+
+static void test_served_in_a_loop(void **unused)
+{
+	is_taken(served, "calls (8 bytes");
+}
+
+/* The same, and only a jump leads to the other function, which looks like a part of the one that jumps. */
+static const char jumped[] =
+	HEAD "static int before[4] = { 1, 2 }, behind[4] = { 3, 4 };\n"
+	"static __attribute__((noinline, noclone, noipa)) int one(int a) {\n#if V == 1\n static int calls; a += calls++;\n#endif\n"
+	" filler2(a); return behind[a & 3] -= a; }\n"
+	KEEP "int ask(int a) { if (a > 9) return one(a * 3);\n#if V == 2\n static int calls; a += calls++;\n#endif\n"
+	" filler1(a); return before[a & 3] + a; }\n"
+	OTHER MAIN;
+
+static void test_moved_beside_a_tail_jump(void **unused)
+{
+	for (size_t i = 0; i < KINDS; i++) {
+		struct outcome outcome = diff(jumped, kinds[i], 0, NULL);
+
+		for (size_t k = 0; outcome.status == STATUS_OK && k < outcome.patch.bindings.count; k++)
+			assert_true(has_note(&outcome.patch, "calls.0 ("));
+		if (outcome.status != STATUS_OK)
+			assert_int_equal(outcome.status, STATUS_REFUSED);
+		outcome_free(&outcome);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,9 +358,12 @@ int main(void)
 		cmocka_unit_test(test_grown_variable),
 		cmocka_unit_test(test_renamed_variable),
 		cmocka_unit_test(test_set_up_by_startup_code),
+		cmocka_unit_test(test_set_up_below_startup_code),
+		cmocka_unit_test(test_served_in_a_loop),
 		cmocka_unit_test(test_end_at_a_seam),
 		cmocka_unit_test(test_address_of_one_beside),
 		cmocka_unit_test(test_moved_to_another_function),
+		cmocka_unit_test(test_moved_beside_a_tail_jump),
 		cmocka_unit_test(test_values_behind_a_known_place),
 		cmocka_unit_test(test_word_of_the_user),
 		cmocka_unit_test(test_word_against_knowledge),
