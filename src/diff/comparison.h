@@ -66,6 +66,8 @@ struct comparison {
 					 * contradict, what lies between known addresses; never more */
 	struct vote_map aligned_back;	/* the same with both addresses exchanged */
 	struct named_variables named_old, named_new;
+	uint64_t *old_targets;	/* per reference of new code, once its function is lined up: what that of the old build's same instruction is, or 0 */
+	bool *lined_up;		/* per new function */
 	bool *called;		/* per old function: code that is the same in both builds calls it or points to it */
 	struct memo constants;	/* answers of constants_compare() */
 	size_t displaced;	/* functions with changed displacements of memory operands */

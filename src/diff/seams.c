@@ -69,28 +69,22 @@ static bool lie_together(const struct comparison *comparison, uint64_t low, uint
 	return a.known == b.known && a.own == b.own && b.address - a.address == high - low;
 }
 
-/* What the instruction that was the same one in the old build refers to there. */
-struct counterpart {
-	const struct code_ref *ref;
-	uint64_t target;	/* 0: none is known */
-};
-
-static void find_counterpart(void *context, const struct code_ref *old, const struct code_ref *new)
+static void note_target(void *context, const struct code_ref *old, const struct code_ref *new)
 {
-	struct counterpart *counterpart = context;
+	const struct comparison *comparison = context;
 
-	if (new == counterpart->ref)
-		counterpart->target = old->target;
+	comparison->old_targets[new - comparison->new.refs.item] = old->target;
 }
 
+/* What the instruction that was the same one in the old build refers to there; 0: none is known. (All of a function are asked for one after the other.) */
 static uint64_t counterpart_of(const struct comparison *comparison, const struct code_ref *ref)
 {
-	struct counterpart counterpart = { .ref = ref };
 	uint32_t function = program_function(&comparison->new, ref->insn), old = comparison->old_of[function];
 
-	if (old != NO_FUNCTION)
-		align_references(comparison, old, function, find_counterpart, &counterpart);
-	return counterpart.target;
+	if (old != NO_FUNCTION && !comparison->lined_up[function])
+		align_references(comparison, old, function, note_target, (void *)comparison);
+	comparison->lined_up[function] = true;
+	return comparison->old_targets[ref - comparison->new.refs.item];
 }
 
 /* Does the old build's instruction refer to the variable that the address seems to be for? Where the two lie apart, it can't be for the other one then. */
