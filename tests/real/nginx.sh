@@ -1,11 +1,11 @@
 #!/bin/bash
-# nginx of Debian 12 takes the update deb12u9 -> deb12u10: master and workers, with requests running
+# nginx of Debian 12 takes the update deb12u9 -> deb12u11: master and workers, with requests running
 # through them.
 # shellcheck source=demo/servers.sh
 . "$(dirname "$0")/../../demo/servers.sh"
 # shellcheck source=tests/nginx.sh
 . "$top/tests/nginx.sh"
-fetch_packages nginx=1.22.1-9+deb12u9 nginx=1.22.1-9+deb12u10 || skip_all "$reason"
+fetch_packages nginx=1.22.1-9+deb12u9 nginx=1.22.1-9+deb12u11 || skip_all "$reason"
 # shellcheck disable=SC2154 # set by fetch_packages
 old=${folders[0]}/usr/sbin/nginx new=${folders[1]}/usr/sbin/nginx
 plan 15
@@ -49,7 +49,7 @@ each_text_equals() {
 	done
 }
 
-name="nginx-u10"
+name="nginx-u11"
 check "diff" limit 60 "$stent" diff "$old" "$new" -o "$scratch/fix.stent" --name "$name" || exit 1
 check "show" limit 20 "$stent" show "$scratch/fix.stent"
 start_nginx "${folders[0]}" "$http" "$location"

@@ -9,7 +9,7 @@
 # shellcheck source=demo/redis.sh
 . "$top/demo/redis.sh"
 nginx_old_version=1.22.1-9+deb12u9
-nginx_new_version=1.22.1-9+deb12u10
+nginx_new_version=1.22.1-9+deb12u11
 root=/mnt/root
 
 # (Not below $scratch, which is removed at the end: this goes with the mount namespace.)

@@ -105,7 +105,7 @@ kill "$master"
 
 # nginx: a master, which never runs what its workers do, and two of them.
 fetch_nginx() {
-	fetch_packages nginx=1.22.1-9+deb12u9 nginx=1.22.1-9+deb12u10
+	fetch_packages nginx=1.22.1-9+deb12u9 nginx=1.22.1-9+deb12u11
 }
 if ! fetch_nginx; then
 	for _ in {1..10}; do
