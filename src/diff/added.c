@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/search.h"
 #include "diff/comparison.h"
 
 /* The first address behind that anything refers to, or where its section ends. */

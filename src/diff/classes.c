@@ -16,17 +16,6 @@
 
 #define RECORD_MAX 1024u	/* bytes; most tables and types are shorter */
 
-struct class_part {
-	const char *name;	/* of the class, mangled */
-	uint64_t where;		/* of the pointer to the type */
-	size_t functions;
-};
-
-struct class_parts {
-	struct class_part *item;
-	size_t count, room;
-};
-
 static bool begins_with(const char *text, const char *start)
 {
 	return text && strncmp(text, start, strlen(start)) == 0;
@@ -109,67 +98,6 @@ uint64_t class_record_size(const struct program *program, uint64_t address)
 	return end - address;
 }
 
-static void collect_parts(const struct program *program, struct class_parts *parts)
-{
-	for (size_t i = 0; i + 1 < program->data_refs.count; i++) {
-		struct class_part part = { .where = program->data_refs.item[i].where };
-
-		part.name = in_constants(program, part.where) ? class_of_table(program, part.where + 8) : NULL;
-		if (!part.name)
-			continue;
-		while (is_function(program, program_data_ref(program, part.where + 8 + 8 * part.functions)))
-			part.functions++;
-		*array_add(parts) = part;
-	}
-}
-
-static int compare_parts(const void *one, const void *other)
-{
-	const struct class_part *a = one, *b = other;
-	int order = strcmp(a->name, b->name);
-
-	return order ? order : (a->where > b->where) - (a->where < b->where);
-}
-
-/* The parts of one class, from *next on. */
-static size_t take_class(const struct class_parts *parts, size_t next)
-{
-	size_t end = next;
-
-	while (end < parts->count && strcmp(parts->item[end].name, parts->item[next].name) == 0)
-		end++;
-	return end - next;
-}
-
-static uint64_t distance_of(const struct program *program, const struct class_part *part)
-{
-	const uint8_t *bytes = image_bytes(program->image, part->where - 8, 8);
-
-	return bytes ? load64(bytes) : UINT64_MAX;
-}
-
-static bool same_part(struct comparison *comparison, const struct class_part *a, const struct class_part *b)
-{
-	if (a->functions != b->functions || distance_of(&comparison->old, a) != distance_of(&comparison->new, b))
-		return false;
-	for (size_t i = 1; i <= a->functions; i++)
-		if (pointers_compare(comparison, program_data_ref(&comparison->old, a->where + 8 * i),
-				     program_data_ref(&comparison->new, b->where + 8 * i)))
-			return false;
-	return true;
-}
-
-static void check_class(struct slicing *slicing, const struct class_part *old, size_t old_count, const struct class_part *new, size_t new_count)
-{
-	bool same = old_count == new_count;
-
-	for (size_t i = 0; i < old_count && same; i++)
-		same = same_part(slicing->comparison, &old[i], &new[i]);
-	if (!same)
-		slicing->status = refuse(slicing->error, "%s: the table of virtual functions of class %s changed, and objects that live in the process have the old one",
-					 slicing->patch->image, old->name);
-}
-
 /* By name; types before tables. */
 static int compare_records(const void *one, const void *other)
 {
@@ -231,6 +159,27 @@ static size_t first_record(const struct class_records *records, const char *name
 			high = middle;
 	}
 	return low < records->count && !strcmp(records->item[low].name, name) ? low : records->count;
+}
+
+/* The first part of the class's table: its index; behind the last record when there is none. */
+static size_t first_part(const struct class_records *records, const char *name)
+{
+	size_t i = first_record(records, name);
+
+	while (i < records->count && !strcmp(records->item[i].name, name) && !records->item[i].table)
+		i++;
+	return i < records->count && !strcmp(records->item[i].name, name) ? i : records->count;
+}
+
+/* How many records of the same class and kind follow, with the first one. */
+static size_t count_class(const struct class_records *records, size_t first)
+{
+	size_t end = first + 1;
+
+	while (end < records->count && !strcmp(records->item[end].name, records->item[first].name) &&
+	       records->item[end].table == records->item[first].table)
+		end++;
+	return end - first;
 }
 
 /*
@@ -312,34 +261,43 @@ const struct class_record *classes_find_new(struct slicing *slicing, uint64_t ad
 	if (!record.name || !is_plain_start(&comparison->new, &record) ||
 	    first_record(&comparison->old_classes, record.name) < comparison->old_classes.count)
 		return NULL;
-	first = first_record(records, record.name);
-	while (records->item[first].table != record.table)
-		first++;
-	for (*count = 1; first + *count < records->count && !strcmp(records->item[first + *count].name, record.name) &&
-			 records->item[first + *count].table == record.table;)
-		++*count;
+	first = record.table ? first_part(records, record.name) : first_record(records, record.name);
+	*count = count_class(records, first);
 	return &records->item[first];
+}
+
+static bool same_part(struct comparison *comparison, const struct class_record *a, const struct class_record *b)
+{
+	uint64_t size = class_record_size(&comparison->old, a->where);
+
+	if (size != class_record_size(&comparison->new, b->where) || a->distance != b->distance)
+		return false;
+	for (uint64_t at = 0; at < size; at += 8)
+		if (pointers_compare(comparison, program_data_ref(&comparison->old, a->where + at), program_data_ref(&comparison->new, b->where + at)))
+			return false;
+	return true;
+}
+
+static void check_class(struct slicing *slicing, const struct class_record *old, size_t old_count, const struct class_record *new, size_t new_count)
+{
+	bool same = old_count == new_count;
+
+	for (size_t i = 0; i < old_count && same; i++)
+		same = same_part(slicing->comparison, &old[i], &new[i]);
+	if (!same)
+		slicing->status = refuse(slicing->error, "%s: the table of virtual functions of class %s changed, and objects that live in the process have the old one",
+					 slicing->patch->image, old->name);
 }
 
 void classes_check(struct slicing *slicing)
 {
-	struct class_parts old = { 0 }, new = { 0 };
+	const struct class_records *old = &slicing->comparison->old_classes, *new = &slicing->comparison->new_classes;
 
-	collect_parts(&slicing->comparison->old, &old);
-	collect_parts(&slicing->comparison->new, &new);
-	if (old.count)
-		qsort(old.item, old.count, sizeof(*old.item), compare_parts);
-	if (new.count)
-		qsort(new.item, new.count, sizeof(*new.item), compare_parts);
-	for (size_t i = 0, k = 0; i < old.count && k < new.count;) {
-		int order = strcmp(old.item[i].name, new.item[k].name);
-		size_t old_count = order <= 0 ? take_class(&old, i) : 0, new_count = order >= 0 ? take_class(&new, k) : 0;
+	for (size_t i = 0, count; i < old->count; i += count) {
+		size_t k = old->item[i].table ? first_part(new, old->item[i].name) : new->count;
 
-		if (!order)
-			check_class(slicing, &old.item[i], old_count, &new.item[k], new_count);
-		i += old_count;
-		k += new_count;
+		count = count_class(old, i);
+		if (k < new->count)
+			check_class(slicing, &old->item[i], count, &new->item[k], count_class(new, k));
 	}
-	array_free(&old);
-	array_free(&new);
 }

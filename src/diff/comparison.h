@@ -48,7 +48,7 @@ struct class_record {
 };
 
 struct class_records {
-	struct class_record *item;	/* sorted by name and place */
+	struct class_record *item;	/* sorted by name, types first, and place */
 	size_t count, room;
 };
 

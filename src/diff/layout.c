@@ -7,25 +7,19 @@
  */
 #include <stdlib.h>
 
-#include "base/search.h"
 #include "diff/comparison.h"
 
 /* The ends of the section, and what unchanged code says in between; sorted as the votes are. */
-static void collect_marks(const struct comparison *comparison, const struct section *a, const struct section *b, struct layout *layout)
+void layout_find(const struct comparison *comparison, const struct section *old, const struct section *new, struct layout *layout)
 {
-	*array_add(layout) = (struct mark){ a->span.start, b->span.start };
+	*array_add(layout) = (struct mark){ old->span.start, new->span.start };
 	for (size_t i = 0; i < comparison->data.winners.count; i++) {
 		const struct vote *vote = &comparison->data.winners.item[i];
 
-		if (range_holds(a->span, vote->from) && range_holds(b->span, vote->to))
+		if (range_holds(old->span, vote->from) && range_holds(new->span, vote->to))
 			*array_add(layout) = (struct mark){ vote->from, vote->to };
 	}
-	*array_add(layout) = (struct mark){ a->span.end, b->span.end };
-}
-
-void layout_find(const struct comparison *comparison, const struct section *old, const struct section *new, struct layout *layout)
-{
-	collect_marks(comparison, old, new, layout);
+	*array_add(layout) = (struct mark){ old->span.end, new->span.end };
 }
 
 /* As far as it was, but for pointers that only unwind tables know of, which may come and go. Where padding has made up for those, the second
