@@ -46,7 +46,7 @@ __asm__(".pushsection .text\n"
 /* Each piece stands in cache lines of its own. */
 struct area {
 	uint64_t selector, fallback, slot_new, slot_dispatcher, slot_thread_dispatcher;
-	uint64_t versions[INDEX + 1];
+	uint64_t mark, versions[INDEX + 1];
 	_Alignas(64) uint64_t selector_thread;
 	_Alignas(64) struct dispatch_entry table[1 << TABLE_BITS];
 	_Alignas(64) uint8_t new_code[64], unpatched[64], settled[64], libpulp[64], decided[64], per_thread[64];
@@ -78,11 +78,12 @@ static bool build(struct area *area)
 {
 	struct dispatch dispatch = { address_of(&area->selector), address_of(&area->fallback), address_of(area->table), TABLE_BITS,
 				     address_of(area->lookup) };
-	uint64_t own = address_of(__builtin_thread_pointer());
+	uint64_t own = address_of(__builtin_thread_pointer()), word = address_of(&area->versions[INDEX]);
 
 	memcpy(area->new_code, (const void *)(uintptr_t)counted, COUNTED_SIZE);
 	memcpy(area->unpatched, (const void *)(uintptr_t)counted, COUNTED_SIZE);
 	area->slot_new = area->versions[INDEX] = address_of(area->new_code);
+	area->mark = 1;
 	area->selector = area->fallback = address_of(area->versions);
 	area->slot_dispatcher = address_of(area->dispatcher);
 	area->slot_thread_dispatcher = address_of(area->dispatcher_thread);
@@ -99,10 +100,10 @@ static bool build(struct area *area)
 	if (!redirect(area->settled, area->new_code) || !redirect(area->libpulp, area->stub_libpulp) ||
 	    !redirect(area->decided, area->stub_decided) || !redirect(area->per_thread, area->stub_thread) ||
 	    !arch->write_lookup(area->lookup, &dispatch) ||
-	    !arch->write_dispatcher(area->dispatcher, address_of(area->dispatcher), &dispatch, INDEX))
+	    !arch->write_dispatcher(area->dispatcher, address_of(area->dispatcher), &dispatch, word, word))
 		return false;
 	dispatch.selector = address_of(&area->selector_thread);		/* 0: each thread its own */
-	return arch->write_dispatcher(area->dispatcher_thread, address_of(area->dispatcher_thread), &dispatch, INDEX);
+	return arch->write_dispatcher(area->dispatcher_thread, address_of(area->dispatcher_thread), &dispatch, word, word);
 }
 
 /* Nanoseconds per call. */

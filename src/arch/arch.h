@@ -222,16 +222,16 @@ struct arch {
 	void (*write_far_jump)(uint8_t *out, uint64_t to);
 
 	/*
-	 * Dispatcher: jump to version_table[index], where version_table is what the selector says, or, when that is 0, the
-	 * entry of the calling thread in the table, or, when it has none, the fallback. One lookup routine does the latter for all
-	 * dispatchers of a region. They keep every register, the flags, and vector and floating-point state, do not
-	 * move the stack pointer, whatever its alignment, and write only to the 128 bytes below it (nothing is live there at a
-	 * function's entry, and signal frames leave them alone: psABI 3.2.2). Exactly `dispatcher_size` and `lookup_size`
-	 * bytes are written; false, and nothing written, when something is out of reach, the index is too large (above
-	 * 2^28 - 1), or table_bits is not from DISPATCH_BITS_MIN to DISPATCH_BITS_MAX.
+	 * Dispatcher: jump to where a function's word in a version table says: `old` and `new` are the addresses of its words in the two. Which
+	 * table is what the selector says, or, when that is 0, the entry of the calling thread in the table of threads, or, when it has none, the fallback. One
+	 * lookup routine does the latter for all dispatchers of a region. They keep every register, the flags, vector and floating-point
+	 * state, and the 128 bytes below the stack pointer, whatever its alignment: whoever jumps to an entry finds all as it was, also a function that jumps back to
+	 * its own and has variables there (psABI 3.2.2). They write only to the 48 bytes below those. Exactly `dispatcher_size` and
+	 * `lookup_size` bytes are written; false, and nothing written, when something is out of reach, or table_bits is
+	 * not from DISPATCH_BITS_MIN to DISPATCH_BITS_MAX.
 	 */
 	size_t dispatcher_size, lookup_size;
-	bool (*write_dispatcher)(uint8_t *out, uint64_t at, const struct dispatch *dispatch, uint32_t index);
+	bool (*write_dispatcher)(uint8_t *out, uint64_t at, const struct dispatch *dispatch, uint64_t old, uint64_t new);
 	bool (*write_lookup)(uint8_t *out, const struct dispatch *dispatch);
 
 	/*

@@ -14,8 +14,11 @@
 
 struct dispatch_entry {
 	uint64_t key;		/* dispatch_key() of a thread pointer; 0: empty */
-	uint64_t version;	/* address of a table of 8-byte addresses, one per function */
+	uint64_t version;	/* address of a version table: of 8-byte addresses, one per function */
 };
+
+/* There are two version tables. So many bytes before each stands a word that says which it is: 0 the old version's, any other the new one's. */
+#define DISPATCH_MARK 8
 
 /* Number of entries: 1 << bits. */
 #define DISPATCH_BITS_MIN 6

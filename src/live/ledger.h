@@ -105,7 +105,7 @@ struct ledger {
 	uint16_t machine;
 	ARRAY(struct ledger_image) images;	/* one at least */
 	struct dispatch dispatch;	/* where dispatchers ask; see arch.h */
-	uint64_t old_table, new_table;	/* one 8-byte word per redirected function, in their order */
+	uint64_t old_table, new_table;	/* one 8-byte word per redirected function, in their order, behind a mark (arch/dispatch.h) */
 	uint64_t scratch;	/* LEDGER_SCRATCH bytes that the process may write to, for system calls that it makes for stent */
 	ARRAY(uint64_t) replaced;	/* nonces of the patches that are taken out together with this one's application */
 	ARRAY(struct ledger_part) parts;	/* by image, and sorted; the ledger's own and the code included */

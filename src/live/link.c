@@ -132,8 +132,9 @@ static uint64_t lay_out_dispatch(struct ledger *ledger, uint64_t at, uint64_t ta
 
 	dispatch->selector = at;
 	dispatch->fallback = at + CACHE_LINE;
-	ledger->old_table = at + 2 * CACHE_LINE;
-	ledger->new_table = round_up(ledger->old_table + tables, CACHE_LINE);
+	/* Each table behind its mark. */
+	ledger->old_table = at + 3 * CACHE_LINE;
+	ledger->new_table = round_up(ledger->old_table + tables + DISPATCH_MARK, CACHE_LINE);
 	dispatch->table = round_up(ledger->new_table + tables, CACHE_LINE);
 	return dispatch->table + (sizeof(struct dispatch_entry) << dispatch->table_bits);
 }

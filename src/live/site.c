@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/dispatch.h"
 #include "base/bytes.h"
 #include "live/stacking.h"
 #include "unwind/alternatives.h"
@@ -150,11 +151,12 @@ static const char *link_versions(const struct linking *linking)
 	const struct ledger *ledger = &link->ledger;
 	const struct ledger_function *function = linking->function;
 	uint64_t dispatcher = dispatcher_at(ledger, linking->arch, linking->index);
+	uint64_t old = ledger->old_table + linking->index * sizeof(uint64_t), new = ledger->new_table + linking->index * sizeof(uint64_t);
 
-	if (!linking->arch->write_dispatcher(link_bytes(link, dispatcher), dispatcher, &ledger->dispatch, (uint32_t)linking->index))
+	if (!linking->arch->write_dispatcher(link_bytes(link, dispatcher), dispatcher, &ledger->dispatch, old, new))
 		return "a jump can't reach";
-	store64(link_bytes(link, ledger->old_table + linking->index * sizeof(uint64_t)), function->old_entry);
-	store64(link_bytes(link, ledger->new_table + linking->index * sizeof(uint64_t)), function->new_entry);
+	store64(link_bytes(link, old), function->old_entry);
+	store64(link_bytes(link, new), function->new_entry);
 	return NULL;
 }
 
@@ -239,6 +241,8 @@ enum status site_link(struct link *link, const struct survey *survey, const stru
 			      survey->process->comm);
 	store64(link_bytes(link, ledger->dispatch.selector), ledger->old_table);
 	store64(link_bytes(link, ledger->dispatch.fallback), ledger->old_table);
+	store64(link_bytes(link, ledger->old_table - DISPATCH_MARK), 0);
+	store64(link_bytes(link, ledger->new_table - DISPATCH_MARK), 1);
 	return link_functions(link, survey, targets, arch, error);
 }
 

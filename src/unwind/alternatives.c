@@ -145,22 +145,3 @@ enum alternatives_verdict alternatives_compare(const struct alternatives *altern
 	*why = comparison.why;
 	return comparison.verdict;
 }
-
-bool alternatives_keep_frame(const struct arch *arch, const uint8_t *code, size_t size, uint64_t address)
-{
-	struct frame_state entry;
-	struct side side = { .reached = 0 };
-
-	frame_state_enter(&entry);
-	frame_state_enter(&side.state);
-	while (side.reached < size) {
-		if (!side_step(&side, arch, code, (unsigned int)size, address))
-			return false;
-		/* Registers that a callee may use are scratch for the lookup too, which puts them back. */
-		frame_state_call(&side.state);
-		frame_state_call(&entry);
-		if (side.last.insn == INSN_CALL || side.last.insn == INSN_CALL_INDIRECT || states_differ(&entry, &side.state))
-			return false;
-	}
-	return true;
-}

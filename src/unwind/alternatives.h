@@ -8,7 +8,7 @@
  * - The jump is one instruction, at the first displaced byte, and has the frame of the row there. Behind its first byte no instruction
  *   begins any more: the rows of the displaced ones hold for the image's own code only, and say nothing of an entry that is a jump
  *   (struct unwind_module, altered).
- * - A dispatcher, and the lookup, leave the frame alone at every instruction.
+ * - A dispatcher, and the lookup, move the stack pointer, and leave with all as they found it (struct arch, write_dispatcher).
  * - In the displaced copy each instruction has the frame that the row of its original describes, and the jump back that of
  *   the row behind the displaced ones. So whoever comes back from the copy has the frame that the rows there claim.
  *
@@ -42,9 +42,5 @@ enum alternatives_verdict {
 
 /* *why: a static string, NULL if they agree. */
 enum alternatives_verdict alternatives_compare(const struct alternatives *alternatives, const char **why);
-
-/* Does no instruction of the code, `size` bytes at `address`, change a function's frame as its entry finds it? What is no
- * instruction does. */
-bool alternatives_keep_frame(const struct arch *arch, const uint8_t *code, size_t size, uint64_t address);
 
 #endif

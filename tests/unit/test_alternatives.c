@@ -229,40 +229,6 @@ static void damaged_copies_conflict(void **state)
 	conflicts(&made, "a push in a replacement");
 }
 
-static void dispatchers_keep_the_frame(void **state)
-{
-	const struct dispatch dispatch = {
-		.selector = 0x10000, .fallback = 0x10040, .table = 0x10100, .table_bits = DISPATCH_BITS_MIN, .lookup = 0x20000,
-	};
-	const struct arch *arch = &arch_x86_64;
-	uint8_t code[256];
-
-	assert_true(arch->dispatcher_size <= sizeof(code) && arch->lookup_size <= sizeof(code));
-	assert_true(arch->write_dispatcher(code, 0x20100, &dispatch, 3));
-	assert_true(alternatives_keep_frame(arch, code, arch->dispatcher_size, 0x20100));
-	assert_true(arch->write_lookup(code, &dispatch));
-	assert_true(alternatives_keep_frame(arch, code, arch->lookup_size, dispatch.lookup));
-}
-
-static void other_code_does_not(void **state)
-{
-	static const struct { uint8_t size, code[8]; } bad[] = {
-		{ 1, { 0x50 } },			/* push %rax */
-		{ 2, { 0x50, 0x58 } },			/* and pop it again */
-		{ 3, { 0x48, 0x89, 0xc3 } },		/* mov %rax, %rbx */
-		{ 3, { 0x48, 0x89, 0xc4 } },		/* mov %rax, %rsp */
-		{ 4, { 0x48, 0x89, 0x04, 0x24 } },	/* mov %rax, (%rsp) */
-		{ 4, { 0x48, 0x83, 0xec, 8 } },		/* sub $8, %rsp */
-		{ 5, { 0xe8, 0, 0, 0, 0 } },		/* call */
-		{ 1, { 0xc9 } },			/* leave */
-		{ 1, { 0x06 } },			/* none */
-	};
-
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		if (alternatives_keep_frame(&arch_x86_64, bad[i].code, bad[i].size, 0x1000))
-			give_up("case %zu", i);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,8 +236,6 @@ int main(void)
 		cmocka_unit_test(a_bias_is_taken_off),
 		cmocka_unit_test(without_rows_nothing_is_proven),
 		cmocka_unit_test(damaged_copies_conflict),
-		cmocka_unit_test(dispatchers_keep_the_frame),
-		cmocka_unit_test(other_code_does_not),
 	};
 
 	return cmocka_run_group_tests(tests, build, unbuild);

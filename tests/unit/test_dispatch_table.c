@@ -18,7 +18,7 @@ static const struct arch *const arch = &arch_x86_64;
 #define BITS_MOST 14	/* of the tables here */
 
 /* Nothing is written by a call that is refused. */
-static void assert_refused(const struct dispatch *bad, bool lookup, uint32_t index)
+static void assert_refused(const struct dispatch *bad, bool lookup, uint64_t old, uint64_t new)
 {
 	uint8_t out[256], same[256];
 
@@ -28,7 +28,7 @@ static void assert_refused(const struct dispatch *bad, bool lookup, uint32_t ind
 	if (lookup)
 		assert_false(arch->write_lookup(out, bad));
 	else
-		assert_false(arch->write_dispatcher(out, 0x700000000000, bad, index));
+		assert_false(arch->write_dispatcher(out, 0x700000000000, bad, old, new));
 	assert_memory_equal(out, same, sizeof(out));
 }
 
@@ -40,25 +40,25 @@ static void what_is_out_of_reach_is_refused(void **state)
 	uint8_t out[256];
 
 	assert_true(arch->write_lookup(out, &good));
-	assert_true(arch->write_dispatcher(out, place, &good, (1u << 28) - 1));
-	assert_refused(&good, false, 1u << 28);
-	assert_refused(&good, false, UINT32_MAX);
+	assert_true(arch->write_dispatcher(out, place, &good, place - arch->reach, place + arch->reach));
 	for (int sign = -1; sign <= 1; sign += 2) {
 		uint64_t beyond = place + (uint64_t)sign * (UINT64_C(1) << 32);
 
+		assert_refused(&good, false, beyond, place);
+		assert_refused(&good, false, place, beyond);
 		bad = good, bad.selector = beyond;
-		assert_refused(&bad, false, 0);
+		assert_refused(&bad, false, place, place);
 		bad = good, bad.lookup = beyond;
-		assert_refused(&bad, false, 0);
+		assert_refused(&bad, false, place, place);
 		bad = good, bad.table = beyond;
-		assert_refused(&bad, true, 0);
+		assert_refused(&bad, true, place, place);
 		bad = good, bad.fallback = beyond;
-		assert_refused(&bad, true, 0);
+		assert_refused(&bad, true, place, place);
 	}
 	bad = good, bad.table_bits = DISPATCH_BITS_MIN - 1;
-	assert_refused(&bad, true, 0);
+	assert_refused(&bad, true, place, place);
 	bad = good, bad.table_bits = DISPATCH_BITS_MAX + 1;
-	assert_refused(&bad, true, 0);
+	assert_refused(&bad, true, place, place);
 }
 
 /* Thread pointers as they lie one behind the other in real programs: few steps at a quarter full. */

@@ -1,19 +1,20 @@
 /*
  * dispatch.c: the code between an entry and the version of a function that the calling thread is to run.
  *
- * A dispatcher per function decides for the whole process, as long as the selector says so; else it goes to the one lookup routine of
+ * A dispatcher per function decides for the whole process, as long as the selector says so; else it asks the one lookup routine of
  * its region, which decides for the thread. What both rely on:
  *
  * - All registers are kept, the scratch ones too, and the flags: callers of local functions rely on whatever the old
- *   callee happened not to touch (-fipa-ra). The dispatcher uses mov and jrcxz, which change no flag. The lookup keeps the
+ *   callee happened not to touch (-fipa-ra). The dispatcher uses mov, lea, push, pop and jrcxz, which change no flag. The lookup keeps the
  *   flags in rax: lahf has SF ZF AF PF CF (a processor with rdfsbase has it in 64-bit mode too), seto OF; arithmetic
  *   changes no others. Nothing here touches x87, MMX or vector state, nor their control words.
- * - Writes go to the 56 bytes below the stack pointer, which itself is not moved, so its alignment is the caller's affair:
- *   nothing of the program's is there: the red zone belongs to the function that is being entered, which has not begun, and
- *   the caller keeps nothing below the return address. A signal at any of the instructions builds its frame 128
- *   bytes further down, or on the alternate stack (get_sigframe() in arch/x86/kernel/signal.c of Linux), and returns
- *   here with all registers restored. The bytes are stack unless the caller had just written the last words above
- *   the guard page, where a callee that saves its registers faults too.
+ * - The 128 bytes below the stack pointer are kept, too. What a call finds there is nobody's; but a function may jump back to its
+ *   own entry, in a loop that has no frame and keeps a variable there. So the stack pointer steps over them before anything is written, and
+ *   has its value again at the jump that leaves, which goes through a word of the region: no register and no word of the stack has to
+ *   hold where to. Alignment is the caller's affair.
+ * - Writes go to the 48 bytes below these. A signal at any of the instructions builds its frame 128 bytes further down, or on the alternate
+ *   stack (get_sigframe() in arch/x86/kernel/signal.c of Linux), and returns here with all registers restored. The bytes are stack unless
+ *   the caller had just written the last words above the guard page, where a callee that saves its registers faults too.
  * - A thread that is stopped in here is inside the function for whoever examines it: the program counter is here, and registers
  *   and those words may hold an address of any version. So it is not moved, and may finish with what it has loaded.
  *
@@ -28,91 +29,94 @@
  *			   new fallback, and run one version now and, by its entry, the other one with its next call.
  *	(L3) key	<- stored only while all threads are stopped, behind its value.
  *	(L4) version	<- stored while the thread that the key stands for is stopped, outside of here.
- *	(L5) the version's table: constant as long as anybody is led there.
+ *	(L5) the mark of the version's table: constant.
+ *	(L6) the function's word in the table: constant as long as anybody is led there.
  */
 #include "arch/dispatch.h"
 #include "arch/x86_64/x86_64.h"
 #include "base/bytes.h"
 
-/* Where the lookup expects the caller's rcx: the dispatcher has put it at -16(%rsp). rcx is 8 * index. */
-bool x86_64_write_dispatcher(uint8_t *out, uint64_t at, const struct dispatch *dispatch, uint32_t index)
+/*
+ * `old` and `new`: the function's words in the two tables. The lookup changes rcx only. The return address that it had is overwritten: left in
+ * memory that becomes part of some frame, it would look like a pointer into the region for a long time.
+ */
+bool x86_64_write_dispatcher(uint8_t *out, uint64_t at, const struct dispatch *dispatch, uint64_t old, uint64_t new)
 {
 	uint8_t code[X86_64_DISPATCHER_SIZE] = {
-		0x48, 0x89, 0x4c, 0x24, 0xf0,		/*  0: mov %rcx, -16(%rsp) */
-		0x48, 0x8b, 0x0d, 0, 0, 0, 0,		/*  5: mov selector(%rip), %rcx		L1 */
-		0xe3, 0x15,				/* 12: jrcxz 35f */
-		0x48, 0x8b, 0x89, 0, 0, 0, 0,		/* 14: mov 8 * index(%rcx), %rcx	L5 */
-		0x48, 0x89, 0x4c, 0x24, 0xf8,		/* 21: mov %rcx, -8(%rsp) */
-		0x48, 0x8b, 0x4c, 0x24, 0xf0,		/* 26: mov -16(%rsp), %rcx */
-		0xff, 0x64, 0x24, 0xf8,			/* 31: jmp *-8(%rsp) */
-		0xb9, 0, 0, 0, 0,			/* 35: mov $8 * index, %ecx */
-		0xe9, 0, 0, 0, 0,			/* 40: jmp lookup */
+		0x48, 0x8d, 0x64, 0x24, 0x80,		/*  0: lea -128(%rsp), %rsp */
+		0x51,					/*  5: push %rcx */
+		0x48, 0x8b, 0x0d, 0, 0, 0, 0,		/*  6: mov selector(%rip), %rcx		L1 */
+		0xe3, 0x24,				/* 13: jrcxz 51f */
+		0x48, 0x8b, 0x49, (uint8_t)-DISPATCH_MARK, /* 15: mov mark(%rcx), %rcx		L5 */
+		0xe3, 0x0f,				/* 19: jrcxz 36f */
+		0x59,					/* 21: pop %rcx */
+		0x48, 0x8d, 0xa4, 0x24, 128, 0, 0, 0,	/* 22: lea 128(%rsp), %rsp */
+		0xff, 0x25, 0, 0, 0, 0,			/* 30: jmp *new(%rip)			L6 */
+		0x59,					/* 36: pop %rcx */
+		0x48, 0x8d, 0xa4, 0x24, 128, 0, 0, 0,	/* 37: lea 128(%rsp), %rsp */
+		0xff, 0x25, 0, 0, 0, 0,			/* 45: jmp *old(%rip)			L6 */
+		0xe8, 0, 0, 0, 0,			/* 51: call lookup */
+		0x51,					/* 56: push %rcx */
+		0x59,					/* 57: pop %rcx */
+		0xeb, 0xd7,				/* 58: jmp 19b */
 	};
 
-	if (index > INT32_MAX / 8 || !x86_64_put_rel32(code + 8, at + 12, dispatch->selector) ||
-	    !x86_64_put_rel32(code + 41, at + 45, dispatch->lookup))
+	if (!x86_64_put_rel32(code + 9, at + 13, dispatch->selector) || !x86_64_put_rel32(code + 32, at + 36, new) ||
+	    !x86_64_put_rel32(code + 47, at + 51, old) || !x86_64_put_rel32(code + 52, at + 56, dispatch->lookup))
 		return false;
-	store32(code + 17, index * 8);
-	store32(code + 36, index * 8);
 	memcpy(out, code, sizeof(code));
 	return true;
 }
 
 /*
- * dispatch_find(), and then what the dispatcher does with the selector's value. The thread pointer is read as it is, not
+ * The mark of the calling thread's version table, in rcx: dispatch_find(). The thread pointer is read as it is, not
  * from where a libc keeps a copy of it: %fs:0 means nothing in programs without one. An empty entry is looked
  * for first, so that no key whatever can be found in it.
  */
 bool x86_64_write_lookup(uint8_t *out, const struct dispatch *dispatch)
 {
 	uint8_t code[X86_64_LOOKUP_SIZE] = {
-		0x48, 0x89, 0x44, 0x24, 0xe8,		/*   0: mov %rax, -24(%rsp) */
-		0x48, 0x89, 0x54, 0x24, 0xe0,		/*   5: mov %rdx, -32(%rsp) */
-		0x48, 0x89, 0x74, 0x24, 0xd8,		/*  10: mov %rsi, -40(%rsp) */
-		0x48, 0x89, 0x7c, 0x24, 0xd0,		/*  15: mov %rdi, -48(%rsp) */
-		0x4c, 0x89, 0x44, 0x24, 0xc8,		/*  20: mov %r8, -56(%rsp) */
-		0x4c, 0x8b, 0x05, 0, 0, 0, 0,		/*  25: mov fallback(%rip), %r8		L2 */
-		0x9f,					/*  32: lahf */
-		0x0f, 0x90, 0xc0,			/*  33: seto %al */
-		0xf3, 0x48, 0x0f, 0xae, 0xc2,		/*  36: rdfsbase %rdx */
-		0x48, 0xf7, 0xd2,			/*  41: not %rdx			dispatch_key() */
-		0x48, 0xbe, 0, 0, 0, 0, 0, 0, 0, 0,	/*  44: movabs $DISPATCH_MULTIPLIER, %rsi */
-		0x48, 0x0f, 0xaf, 0xf2,			/*  54: imul %rdx, %rsi			dispatch_first() */
-		0x48, 0xc1, 0xee, 0,			/*  58: shr $64 - bits, %rsi */
-		0xc1, 0xe6, 4,				/*  62: shl $4, %esi */
-		0x48, 0x8d, 0x3d, 0, 0, 0, 0,		/*  65: lea table(%rip), %rdi */
-		0x48, 0x83, 0x3c, 0x37, 0,		/*  72: cmpq $0, (%rdi, %rsi)		L3 */
-		0x74, 0x11,				/*  77: je 96f */
-		0x48, 0x39, 0x14, 0x37,			/*  79: cmp %rdx, (%rdi, %rsi)		L3 */
-		0x74, 0x10,				/*  83: je 101f */
-		0x83, 0xc6, 16,				/*  85: add $16, %esi */
-		0x81, 0xe6, 0, 0, 0, 0,			/*  88: and $16 * (entries - 1), %esi */
-		0xeb, 0xe8,				/*  94: jmp 72b */
-		0x4c, 0x89, 0xc6,			/*  96: mov %r8, %rsi */
-		0xeb, 0x05,				/*  99: jmp 106f */
-		0x48, 0x8b, 0x74, 0x37, 8,		/* 101: mov 8(%rdi, %rsi), %rsi		L4 */
-		0x48, 0x8b, 0x0c, 0x0e,			/* 106: mov (%rsi, %rcx), %rcx		L5 */
-		0x48, 0x89, 0x4c, 0x24, 0xf8,		/* 110: mov %rcx, -8(%rsp) */
-		0x04, 0x7f,				/* 115: add $127, %al: overflows if al is 1 */
-		0x9e,					/* 117: sahf: leaves OF alone */
-		0x4c, 0x8b, 0x44, 0x24, 0xc8,		/* 118: mov -56(%rsp), %r8 */
-		0x48, 0x8b, 0x7c, 0x24, 0xd0,		/* 123: mov -48(%rsp), %rdi */
-		0x48, 0x8b, 0x74, 0x24, 0xd8,		/* 128: mov -40(%rsp), %rsi */
-		0x48, 0x8b, 0x54, 0x24, 0xe0,		/* 133: mov -32(%rsp), %rdx */
-		0x48, 0x8b, 0x44, 0x24, 0xe8,		/* 138: mov -24(%rsp), %rax */
-		0x48, 0x8b, 0x4c, 0x24, 0xf0,		/* 143: mov -16(%rsp), %rcx */
-		0xff, 0x64, 0x24, 0xf8,			/* 148: jmp *-8(%rsp) */
+		0x50,					/*  0: push %rax */
+		0x52,					/*  1: push %rdx */
+		0x56,					/*  2: push %rsi */
+		0x57,					/*  3: push %rdi */
+		0x48, 0x8b, 0x0d, 0, 0, 0, 0,		/*  4: mov fallback(%rip), %rcx		L2 */
+		0x9f,					/* 11: lahf */
+		0x0f, 0x90, 0xc0,			/* 12: seto %al */
+		0xf3, 0x48, 0x0f, 0xae, 0xc2,		/* 15: rdfsbase %rdx */
+		0x48, 0xf7, 0xd2,			/* 20: not %rdx				dispatch_key() */
+		0x48, 0xbe, 0, 0, 0, 0, 0, 0, 0, 0,	/* 23: movabs $DISPATCH_MULTIPLIER, %rsi */
+		0x48, 0x0f, 0xaf, 0xf2,			/* 33: imul %rdx, %rsi			dispatch_first() */
+		0x48, 0xc1, 0xee, 0,			/* 37: shr $64 - bits, %rsi */
+		0xc1, 0xe6, 4,				/* 41: shl $4, %esi */
+		0x48, 0x8d, 0x3d, 0, 0, 0, 0,		/* 44: lea table(%rip), %rdi */
+		0x48, 0x83, 0x3c, 0x37, 0,		/* 51: cmpq $0, (%rdi, %rsi)		L3 */
+		0x74, 0x16,				/* 56: je 80f */
+		0x48, 0x39, 0x14, 0x37,			/* 58: cmp %rdx, (%rdi, %rsi)		L3 */
+		0x74, 0x0b,				/* 62: je 75f */
+		0x83, 0xc6, 16,				/* 64: add $16, %esi */
+		0x81, 0xe6, 0, 0, 0, 0,			/* 67: and $16 * (entries - 1), %esi */
+		0xeb, 0xe8,				/* 73: jmp 51b */
+		0x48, 0x8b, 0x4c, 0x37, 8,		/* 75: mov 8(%rdi, %rsi), %rcx		L4 */
+		0x48, 0x8b, 0x49, (uint8_t)-DISPATCH_MARK, /* 80: mov mark(%rcx), %rcx		L5 */
+		0x04, 0x7f,				/* 84: add $127, %al: overflows if al is 1 */
+		0x9e,					/* 86: sahf: leaves OF alone */
+		0x5f,					/* 87: pop %rdi */
+		0x5e,					/* 88: pop %rsi */
+		0x5a,					/* 89: pop %rdx */
+		0x58,					/* 90: pop %rax */
+		0xc3,					/* 91: ret */
 	};
 
 	_Static_assert(sizeof(struct dispatch_entry) == 16 && offsetof(struct dispatch_entry, version) == 8, "as above");
 	_Static_assert((16u << DISPATCH_BITS_MAX) <= INT32_MAX, "offsets in the table fit 32 bits");
 	if (dispatch->table_bits < DISPATCH_BITS_MIN || dispatch->table_bits > DISPATCH_BITS_MAX ||
-	    !x86_64_put_rel32(code + 68, dispatch->lookup + 72, dispatch->table) ||
-	    !x86_64_put_rel32(code + 28, dispatch->lookup + 32, dispatch->fallback))
+	    !x86_64_put_rel32(code + 47, dispatch->lookup + 51, dispatch->table) ||
+	    !x86_64_put_rel32(code + 7, dispatch->lookup + 11, dispatch->fallback))
 		return false;
-	store64(code + 46, DISPATCH_MULTIPLIER);
-	code[61] = (uint8_t)(64 - dispatch->table_bits);
-	store32(code + 90, ((1u << dispatch->table_bits) - 1) * 16);
+	store64(code + 25, DISPATCH_MULTIPLIER);
+	code[40] = (uint8_t)(64 - dispatch->table_bits);
+	store32(code + 69, ((1u << dispatch->table_bits) - 1) * 16);
 	memcpy(out, code, sizeof(code));
 	return true;
 }

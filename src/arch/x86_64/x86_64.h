@@ -11,8 +11,8 @@
 #define X86_64_INSN_MAX 15	/* Intel SDM volume 2, 2.3.11 */
 #define X86_64_JUMP_SIZE 5	/* e9 rel32 */
 #define X86_64_FAR_JUMP_SIZE 14	/* ff 25 disp32, and the address */
-#define X86_64_DISPATCHER_SIZE 45 /* see dispatch.c */
-#define X86_64_LOOKUP_SIZE 152
+#define X86_64_DISPATCHER_SIZE 60 /* see dispatch.c */
+#define X86_64_LOOKUP_SIZE 92
 #define X86_64_FINDER_SIZE 68	/* see finder.c */
 #define X86_64_TRAP 0xcc	/* int3 */
 
@@ -35,7 +35,7 @@ const char *x86_64_copy_entry(const uint8_t *code, const struct entry_plan *plan
 			      struct entry_copy *copy);
 bool x86_64_write_jump(uint8_t *out, size_t size, uint64_t at, uint64_t to);
 void x86_64_write_far_jump(uint8_t *out, uint64_t to);
-bool x86_64_write_dispatcher(uint8_t *out, uint64_t at, const struct dispatch *dispatch, uint32_t index);
+bool x86_64_write_dispatcher(uint8_t *out, uint64_t at, const struct dispatch *dispatch, uint64_t old, uint64_t new);
 bool x86_64_write_lookup(uint8_t *out, const struct dispatch *dispatch);
 bool x86_64_write_finder(uint8_t *out, uint64_t at, const struct finder *finder);
 bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct insn_effect *out);
