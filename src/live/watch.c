@@ -121,9 +121,23 @@ static size_t breakpoints_allowed(void)
 	return limit.rlim_cur > DESCRIPTORS_KEPT ? limit.rlim_cur - DESCRIPTORS_KEPT : 0;
 }
 
+/* In a dispatcher or a copy, where nothing is known of its frames: it is about to begin a function, or one that jumps back to its entry goes on. */
+static bool is_in_stub(const struct transition *transition, const struct thread *thread)
+{
+	const struct ledger *ledger = transition->ledger;
+
+	for (size_t i = 0; i < ledger->images.count; i++)
+		if (range_holds(ledger->images.item[i].code, registers_pc(&thread->registers)))
+			return true;
+	return false;
+}
+
 static void arm(struct transition *transition, struct watched *watched, const struct stack_result *result)
 {
 	if (watched->point.event >= 0 && watched->point.address == result->exit && watched->point.cfa == result->exit_stack)
+		return;
+	/* It has not come to its breakpoint yet. */
+	if (watched->point.event >= 0 && is_in_stub(transition, &watched->thread))
 		return;
 	breakpoint_disarm(&watched->point);
 	/* Everything else needs descriptors, too. */
@@ -299,7 +313,8 @@ static void go_on(struct transition *transition, struct watched *watched)
 	} else {
 		if (watched->thread.state == THREAD_STOPPED || watched->thread.state == THREAD_RUNNING)
 			let_go(transition, watched);
-		watched->wait = watched->wait ? watched->wait * 2 : LOOK_FIRST;
+		/* Behind a stub, it may show where it leaves. */
+		watched->wait = watched->wait && !is_in_stub(transition, &watched->thread) ? watched->wait * 2 : LOOK_FIRST;
 		if (watched->wait > LOOK_LONGEST)
 			watched->wait = LOOK_LONGEST;
 		watched->next = later(watched->wait);
