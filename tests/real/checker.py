@@ -271,22 +271,27 @@ class Checker:
             if reference.kind == NUMBER:
                 self.problem(f"{why}: a number that may be an address is not bound")
             else:
-                self.check_inside(reference, why)
+                self.check_inside(reference, reference.target, why)
             return
         meant = binding.target + binding.addend + (reference.tail if binding.kind == PC32 else 0)
         if binding.anchor == SLICE:
-            if meant != reference.target:
-                self.problem(f"{why} is bound to {meant:#x} of the slice, not {reference.target:#x}")
-            self.check_inside(reference, why)
+            target = self.behind_stub(reference.target)
+            if meant != target:
+                self.problem(f"{why} is bound to {meant:#x} of the slice, not {target:#x}")
+            self.check_inside(reference, target, why)
             return
         try:
             self.land(meant, reference.target, reference.kind, reference.access, why)
         except Different as difference:
             self.problem(str(difference))
 
-    def check_inside(self, reference, why):
-        """Not bound: so it must be something that the slice has, and that no process shares."""
-        target = reference.target
+    def behind_stub(self, address):
+        """What the new build calls by way of its interface and defines itself."""
+        slot = self.new.stub_slot(address) if self.new.unit(address) is None else None
+        return slot and slot.target() or address
+
+    def check_inside(self, reference, target, why):
+        """It must be something that the slice has, and that no process shares."""
         part = self.new.part(target)
         if part and part.flags & EXECUTE:
             if not self.is_included(target) and not self.is_jump(target) and not self.is_stub(target):
