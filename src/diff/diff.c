@@ -81,6 +81,18 @@ static enum status check_kin(const struct image *old, const struct image *new, s
 	return STATUS_OK;
 }
 
+/*
+ * Names cut code and data into items: where only one build has them (debug information of the installed version is at hand, that of the running one
+ * is not), what is the same would be cut otherwise, and look changed.
+ */
+static void level_names(struct image *old, struct image *new)
+{
+	if (image_has_names(old) == image_has_names(new))
+		return;
+	image_drop_names(old);
+	image_drop_names(new);
+}
+
 static enum status check_related(const struct comparison *comparison, struct error *error)
 {
 	size_t alike = 0, larger = comparison->old.functions.count;
@@ -173,6 +185,8 @@ enum status diff_opened(struct image *old, struct image *new, const struct diff_
 		image_add_debug(old);
 		image_add_debug(new);
 	}
+	if (!status)
+		level_names(old, new);
 	if (!status)
 		status = program_load(old, &comparison.old, error);
 	if (!status)

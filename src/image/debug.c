@@ -16,16 +16,10 @@ struct debug {
 	uint64_t bias;		/* libdwfl's addresses less the image's */
 };
 
-static bool has_symbol_table(const struct image *image)
-{
-	for (size_t i = 0; i < image->symbols.count; i++)
-		if (!image->symbols.item[i].dynamic)
-			return true;
-	return false;
-}
-
 static void add_symbols(struct image *image, const struct debug *debug)
 {
+	GElf_Addr unused;
+	const Elf *own = dwfl_module_getelf(debug->module, &unused);
 	int count = dwfl_module_getsymtab(debug->module);
 	const char *file = NULL;
 
@@ -39,8 +33,8 @@ static void add_symbols(struct image *image, const struct debug *debug)
 
 		if (name && type == STT_FILE)
 			file = name;
-		/* A thread-local symbol's value is no address; the image's own dynamic symbols are known. */
-		if (!name || !*name || section == SHN_UNDEF || section == SHN_ABS || (type != STT_FUNC && type != STT_OBJECT) ||
+		/* A thread-local symbol's value is no address; the image's own symbols (dynamic ones, where nothing else was found) are known. */
+		if (elf == own || !name || !*name || section == SHN_UNDEF || section == SHN_ABS || (type != STT_FUNC && type != STT_OBJECT) ||
 		    !range_holds(image->span, address - debug->bias))
 			continue;
 		*array_add(&image->symbols) = (struct symbol){
@@ -110,7 +104,7 @@ void image_add_debug(struct image *image)
 		return;
 	}
 	debug->bias = (start & ~UINT64_C(4095)) - image->span.start;
-	if (!has_symbol_table(image)) {
+	if (!image_has_names(image)) {
 		add_symbols(image, debug);
 		objects_find(image);
 	}

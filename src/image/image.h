@@ -152,6 +152,12 @@ const struct symbol *image_object(const struct image *image, uint64_t address);
 /* All symbols of variables and tables that begin where that one does, itself included: how many, and the first of them in image->objects. */
 size_t image_object_names(const struct image *image, const struct symbol *object, const struct object **names);
 
+/* Has it names that dynamic linking does not need: of its own symbol table, or of its debug information? */
+bool image_has_names(const struct image *image);
+
+/* Forget these. */
+void image_drop_names(struct image *image);
+
 /* link_relocations.c: fill in link_relocations. STATUS_ERROR: they are damaged. */
 enum status image_read_link_relocations(const char *path, struct image *image, struct error *error) must_check;
 

@@ -1,4 +1,4 @@
-/* objects.c: which variable or table an address lies in, by the symbols. */
+/* objects.c: which variable or table an address lies in, by the symbols; and names that not every build has. */
 #include "image/objects.h"
 
 #include <elf.h>
@@ -58,4 +58,23 @@ size_t image_object_names(const struct image *image, const struct symbol *object
 
 	*names = image->objects.item + first;
 	return end - first;
+}
+
+bool image_has_names(const struct image *image)
+{
+	for (size_t i = 0; i < image->symbols.count; i++)
+		if (!image->symbols.item[i].dynamic)
+			return true;
+	return false;
+}
+
+void image_drop_names(struct image *image)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < image->symbols.count; i++)
+		if (image->symbols.item[i].dynamic)
+			image->symbols.item[kept++] = image->symbols.item[i];
+	image->symbols.count = kept;
+	objects_find(image);
 }
