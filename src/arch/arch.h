@@ -154,6 +154,11 @@ struct insn_effect {
 				 * through one fixed word: where that is. Else 0. */
 };
 
+/* General registers that hold addresses of an object, as bits of insn.clobbers. */
+struct held {
+	uint64_t may, must;	/* they do so on some way, or on all ways, to a place in the code */
+};
+
 /* Where the parts of per-thread dispatch stand, for one patch in one process. All words are aligned. */
 struct dispatch {
 	uint64_t selector;	/* word: address of the version table that all threads use, or 0: each its own */
@@ -266,11 +271,11 @@ struct arch {
 	size_t (*thread_end)(const uint8_t *code, size_t size);
 
 	/*
-	 * The instruction that the bytes begin with puts an address into a register. Does the code behind it do nothing with that but load
-	 * from where it leads until the register is overwritten, or means nothing to a caller any more, before there is a branch? False
-	 * where that is not to be seen within a few instructions.
+	 * The instruction that the bytes begin with (for a call, a jump or a return: what it does before that), where registers hold addresses of one
+	 * object, or numbers computed from them: which of them do so behind it? False where such an address may get elsewhere (memory, a part of a
+	 * register, the kernel), is compared with anything but another one of the object, or is where something is stored.
 	 */
-	bool (*only_loads)(const uint8_t *code, size_t size);
+	bool (*follow_address)(const uint8_t *code, size_t size, struct held *held);
 
 	/* Registers that carry the first integer arguments, in their order, as bits of insn.clobbers (psABI figure 3.4). */
 	uint8_t argument_count;
@@ -278,6 +283,9 @@ struct arch {
 
 	/* Registers that a call need not preserve, as a mask like insn.clobbers (psABI figure 3.4). */
 	uint64_t call_clobbers;
+
+	/* Registers that a function's result is in, likewise (psABI 3.2.3). */
+	uint64_t results;
 
 	/* Kind of a dynamic relocation, by its number in the psABI. */
 	enum reloc_kind (*relocation)(uint32_t type);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "diff/escape.h"
 #include "diff/slicing.h"
 
 /* Labels of an included function (computed goto): a table that must be the slice's own. */
@@ -137,20 +138,6 @@ static bool is_plain(const struct program *program, const struct section *sectio
 	return !section->relro && !bind_holds_pointers(program, address) && !ends_pointers(program, address);
 }
 
-/*
- * Code that does nothing with a table's address but load from there, at once, keeps it nowhere and compares it with nothing: for that code
- * it is no identity. (In an image of fixed address nobody knows for certain which words are pointers.)
- */
-static bool only_loads(const struct slicing *slicing, const struct code_ref *ref)
-{
-	const struct program *new = &slicing->comparison->new;
-	const struct code_range *range = program_range(new, ref->insn);
-	uint64_t offset = ref->insn - range->span.start;
-
-	return !new->image->fixed_address && (ref->kind == REF_LOAD ||
-	       new->image->arch->only_loads(program_code(new, range) + offset, range->span.end - range->span.start - offset));
-}
-
 /* Where an item of the new image's data is for the slice's code. */
 enum place {
 	IN_PROCESS,	/* where the old image has it */
@@ -179,6 +166,7 @@ static enum place find_place(struct slicing *slicing, uint64_t address, uint64_t
 	return found && constants_compare_before(comparison, *old_address, address, back) == SAME ? IN_PROCESS : NOWHERE;
 }
 
+/* Something that the running image has, or the slice may have, or that can be looked up in the process. */
 static bool leads_to_known(struct slicing *slicing, const struct data_ref *ref)
 {
 	const struct comparison *comparison = slicing->comparison;
@@ -186,8 +174,10 @@ static bool leads_to_known(struct slicing *slicing, const struct data_ref *ref)
 	uint64_t old_address;
 
 	if (function != NO_FUNCTION)
-		return comparison->old_of[function] != NO_FUNCTION && comparison->new.functions.item[function].entry == ref->target;
-	return ref->target && find_place(slicing, ref->target, 0, &old_address) != NOWHERE;
+		return comparison->new.functions.item[function].entry == ref->target;
+	if (!ref->target)
+		return ref->symbol && import_is_address(ref);
+	return find_place(slicing, ref->target, 0, &old_address) != NOWHERE;
 }
 
 /* How far from an address code loads is not known: a table can be copied where no pointer of its section would be left unbound. */
@@ -200,6 +190,55 @@ static bool can_copy_tables(struct slicing *slicing, const struct section *secti
 	     !*stuck && i < new->data_refs.count && new->data_refs.item[i].where < section->span.end; i++)
 		*stuck = !slicing->own_pointers[i] && !leads_to_known(slicing, &new->data_refs.item[i]);
 	return !*stuck;
+}
+
+/* Does the part take an address in the table, which is not known to be the same in the running image? */
+static bool takes_changed(struct slicing *slicing, const struct code_range *part, struct range table)
+{
+	uint64_t old_address;
+
+	for (uint32_t i = 0; i < part->ref_count; i++) {
+		const struct code_ref *ref = &slicing->comparison->new.refs.item[part->first_ref + i];
+
+		if (range_holds(table, ref->target) && find_place(slicing, ref->target, 0, &old_address) == NOWHERE)
+			return true;
+	}
+	return false;
+}
+
+/* A table that changed, but of which nobody but the function ever sees an address. */
+static bool keeps_table(struct slicing *slicing, uint32_t function, struct range table)
+{
+	const struct program *new = &slicing->comparison->new;
+	const struct function *keeper = &new->functions.item[function];
+	bool changed = false;
+
+	for (size_t i = 0; i < keeper->parts.count && !changed; i++)
+		changed = takes_changed(slicing, &new->ranges.item[keeper->parts.item[i]], table);
+	return changed && escape_is_contained(new, function, table);
+}
+
+/*
+ * For a function that keeps a table's addresses to itself the table has no identity. The end of one is the start of the next: that goes with the one which
+ * the function can't have from the process. (In an image of fixed address nobody knows for certain which words are pointers.)
+ */
+static bool is_own_table(struct slicing *slicing, const struct code_ref *ref, uint64_t address, uint64_t back)
+{
+	const struct program *new = &slicing->comparison->new;
+
+	if (!ref || new->image->fixed_address || ref->kind != REF_ADDRESS)
+		return false;
+	for (unsigned int before = 0; before < 2; before++) {
+		const struct section *section = image_section(new->image, address - before);
+		struct range table = { program_item_start(new, address - before), program_item_end(new, address - before) };
+
+		if (!section || !section_is_constant(section) || back > address - section->span.start || !span_holds_pointers(new, table) ||
+		    !can_copy_tables(slicing, section) || !keeps_table(slicing, program_function(new, ref->insn), table))
+			continue;
+		copy_constants(slicing, section->span);
+		return true;
+	}
+	return false;
 }
 
 static const char table_moved[] = "a constant table with pointers that is new, changed or moved";
@@ -282,6 +321,8 @@ bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, cons
 		copy_before(slicing, from, address, back);
 		return false;
 	}
+	if (is_own_table(slicing, ref, address, back))
+		return false;
 	if (!constant && fail_seam(slicing, from, address, ref))
 		return true;
 	switch (find_place(slicing, address, back, old_address)) {
@@ -300,7 +341,7 @@ bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, cons
 	case NOWHERE:
 		break;
 	}
-	if (constant && ref && !back && only_loads(slicing, ref) && can_copy_tables(slicing, section)) {
+	if (constant && ref && ref->kind == REF_LOAD && !new->image->fixed_address && can_copy_tables(slicing, section)) {
 		copy_constants(slicing, section->span);
 		return false;
 	}

@@ -22,12 +22,17 @@ static uint64_t import_index(struct patch *patch, const struct data_ref *slot)
 	return patch->imports.count - 1;
 }
 
+bool import_is_address(const struct data_ref *slot)
+{
+	return slot->kind == RELOC_SLOT || slot->kind == RELOC_ADDRESS;
+}
+
 static bool bind_import(struct slicing *slicing, const struct data_ref *slot)
 {
 	const struct image *new = slicing->comparison->new.image;
 
 	/* Thread-local symbols have offsets that only the dynamic linker hands out; copies of variables are made before main(). */
-	if (slot->kind != RELOC_SLOT && slot->kind != RELOC_ADDRESS) {
+	if (!import_is_address(slot)) {
 		slicing->status = refuse(slicing->error, "%s: the new code needs the symbol %s, which the running image does not import and which is no plain address",
 					 new->name, slot->symbol);
 		return false;

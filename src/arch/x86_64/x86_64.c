@@ -30,12 +30,14 @@ const struct arch arch_x86_64 = {
 	.is_signal_return = x86_64_is_signal_return,
 	.thread_end = x86_64_thread_end,
 	.ends_with_call = x86_64_ends_with_call,
-	.only_loads = x86_64_only_loads,
+	.follow_address = x86_64_follow_address,
 	/* rdi, rsi, rdx, rcx, r8, r9 */
 	.argument_count = 6,
 	.argument = { 7, 6, 2, 1, 8, 9 },
 	/* All but rbx, rsp, rbp and r12 to r15. */
 	.call_clobbers = ~(UINT64_C(1) << 3 | UINT64_C(1) << 4 | UINT64_C(1) << 5 | UINT64_C(0xf) << 12),
+	/* rax, rdx */
+	.results = UINT64_C(1) << 0 | UINT64_C(1) << 2,
 	.relocation = x86_64_relocation,
 	.link_relocation = x86_64_link_relocation,
 };

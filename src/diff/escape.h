@@ -1,0 +1,13 @@
+/* escape.h: does a function keep the addresses of a table to itself? */
+#ifndef STENT_DIFF_ESCAPE_H
+#define STENT_DIFF_ESCAPE_H
+
+#include "program/program.h"
+
+/*
+ * Of all addresses inside of the span, and its end, that the function puts into registers: does it do nothing with them but load from where they lead,
+ * and compare them with each other? False where that is not to be seen. (Images of fixed address: addresses that are mere numbers are not seen.)
+ */
+bool escape_is_contained(const struct program *program, uint32_t function, struct range span) must_check;
+
+#endif
