@@ -66,6 +66,8 @@ struct data_check {
 	enum status status;
 	bool reported;
 	uint64_t last_reported;	/* start of the last variable that was reported */
+	bool noted;
+	uint64_t last_noted;	/* likewise of those that only say the version */
 	ARRAY(struct text_change) texts;
 };
 
@@ -122,6 +124,32 @@ static const char *text_around(const struct program *program, const struct secti
 		       ? (const char *)section->data + (start - section->span.start) : NULL;
 }
 
+/* A note for the user, one for each variable. (The text may have several lines.) */
+static void note_version(struct data_check *check, uint64_t address, const char *text)
+{
+	const struct program *old = &check->comparison->old;
+	uint64_t start = program_item_start(old, address);
+	char *name;
+
+	if (check->noted && check->last_noted == start)
+		return;
+	check->noted = true;
+	check->last_noted = start;
+	name = item_name(old, start);
+	*array_add(&check->patch->notes) =
+		utf8_make_printable(text_format("the variable %s only says the version, and is left as it is in the process: \"%.60s\"", name, text));
+	free(name);
+}
+
+/* Is the byte of an aligned number that says the version, and nothing else? Where both builds have it at the same place of that. */
+static bool says_version(const struct data_check *check, const struct section *a, const struct section *b, struct mark at)
+{
+	uint64_t before = at.old & 3, old = at.old - before, new = at.new - before;
+
+	return (at.new & 3) == before && old >= a->span.start && new >= b->span.start && old + 4 <= a->span.end && new + 4 <= b->span.end &&
+	       versions_numbers_differ(check->comparison->options, load32(a->data + (old - a->span.start)), load32(b->data + (new - b->span.start)));
+}
+
 /* Differences in texts are judged when all are known: one may say what another one means. */
 static void note_text(struct data_check *check, const char *what, uint64_t address, const char *old, const char *new)
 {
@@ -150,23 +178,15 @@ static void check_byte(struct data_check *check, const struct section *a, const 
 	static const char what[] = "its initial value differs";
 	const char *old = text_around(&check->comparison->old, a, at.old), *new = text_around(&check->comparison->new, b, at.new);
 
+	if (says_version(check, a, b, at)) {
+		note_version(check, at.old, check->comparison->options->old_version);
+		return;
+	}
 	if (old && new && (const uint8_t *)old - a->data - (ptrdiff_t)(at.old - a->span.start) ==
 				  (const uint8_t *)new - b->data - (ptrdiff_t)(at.new - b->span.start))
 		note_text(check, what, at.old, old, new);
 	else
 		report(check, what, at.old);
-}
-
-/* A note for the user. (The text may have several lines.) */
-static void note_version(struct data_check *check, const struct text_change *text)
-{
-	const struct program *old = &check->comparison->old;
-	char *name = item_name(old, program_item_start(old, text->address));
-
-	*array_add(&check->patch->notes) =
-		utf8_make_printable(text_format("the variable %s only says the version, and is left as it is in the process: \"%.60s\"",
-						name, text->old));
-	free(name);
 }
 
 static void judge_texts(struct data_check *check)
@@ -181,7 +201,7 @@ static void judge_texts(struct data_check *check)
 		const struct text_change *text = &check->texts.item[i];
 
 		if (versions_differ(options, text->old, text->new, &release))
-			note_version(check, text);
+			note_version(check, text->address, text->old);
 		else
 			report(check, text->what, text->address);
 	}

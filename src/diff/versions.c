@@ -4,7 +4,7 @@
  * Programs keep their version in variables. That a running process goes on saying the old one harms nobody. But "1.0" that became "1.2" may as
  * well be a protocol that is no longer allowed. So a version is what only a version can be: one with the revision of a stable update
  * ("+deb12u3", Debian Developer's Reference 5.8.5.4), or, with three numbers at least, the one that the package is known to have. A date
- * is the version's where it stands in one text with it. A moment, to the second and with its day of the week, is that of the build where it is all
+ * is the version's where it stands in one text with it. So is a number made of the three (101118 for 10.11.18). A moment, to the second and with its day of the week, is that of the build where it is all
  * there is. Names of files have versions in them, too; those lead somewhere, and don't count.
  */
 #include <ctype.h>
@@ -227,4 +227,30 @@ bool versions_differ(const struct diff_options *options, const char *old, const 
 	if (!found && old_date)
 		return *release->old_date && memcmp(release->old_date, old_date, DATE_SIZE) == 0 && memcmp(release->new_date, new_date, DATE_SIZE) == 0;
 	return found;
+}
+
+/* 101118 of "1:10.11.18-0+deb12u1", as MYSQL_VERSION_ID, PHP_VERSION_ID and their kin are made. 0: the version has not three numbers that fit. */
+static uint64_t number_of(const char *version)
+{
+	struct span whole = package_version(version), upstream = whole.size ? without_revision(whole) : whole;
+	const char *at = upstream.start, *end = at + upstream.size;
+	uint64_t number = 0;
+
+	for (int part = 0; part < 3; part++) {
+		size_t digits = digits_at(at, end);
+
+		if (!digits || digits > 2 || (part < 2 && (at + digits == end || at[digits] != '.')))
+			return 0;
+		number *= 100;
+		number += digits == 2 ? (uint64_t)(at[0] - '0') * 10 + (uint64_t)(at[1] - '0') : (uint64_t)(at[0] - '0');
+		at += digits + (part < 2);
+	}
+	return at < end && (is_digit(*at) || *at == '.') ? 0 : number;
+}
+
+bool versions_numbers_differ(const struct diff_options *options, uint32_t old, uint32_t new)
+{
+	uint64_t a = number_of(options->old_version), b = number_of(options->new_version);
+
+	return a && b && a != b && ((old == a && new == b) || (old == a << 8 && new == b << 8));
 }

@@ -1,4 +1,4 @@
-/* versions.h: texts that say which version of the package they are from. */
+/* versions.h: texts and numbers that say which version of the package they are from. */
 #ifndef STENT_DIFF_VERSIONS_H
 #define STENT_DIFF_VERSIONS_H
 
@@ -17,5 +17,8 @@ struct release {
  * options, only the versions are looked at, which may be NULL.
  */
 bool versions_differ(const struct diff_options *options, const char *old, const char *new, struct release *release);
+
+/* The same of two numbers, for packages whose versions have three parts: 101118, or that with a byte of zeros behind it (as in plugins of MariaDB), for 10.11.18. */
+bool versions_numbers_differ(const struct diff_options *options, uint32_t old, uint32_t new);
 
 #endif

@@ -99,6 +99,30 @@ static void test_dates(void **unused)
 	assert_true(versions_differ(&options, "Wed Oct 19 15:59:32 2022", "Wed Sep 30 06:33:54 2026", &release));
 }
 
+static bool numbers_differ(const char *old_version, const char *new_version, uint32_t old, uint32_t new)
+{
+	struct diff_options options = { .old_version = old_version, .new_version = new_version };
+
+	return versions_numbers_differ(&options, old, new);
+}
+
+static void test_numbers(void **unused)
+{
+	assert_true(numbers_differ("1:10.11.18-0+deb12u1", "1:10.11.19-0+deb12u1", 101118, 101119));
+	assert_true(numbers_differ("1:10.11.18-0+deb12u1", "1:10.11.19-0+deb12u1", 101118 << 8, 101119 << 8));
+	assert_true(numbers_differ("8.2.32-1~deb12u1", "8.2.36-1~deb12u1", 80232, 80236));
+	assert_true(numbers_differ("2.9.14+dfsg-1", "2.10.3", 20914, 21003));
+	assert_false(numbers_differ("8.2.32-1", "8.2.36-1", 80232, 80235));
+	assert_false(numbers_differ("8.2.32-1", "8.2.36-1", 80232 << 8, 80236));
+	assert_false(numbers_differ("8.2.32-1", "8.2.36-1", UINT32_C(80232) << 4, UINT32_C(80236) << 4));
+	assert_false(numbers_differ("8.2.32-1", "8.2.32-2", 80232, 80232));
+	assert_false(numbers_differ("8.2-1", "8.3-1", 802, 803));
+	assert_false(numbers_differ("8.2.32.1-1", "8.2.36.1-1", 80232, 80236));
+	assert_false(numbers_differ("2022.10.3-1", "2022.10.4-1", 20221003, 20221004));
+	assert_false(numbers_differ(NULL, "8.2.36-1", 80232, 80236));
+	assert_false(numbers_differ("", "8.2.36-1", 0, 80236));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -106,6 +130,7 @@ int main(void)
 		cmocka_unit_test(test_others),
 		cmocka_unit_test(test_package),
 		cmocka_unit_test(test_dates),
+		cmocka_unit_test(test_numbers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
