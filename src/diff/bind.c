@@ -126,7 +126,8 @@ static void bind_code(struct slicing *slicing, const struct code_ref *ref, uint3
 		if (ref->kind == REF_ABSOLUTE)
 			bind_field(slicing, ref, ANCHOR_SLICE, ref->target);
 	} else {
-		bind_fail(slicing, ref->insn, ref->target, "code that belongs to no function");
+		bind_fail(slicing, ref->insn, ref->target, slot ? "a function that is chosen at start-up (IFUNC), and that the running image has no stub for"
+								: "code that belongs to no function");
 	}
 }
 

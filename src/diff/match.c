@@ -76,7 +76,7 @@ static void pair(struct comparison *comparison, uint32_t old, uint32_t new)
 /* --- by name --- */
 
 struct named {
-	const char *name;
+	const char *name, *version;	/* "" where versions do not count */
 	uint32_t function;
 	bool dynamic;
 };
@@ -86,18 +86,25 @@ struct names {
 	size_t count, room;
 };
 
+static int compare_labels(const struct named *a, const struct named *b)
+{
+	int order = strcmp(a->name, b->name);
+
+	return order ? order : strcmp(a->version, b->version);
+}
+
 static int compare_names(const void *one, const void *other)
 {
 	const struct named *a = one, *b = other;
-	int order = strcmp(a->name, b->name);
+	int order = compare_labels(a, b);
 
 	if (order)
 		return order;
 	return (a->function > b->function) - (a->function < b->function);
 }
 
-/* Names that mean one function only. */
-static void collect_names(const struct program *program, struct names *names)
+/* Names that mean one function only; or, of symbols that have versions, names with these. */
+static void collect_names(const struct program *program, bool versions, struct names *names)
 {
 	size_t kept = 0;
 
@@ -105,8 +112,9 @@ static void collect_names(const struct program *program, struct names *names)
 		const struct symbol *symbol = &program->image->symbols.item[i];
 		uint32_t function = symbol->defined && symbol->type != STT_TLS && *symbol->name ? program_function(program, symbol->value) : NO_FUNCTION;
 
-		if (function != NO_FUNCTION && program->functions.item[function].entry == symbol->value && symbol->type != STT_SECTION)
-			*array_add(names) = (struct named){ symbol->name, function, symbol->dynamic };
+		if (function != NO_FUNCTION && program->functions.item[function].entry == symbol->value && symbol->type != STT_SECTION &&
+		    (symbol->version || !versions))
+			*array_add(names) = (struct named){ symbol->name, versions ? symbol->version : "", function, symbol->dynamic };
 	}
 	if (names->count)
 		qsort(names->item, names->count, sizeof(*names->item), compare_names);
@@ -115,7 +123,7 @@ static void collect_names(const struct program *program, struct names *names)
 		bool unique = true;
 		size_t next = i + 1;
 
-		for (; next < names->count && strcmp(names->item[next].name, named.name) == 0; next++) {
+		for (; next < names->count && compare_labels(&names->item[next], &named) == 0; next++) {
 			unique = unique && names->item[next].function == named.function;
 			named.dynamic = named.dynamic || names->item[next].dynamic;
 		}
@@ -126,16 +134,16 @@ static void collect_names(const struct program *program, struct names *names)
 	names->count = kept;
 }
 
-static void pair_names(struct matching *matching)
+static void pair_names(struct matching *matching, bool versions)
 {
 	struct comparison *comparison = matching->comparison;
 	struct names old = { 0 }, new = { 0 };
 
-	collect_names(&comparison->old, &old);
-	collect_names(&comparison->new, &new);
+	collect_names(&comparison->old, versions, &old);
+	collect_names(&comparison->new, versions, &new);
 	for (int dynamic = 1; dynamic >= 0; dynamic--)
 		for (size_t i = 0, k = 0; i < old.count && k < new.count;) {
-			int order = strcmp(old.item[i].name, new.item[k].name);
+			int order = compare_labels(&old.item[i], &new.item[k]);
 			uint32_t f = old.item[i].function, g = new.item[k].function;
 
 			if (!order && old.item[i].dynamic == dynamic && new.item[k].dynamic == dynamic &&
@@ -416,7 +424,9 @@ void match_functions(struct comparison *comparison)
 	for (size_t i = 0; i < comparison->new.functions.count; i++)
 		comparison->old_of[i] = NO_FUNCTION;
 	pair_entry(&matching);
-	pair_names(&matching);
+	/* (A name may have a function for each of its versions.) */
+	pair_names(&matching, true);
+	pair_names(&matching, false);
 	pair_content(comparison);
 	for (int round = 0; round < ROUNDS_MAX; round++)
 		if (!vote_round(&matching) && !pair_aligned(&matching))

@@ -153,21 +153,27 @@ static void find_interface(struct slicing *slicing)
 		qsort(slicing->interface.item, slicing->interface.count, sizeof(*slicing->interface.item), compare_exported);
 }
 
-/* The first of that name and type that the new image exports, or NULL. */
-static const struct symbol *exported_symbol(const struct slicing *slicing, const char *name, uint8_t type)
+/* A symbol without a version is the same as one with any. */
+static bool same_version(const struct symbol *a, const struct symbol *b)
+{
+	return !a->version || !b->version || strcmp(a->version, b->version) == 0;
+}
+
+/* What the new image exports under the old one's symbol, of the same version and type, or NULL. */
+static const struct symbol *exported_symbol(const struct slicing *slicing, const struct symbol *symbol)
 {
 	size_t low = 0, high = slicing->interface.count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (strcmp(slicing->interface.item[middle]->name, name) < 0)
+		if (strcmp(slicing->interface.item[middle]->name, symbol->name) < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	for (; low < slicing->interface.count && strcmp(slicing->interface.item[low]->name, name) == 0; low++)
-		if (slicing->interface.item[low]->type == type)
+	for (; low < slicing->interface.count && strcmp(slicing->interface.item[low]->name, symbol->name) == 0; low++)
+		if (slicing->interface.item[low]->type == symbol->type && same_version(slicing->interface.item[low], symbol))
 			return slicing->interface.item[low];
 	return NULL;
 }
@@ -181,7 +187,7 @@ static void note_exported_constants(struct slicing *slicing)
 	for (size_t i = 0; i < old->symbols.count; i++) {
 		const struct symbol *symbol = &old->symbols.item[i];
 		bool exported = symbol->dynamic && symbol->defined && symbol->type == STT_OBJECT;
-		const struct symbol *other = exported ? exported_symbol(slicing, symbol->name, STT_OBJECT) : NULL;
+		const struct symbol *other = exported ? exported_symbol(slicing, symbol) : NULL;
 		const struct section *a = image_section(old, symbol->value), *b = other ? image_section(new, other->value) : NULL;
 
 		if (a && b && section_is_constant(a) && section_is_constant(b) && constants_compare(comparison, symbol->value, other->value))
@@ -246,7 +252,7 @@ static void check_aliases(struct slicing *slicing)
 		uint32_t g;
 
 		if (f == NO_FUNCTION || comparison->old.functions.item[f].entry != symbol->value ||
-		    !(other = exported_symbol(slicing, symbol->name, STT_FUNC)))
+		    !(other = exported_symbol(slicing, symbol)))
 			continue;
 		g = program_function(&comparison->new, other->value);
 		if (g != NO_FUNCTION && comparison->new.functions.item[g].entry == other->value && comparison->new_of[f] != g)

@@ -467,6 +467,26 @@ static void test_thread_local_growth_is_refused(void **unused)
 	}
 }
 
+/* Which function a name means depends on its version. */
+static void test_versions_of_one_name(void **unused)
+{
+	static const char source[] =
+		"int state;\n"
+		"__attribute__((noipa)) int scale_old(int a) { return a * 3 + state; }\n"
+		"__attribute__((noipa)) int scale_new(int a) { return a * 5 + state; }\n"
+		"__asm__(\".symver scale_old, scale@V1\");\n"
+		"__asm__(\".symver scale_new, scale@@V2\");\n"
+		"__attribute__((noipa)) int filler(int a) { state ^= a * 77; return a; }\n"
+		"int total(int a) { return scale_old(a) + scale_new(a) + filler(a) * (V == 1 ? 2 : 4); }\n";
+	static const char flags[] = "-O2 -shared -fPIC $(printf 'V1 { global: scale; }; V2 { global: scale; total; state; local: *; };' >map; "
+				    "echo -Wl,--version-script=map)";
+	struct outcome outcome = diff(source, flags, NULL);
+
+	check(outcome, flags, outcome.status == STATUS_OK && count(&outcome, ACTION_REDIRECT) == 1);
+	assert_string_equal(first(&outcome, ACTION_REDIRECT)->name, "total");
+	outcome_free(&outcome);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -488,6 +508,7 @@ int main(void)
 		cmocka_unit_test(test_new_import),
 		cmocka_unit_test(test_new_thread_local_import_is_refused),
 		cmocka_unit_test(test_thread_local_growth_is_refused),
+		cmocka_unit_test(test_versions_of_one_name),
 	};
 
 	return cmocka_run_group_tests_name("diff", tests, NULL, NULL);
