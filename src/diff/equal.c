@@ -95,6 +95,27 @@ static bool same_stub(const struct comparison *comparison, const struct relocati
 	return f != NO_FUNCTION && g != NO_FUNCTION && comparison->new_of[f] == g;
 }
 
+static enum difference compare_code(struct comparison *comparison, uint64_t old_target, uint64_t new_target);
+
+/* Zeros, or what else fills the space between functions, up to where the same one begins: the start of a constant of hand-written code, and its rest. */
+static bool same_space(struct comparison *comparison, uint64_t old_target, uint64_t new_target)
+{
+	const struct program *old = &comparison->old, *new = &comparison->new;
+	size_t next_old = program_range_search(old, old_target), next_new = program_range_search(new, new_target);
+	uint64_t old_start, new_start;
+	const uint8_t *x, *y;
+
+	if (next_old == old->ranges.count || next_new == new->ranges.count)
+		return false;
+	old_start = old->ranges.item[next_old].span.start;
+	new_start = new->ranges.item[next_new].span.start;
+	if (old_start - old_target != new_start - new_target)
+		return false;
+	x = image_bytes(old->image, old_target, old_start - old_target);
+	y = image_bytes(new->image, new_target, new_start - new_target);
+	return x && y && memcmp(x, y, old_start - old_target) == 0 && compare_code(comparison, old_start, new_start) == SAME;
+}
+
 static enum difference compare_code(struct comparison *comparison, uint64_t old_target, uint64_t new_target)
 {
 	uint32_t f = program_function(&comparison->old, old_target), g = program_function(&comparison->new, new_target);
@@ -102,6 +123,8 @@ static enum difference compare_code(struct comparison *comparison, uint64_t old_
 	if (f == NO_FUNCTION || g == NO_FUNCTION) {
 		const struct relocation *x = program_stub(&comparison->old, old_target), *y = program_stub(&comparison->new, new_target);
 
+		if (f == g && !x && !y)
+			return same_space(comparison, old_target, new_target) ? SAME : DIFFERENT_CALLEE;
 		return f == g && x && y && same_stub(comparison, x, y) ? SAME : DIFFERENT_CALLEE;
 	}
 	if (comparison->new_of[f] != g)
@@ -350,6 +373,22 @@ static bool same_section_end(const struct comparison *comparison, uint64_t old_t
 	return false;
 }
 
+static bool holds_data_ref(const struct program *program, uint64_t start, uint64_t size)
+{
+	size_t next = program_data_ref_index(program, start);
+
+	return next < program->data_refs.count && program->data_refs.item[next].where < start + size;
+}
+
+/* What is loaded from there: hand-written code has its constants beside it, which belong to no function. */
+static bool same_loaded(const struct comparison *comparison, uint64_t old_target, uint64_t new_target, uint8_t access)
+{
+	const uint8_t *x = image_bytes(comparison->old.image, old_target, access), *y = image_bytes(comparison->new.image, new_target, access);
+
+	return access && x && y && memcmp(x, y, access) == 0 && !holds_data_ref(&comparison->old, old_target, access) &&
+	       !holds_data_ref(&comparison->new, new_target, access);
+}
+
 enum difference references_compare(struct comparison *comparison, uint64_t old_target, uint64_t new_target, uint8_t kind, uint8_t access)
 {
 	const struct section *a = image_section(comparison->old.image, old_target);
@@ -372,6 +411,8 @@ enum difference references_compare(struct comparison *comparison, uint64_t old_t
 	}
 	if (a->execute != b->execute)
 		return DIFFERENT_CALLEE;
+	if (a->execute && kind == REF_LOAD && same_loaded(comparison, old_target, new_target, access))
+		return SAME;
 	if (a->execute)
 		return compare_code(comparison, old_target, new_target);
 	if (section_is_slots(a) && section_is_slots(b))
