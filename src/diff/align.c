@@ -100,7 +100,7 @@ void align_references(const struct comparison *comparison, uint32_t old_function
 	paired = alignment.paired;
 	for (size_t i = 0, count = alignment.old.list.count; i < count; i++) {
 		const struct token *a = &alignment.old.list.item[i], *b = paired[i] ? &alignment.new.list.item[paired[i] - 1] : NULL;
-		bool before = i > 0 && b && paired[i - 1] == paired[i] - 1;
+		bool before = i > 0 && b && paired[i - 1] && paired[i - 1] == paired[i] - 1;
 		bool behind = i + 1 < count && b && paired[i + 1] == paired[i] + 1;
 
 		if ((before || behind) && a->ref && b->ref)
