@@ -189,6 +189,13 @@ struct arch {
 	 */
 	size_t (*plain)(const uint8_t *code, size_t size);
 
+	/*
+	 * The same number for two instructions that are the same but for the choice of registers (and for how that makes them be encoded):
+	 * what they do, with operands of the same kinds and sizes, and the same numbers and displacements, in the same places. Which of its operands
+	 * are in one register counts, and so does the stack pointer. 0 when the bytes are no instruction.
+	 */
+	uint64_t (*form)(const uint8_t *code, size_t size);
+
 	/* One line of assembler text ("mov rax, [rip+0x10]"), cut at `room`; false as for decode. */
 	bool (*print)(const uint8_t *code, size_t size, uint64_t address, char *out, size_t room);
 

@@ -291,6 +291,79 @@ static void bytes_that_are_no_instruction(void **state)
 	assert_true(arch->decode(prefixes + 1, sizeof(prefixes) - 1, AT, &insn));
 }
 
+/* `same`: but for registers. */
+struct form_sample {
+	uint8_t one[12], other[12];
+	uint8_t one_length, other_length;
+	bool same;
+};
+
+static const struct form_sample forms[] = {
+	/* lea r12, [rip]; lea rbp, [rip] */
+	{ { 0x4c, 0x8d, 0x25, 0, 0, 0, 0 }, { 0x48, 0x8d, 0x2d, 0, 0, 0, 0 }, 7, 7, true },
+	/* ... and ebp */
+	{ { 0x4c, 0x8d, 0x25, 0, 0, 0, 0 }, { 0x8d, 0x2d, 0, 0, 0, 0 }, 7, 6, false },
+	/* ... and mov rbp, [rip] */
+	{ { 0x4c, 0x8d, 0x25, 0, 0, 0, 0 }, { 0x48, 0x8b, 0x2d, 0, 0, 0, 0 }, 7, 7, false },
+	/* mov rax, [rbx]; mov rcx, [r12], which takes a SIB; mov rcx, [r13+0], which takes a displacement; mov rcx, [rbp+0],
+	 * which is of another segment */
+	{ { 0x48, 0x8b, 0x03 }, { 0x49, 0x8b, 0x0c, 0x24 }, 3, 4, true },
+	{ { 0x48, 0x8b, 0x03 }, { 0x49, 0x8b, 0x4d, 0 }, 3, 4, true },
+	{ { 0x48, 0x8b, 0x03 }, { 0x48, 0x8b, 0x4d, 0 }, 3, 4, true },
+	/* ... and [r13+8]; [rsp]; [rbx+rdx]; [rip]; fs:[rbx] */
+	{ { 0x48, 0x8b, 0x03 }, { 0x49, 0x8b, 0x4d, 8 }, 3, 4, false },
+	{ { 0x48, 0x8b, 0x03 }, { 0x48, 0x8b, 0x04, 0x24 }, 3, 4, false },
+	{ { 0x48, 0x8b, 0x03 }, { 0x48, 0x8b, 0x04, 0x13 }, 3, 4, false },
+	{ { 0x48, 0x8b, 0x03 }, { 0x48, 0x8b, 0x05, 0, 0, 0, 0 }, 3, 7, false },
+	{ { 0x48, 0x8b, 0x03 }, { 0x64, 0x48, 0x8b, 0x03 }, 3, 4, false },
+	/* mov rax, [rbx]; mov rbx, [rbx] */
+	{ { 0x48, 0x8b, 0x03 }, { 0x48, 0x8b, 0x1b }, 3, 3, false },
+	/* mov [rcx+rdx*4], eax; mov [rdx+rcx*4], esi; mov [rcx+rdx*8], eax */
+	{ { 0x89, 0x04, 0x91 }, { 0x89, 0x34, 0x8a }, 3, 3, true },
+	{ { 0x89, 0x04, 0x91 }, { 0x89, 0x04, 0xd1 }, 3, 3, false },
+	/* add rax, 0x100; add rbx, 0x100, of another opcode; add rbx, 0x200; sub rbx, 0x100 */
+	{ { 0x48, 0x05, 0, 1, 0, 0 }, { 0x48, 0x81, 0xc3, 0, 1, 0, 0 }, 6, 7, true },
+	{ { 0x48, 0x05, 0, 1, 0, 0 }, { 0x48, 0x81, 0xc3, 0, 2, 0, 0 }, 6, 7, false },
+	{ { 0x48, 0x05, 0, 1, 0, 0 }, { 0x48, 0x81, 0xeb, 0, 1, 0, 0 }, 6, 7, false },
+	/* xor eax, eax; xor r8d, r8d; xor eax, ebx */
+	{ { 0x31, 0xc0 }, { 0x45, 0x31, 0xc0 }, 2, 3, true },
+	{ { 0x31, 0xc0 }, { 0x31, 0xd8 }, 2, 2, false },
+	/* push rbx; push r15; pop rbx */
+	{ { 0x53 }, { 0x41, 0x57 }, 1, 2, true },
+	{ { 0x53 }, { 0x5b }, 1, 1, false },
+	/* mov rbp, rsp; mov rbp, rax */
+	{ { 0x48, 0x89, 0xe5 }, { 0x48, 0x89, 0xc5 }, 3, 3, false },
+	/* mov cl, al; mov sil, dil, which takes a REX; mov cl, ah */
+	{ { 0x88, 0xc1 }, { 0x40, 0x88, 0xfe }, 2, 3, true },
+	{ { 0x88, 0xc1 }, { 0x88, 0xe1 }, 2, 2, false },
+	/* vaddps xmm0, xmm1, xmm2; vaddps xmm8, xmm9, xmm10, of another size of VEX; vaddps ymm0, ymm1, ymm2 */
+	{ { 0xc5, 0xf0, 0x58, 0xc2 }, { 0xc4, 0x41, 0x30, 0x58, 0xc2 }, 4, 5, true },
+	{ { 0xc5, 0xf0, 0x58, 0xc2 }, { 0xc5, 0xf4, 0x58, 0xc2 }, 4, 4, false },
+	/* vaddps zmm0{k1}, zmm1, zmm2; ... zmm16{k1}; ... zmm0{k2}; ... zmm0{k1}{z}; ... with rounding down */
+	{ { 0x62, 0xf1, 0x74, 0x49, 0x58, 0xc2 }, { 0x62, 0xe1, 0x74, 0x49, 0x58, 0xc2 }, 6, 6, true },
+	{ { 0x62, 0xf1, 0x74, 0x49, 0x58, 0xc2 }, { 0x62, 0xf1, 0x74, 0x4a, 0x58, 0xc2 }, 6, 6, false },
+	{ { 0x62, 0xf1, 0x74, 0x49, 0x58, 0xc2 }, { 0x62, 0xf1, 0x74, 0xc9, 0x58, 0xc2 }, 6, 6, false },
+	{ { 0x62, 0xf1, 0x74, 0x49, 0x58, 0xc2 }, { 0x62, 0xf1, 0x74, 0x39, 0x58, 0xc2 }, 6, 6, false },
+	/* add [rbx], eax; lock add [rbx], eax */
+	{ { 0x01, 0x03 }, { 0xf0, 0x01, 0x03 }, 2, 3, false },
+	/* jz; jnz */
+	{ { 0x74, 0 }, { 0x75, 0 }, 2, 2, false },
+};
+
+static void forms_without_registers(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		uint64_t one = arch->form(forms[i].one, forms[i].one_length), other = arch->form(forms[i].other, forms[i].other_length);
+
+		if (!one || !other || (one == other) != forms[i].same)
+			print_error("forms[%zu]\n", i);
+		assert_true(one && other);
+		assert_int_equal(one == other, forms[i].same);
+	}
+	assert_int_equal(arch->form(forms[0].one, forms[0].one_length - 1u), 0);
+}
+
 static void text_is_cut_at_its_room(void **state)
 {
 	const uint8_t code[] = { 0x48, 0x8b, 0x05, 0x10, 0, 0, 0 };
@@ -321,6 +394,7 @@ int main(void)
 		cmocka_unit_test(written_registers),
 		cmocka_unit_test(cut_instructions),
 		cmocka_unit_test(bytes_that_are_no_instruction),
+		cmocka_unit_test(forms_without_registers),
 		cmocka_unit_test(text_is_cut_at_its_room),
 		cmocka_unit_test(architecture_is_found_by_machine),
 	};

@@ -10,6 +10,7 @@ const struct arch arch_x86_64 = {
 	.trap = X86_64_TRAP,
 	.decode = x86_64_decode,
 	.plain = x86_64_plain,
+	.form = x86_64_form,
 	.print = x86_64_print,
 	.plan_entry = x86_64_plan_entry,
 	.copy_entry = x86_64_copy_entry,

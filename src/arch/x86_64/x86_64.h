@@ -29,6 +29,7 @@ enum insn_kind x86_64_classify(const ZydisDecodedInstruction *insn, const ZydisD
 /* See struct arch for all of these. */
 bool x86_64_decode(const uint8_t *code, size_t size, uint64_t address, struct insn *out);
 size_t x86_64_plain(const uint8_t *code, size_t size);
+uint64_t x86_64_form(const uint8_t *code, size_t size);
 bool x86_64_print(const uint8_t *code, size_t size, uint64_t address, char *out, size_t room);
 const char *x86_64_plan_entry(const uint8_t *code, size_t size, size_t padding, struct entry_plan *plan);
 const char *x86_64_copy_entry(const uint8_t *code, const struct entry_plan *plan, uint64_t from, uint64_t to,
