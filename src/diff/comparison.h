@@ -26,6 +26,19 @@ struct memo {
 	size_t count, room;
 };
 
+/* Which instructions of two versions of a function are alike, to line them up (align.h). */
+enum alignment {
+	ALIGN_BYTES,	/* those with the same bytes */
+	ALIGN_FORMS,	/* those that are the same but for the choice of registers (struct arch, form()) */
+	ALIGNMENTS
+};
+
+/* What is known of new code's references from lining up their functions. */
+struct counterparts {
+	uint64_t *old_targets;	/* per reference, once its function is lined up: what that of the old build's same instruction is, or 0 */
+	bool *lined_up;		/* per new function */
+};
+
 /* Functions that changed nowhere but in code that was inlined from another one. */
 struct inlining {
 	const char *from;	/* not owned */
@@ -66,8 +79,7 @@ struct comparison {
 					 * contradict, what lies between known addresses; never more */
 	struct vote_map aligned_back;	/* the same with both addresses exchanged */
 	struct named_variables named_old, named_new;
-	uint64_t *old_targets;	/* per reference of new code, once its function is lined up: what that of the old build's same instruction is, or 0 */
-	bool *lined_up;		/* per new function */
+	struct counterparts counterparts[ALIGNMENTS];
 	bool *called;		/* per old function: code that is the same in both builds calls it or points to it */
 	struct memo constants;	/* answers of constants_compare() */
 	size_t displaced;	/* functions with changed displacements of memory operands */
@@ -117,6 +129,13 @@ const struct vote *votes_reverse(const struct vote_map *map, uint64_t to);
  * sides moved by the same distance. False when neither holds. */
 bool variable_in_new(const struct comparison *comparison, uint64_t old_address, uint64_t *new_address);
 bool variable_in_old(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address);
+
+/* variables.c: all that lined-up instructions of changed functions say about a variable being at these two places: 1 yes, -1 no, 0 nothing. */
+int variable_aligned(const struct comparison *comparison, uint64_t old_address, uint64_t new_address);
+
+/* users.c: do all references to the variable of the new build, and only those, stand where the old build refers to the other one, but for the choice of
+ * registers? In two gaps between known places that moved alike, in which nothing else is unknown. */
+bool users_agree(const struct comparison *comparison, struct range old_gap, uint64_t old_address, struct range new_gap, uint64_t new_address);
 
 /* variables.c: the place of a variable in the running image, for a binding: by its name; or by an exact vote, or a place between two known ones that
  * the changed functions' own instructions confirm, or that is inside of the same item as a known one. */

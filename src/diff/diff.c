@@ -125,8 +125,11 @@ static enum status compare(struct comparison *comparison, struct patch *patch, s
 	comparison->old_of = memory_zeroed(comparison->new.functions.count, sizeof(uint32_t));
 	comparison->alike = memory_zeroed(comparison->old.functions.count, sizeof(bool));
 	comparison->changed = memory_zeroed(comparison->old.functions.count, sizeof(bool));
-	comparison->old_targets = memory_zeroed(comparison->new.refs.count, sizeof(uint64_t));
-	comparison->lined_up = memory_zeroed(comparison->new.functions.count, sizeof(bool));
+	for (size_t how = 0; how < ALIGNMENTS; how++)
+		comparison->counterparts[how] = (struct counterparts){
+			.old_targets = memory_zeroed(comparison->new.refs.count, sizeof(uint64_t)),
+			.lined_up = memory_zeroed(comparison->new.functions.count, sizeof(bool)),
+		};
 	comparison->called = memory_zeroed(comparison->old.functions.count, sizeof(bool));
 	handlers_find_pointers(&comparison->old, &comparison->old_pointers);
 	handlers_find_pointers(&comparison->new, &comparison->new_pointers);
@@ -163,8 +166,10 @@ static void comparison_free(struct comparison *comparison)
 	free(comparison->old_of);
 	free(comparison->alike);
 	free(comparison->changed);
-	free(comparison->old_targets);
-	free(comparison->lined_up);
+	for (size_t how = 0; how < ALIGNMENTS; how++) {
+		free(comparison->counterparts[how].old_targets);
+		free(comparison->counterparts[how].lined_up);
+	}
 	free(comparison->called);
 	array_free(&comparison->old_pointers);
 	array_free(&comparison->new_pointers);

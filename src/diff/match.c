@@ -393,7 +393,7 @@ static bool pair_aligned(struct matching *matching)
 		if (comparison->new_of[f] != NO_FUNCTION && !comparison->alike[f] &&
 		    refers_to_unpaired(&comparison->old, f, comparison->new_of) &&
 		    refers_to_unpaired(&comparison->new, comparison->new_of[f], comparison->old_of))
-			align_references(comparison, f, comparison->new_of[f], vote_aligned, matching);
+			align_references(comparison, f, comparison->new_of[f], ALIGN_BYTES, vote_aligned, matching);
 	votes_count(&matching->functions);
 	for (size_t i = 0; i < matching->functions.votes.count; i++) {
 		const struct vote *vote = &matching->functions.votes.item[i];
@@ -477,7 +477,7 @@ void match_evidence(struct comparison *comparison)
 		struct ref_pair pair = { 0 };
 
 		if (comparison->changed[f])
-			align_references(comparison, f, comparison->new_of[f], vote_aligned_data, comparison);
+			align_references(comparison, f, comparison->new_of[f], ALIGN_BYTES, vote_aligned_data, comparison);
 		while (comparison->alike[f] && !comparison->changed[f] && ref_pair_next(comparison, f, &pair))
 			mark_called(comparison, pair.old->target);
 		if (old->functions.item[f].exported)

@@ -69,30 +69,12 @@ static bool lie_together(const struct comparison *comparison, uint64_t low, uint
 	return a.known == b.known && a.own == b.own && b.address - a.address == high - low;
 }
 
-static void note_target(void *context, const struct code_ref *old, const struct code_ref *new)
-{
-	const struct comparison *comparison = context;
-
-	comparison->old_targets[new - comparison->new.refs.item] = old->target;
-}
-
-/* What the instruction that was the same one in the old build refers to there; 0: none is known. (All of a function are asked for one after the other.) */
-static uint64_t counterpart_of(const struct comparison *comparison, const struct code_ref *ref)
-{
-	uint32_t function = program_function(&comparison->new, ref->insn), old = comparison->old_of[function];
-
-	if (old != NO_FUNCTION && !comparison->lined_up[function])
-		align_references(comparison, old, function, note_target, (void *)comparison);
-	comparison->lined_up[function] = true;
-	return comparison->old_targets[ref - comparison->new.refs.item];
-}
-
 /* Does the old build's instruction refer to the variable that the address seems to be for? Where the two lie apart, it can't be for the other one then. */
 static bool is_confirmed(const struct comparison *comparison, const struct code_ref *ref, uint64_t address)
 {
 	struct spot here = spot_of(comparison, address);
 
-	return ref && here.known && !here.own && counterpart_of(comparison, ref) == here.address;
+	return ref && here.known && !here.own && align_counterpart(comparison, ALIGN_BYTES, ref) == here.address;
 }
 
 /* An address that nothing is read or written at, where it seems to be. */

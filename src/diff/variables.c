@@ -12,8 +12,9 @@
 
 #define NAMES_MAX 64	/* of one variable; glibc's have three */
 
-struct anchor_pair {
-	uint64_t from, to;
+/* Two places of the one build that are next to an address on either side, and known in the other build. */
+struct gap {
+	struct range from, to;
 };
 
 /* Votes of `from`'s section that lead out of its counterpart do not count. */
@@ -22,34 +23,44 @@ static bool leads_home(const struct vote *vote, const struct section *from, cons
 	return range_holds(from->span, vote->from) && range_holds(to->span, vote->to);
 }
 
-static bool translate(const struct program *from, const struct program *to, const struct vote *votes, size_t count,
-		      uint64_t address, uint64_t *out)
+/* False when there is none, or its ends moved by different distances. */
+static bool find_gap(const struct program *from, const struct program *to, const struct vote *votes, size_t count, uint64_t address, struct gap *gap)
 {
 	const struct section *section = image_section(from->image, address);
 	const struct section *other = section ? image_section_named(to->image, section->name) : NULL;
 	size_t next = count ? search_address(&votes->from, count, sizeof(*votes), address) : 0, before = next;
 
+	if (!other || section->execute)
+		return false;
+	*gap = (struct gap){ section->span, other->span };
+	while (before > 0 && votes[before - 1].from >= section->span.start && !leads_home(&votes[before - 1], section, other))
+		before--;
+	if (before > 0 && leads_home(&votes[before - 1], section, other)) {
+		gap->from.start = votes[before - 1].from;
+		gap->to.start = votes[before - 1].to;
+	}
+	while (next < count && votes[next].from < section->span.end && !leads_home(&votes[next], section, other))
+		next++;
+	if (next < count && leads_home(&votes[next], section, other)) {
+		gap->from.end = votes[next].from;
+		gap->to.end = votes[next].to;
+	}
+	return gap->to.start - gap->from.start == gap->to.end - gap->from.end;
+}
+
+static bool translate(const struct program *from, const struct program *to, const struct vote *votes, size_t count,
+		      uint64_t address, uint64_t *out)
+{
+	size_t next = count ? search_address(&votes->from, count, sizeof(*votes), address) : 0;
+	struct gap gap;
+
 	if (next < count && votes[next].from == address) {
 		*out = votes[next].to;
 		return true;
 	}
-	if (!other || section->execute)
+	if (!find_gap(from, to, votes, count, address, &gap))
 		return false;
-
-	struct anchor_pair low = { section->span.start, other->span.start };
-	struct anchor_pair high = { section->span.end, other->span.end };
-
-	while (before > 0 && votes[before - 1].from >= section->span.start && !leads_home(&votes[before - 1], section, other))
-		before--;
-	if (before > 0 && leads_home(&votes[before - 1], section, other))
-		low = (struct anchor_pair){ votes[before - 1].from, votes[before - 1].to };
-	while (next < count && votes[next].from < section->span.end && !leads_home(&votes[next], section, other))
-		next++;
-	if (next < count && leads_home(&votes[next], section, other))
-		high = (struct anchor_pair){ votes[next].from, votes[next].to };
-	if (low.to - low.from != high.to - high.from)
-		return false;
-	*out = address + (low.to - low.from);
+	*out = address + (gap.to.start - gap.from.start);
 	return true;
 }
 
@@ -65,8 +76,7 @@ bool variable_in_old(const struct comparison *comparison, uint64_t new_address, 
 			 new_address, old_address);
 }
 
-/* All that lined-up instructions say about the address: 1 yes, -1 no, 0 nothing. */
-static int aligned_say(const struct comparison *comparison, uint64_t old_address, uint64_t new_address)
+int variable_aligned(const struct comparison *comparison, uint64_t old_address, uint64_t new_address)
 {
 	size_t count, count_back;
 	const struct vote *vote = votes_from(&comparison->aligned, old_address, &count);
@@ -121,11 +131,22 @@ static bool beside_known(const struct comparison *comparison, uint64_t new_addre
 	size_t count, next = array_search(&data->reverse, from, new_address);
 	const struct vote *back = votes_from(&comparison->aligned_back, new_address, &count);
 
-	if (!comparison->options->new_data_count || count != 1 || aligned_say(comparison, back->to, new_address) < 1)
+	if (!comparison->options->new_data_count || count != 1 || variable_aligned(comparison, back->to, new_address) < 1)
 		return false;
 	*old_address = back->to;
 	return (next && data->reverse.item[next - 1].to - data->reverse.item[next - 1].from == back->to - new_address) ||
 	       (next < data->reverse.count && data->reverse.item[next].to - data->reverse.item[next].from == back->to - new_address);
+}
+
+/* Of a place between two known ones: do all who refer to it agree, whatever registers they do it with? Symbols, where there are any, know better. */
+static bool between_known(const struct comparison *comparison, uint64_t old_address, uint64_t new_address)
+{
+	const struct vote_map *data = &comparison->data;
+	struct gap gap;
+
+	return !named_at(&comparison->named_old, old_address) && !named_at(&comparison->named_new, new_address) &&
+	       find_gap(&comparison->new, &comparison->old, data->reverse.item, data->reverse.count, new_address, &gap) &&
+	       users_agree(comparison, gap.to, old_address, gap.from, new_address);
 }
 
 /* By what code says. */
@@ -140,12 +161,12 @@ static bool binding_by_code(const struct comparison *comparison, uint64_t new_ad
 		return false;
 	if (votes_reverse(&comparison->data, new_address))
 		return true;
-	said = aligned_say(comparison, *old_address, new_address);
+	said = variable_aligned(comparison, *old_address, new_address);
 	if (said)
 		return said > 0;
 	a = image_object(comparison->old.image, *old_address);
 	b = image_object(comparison->new.image, new_address);
-	return (a && b) || inside_known_item(comparison, *old_address, new_address);
+	return (a && b) || inside_known_item(comparison, *old_address, new_address) || between_known(comparison, *old_address, new_address);
 }
 
 static bool binding_by_name(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address)
