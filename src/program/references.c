@@ -133,6 +133,20 @@ static void visit_refs(struct program *program, const struct code_range *range, 
 	}
 }
 
+/* Does it refer to something outside of the image? No code does that (but to the null of a weak symbol): where text without unwind data seems to, it is
+ * a constant that stands there. */
+static bool leads_out(const struct image *image, const struct insn *insn)
+{
+	for (int i = 0; i < 2; i++) {
+		const struct insn_ref *ref = &insn->ref[i];
+
+		if ((ref->kind == REF_BRANCH || ref->kind == REF_LOAD || ref->kind == REF_ADDRESS) && ref->target &&
+		    (ref->target < image->span.start || ref->target > image->span.end))
+			return true;
+	}
+	return false;
+}
+
 static void decode_range(struct program *program, struct code_range *range)
 {
 	const struct arch *arch = program->image->arch;
@@ -150,7 +164,7 @@ static void decode_range(struct program *program, struct code_range *range)
 
 		memcpy(bytes, code + offset, size - offset < sizeof(bytes) ? size - offset : sizeof(bytes));
 		if (!length) {
-			if (!arch->decode(code + offset, size - offset, address, &insn))
+			if (!arch->decode(code + offset, size - offset, address, &insn) || (!range->covered && leads_out(program->image, &insn)))
 				break;
 			visit_refs(program, range, address, &insn, bytes);
 			range->indirect_jump = range->indirect_jump || insn.kind == INSN_JUMP_INDIRECT;
