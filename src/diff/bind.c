@@ -133,6 +133,15 @@ static void bind_code(struct slicing *slicing, const struct code_ref *ref, uint3
 
 /* --- data --- */
 
+/* As long as nobody has called by way of it, a slot for calls holds no function's address, but that of a stub's second half: it is none for taking addresses. */
+static bool same_use(const struct slicing *slicing, const struct data_ref *old, const struct data_ref *new)
+{
+	const struct relocation *x = image_relocation(slicing->comparison->old.image, old->where);
+	const struct relocation *y = image_relocation(slicing->comparison->new.image, new->where);
+
+	return x && y ? x->type == y->type : x == y;
+}
+
 /* The old slot that holds the same, or 0. */
 static uint64_t find_slot(const struct slicing *slicing, const struct data_ref *wanted)
 {
@@ -146,7 +155,7 @@ static uint64_t find_slot(const struct slicing *slicing, const struct data_ref *
 		     j < old->data_refs.count && old->data_refs.item[j].where < section->span.end; j++) {
 			const struct data_ref *ref = &old->data_refs.item[j];
 
-			if (ref->kind == wanted->kind && pointers_compare(comparison, ref, wanted) == SAME)
+			if (ref->kind == wanted->kind && same_use(slicing, ref, wanted) && pointers_compare(comparison, ref, wanted) == SAME)
 				return ref->where;
 		}
 	}

@@ -28,16 +28,34 @@ static bool in_constants(const struct program *program, uint64_t address)
 	return section && section_is_constant(section);
 }
 
+/* The text that the pointer leads to, or NULL. */
+static const char *text_behind(const struct program *program, const struct data_ref *ref)
+{
+	return ref && ref->target ? text_at(program->image, ref->target) : NULL;
+}
+
+/*
+ * If it is a pointer to the functions of one of the C++ library's classes of types: a text that says which, else NULL. (The library may be linked in; and
+ * a program of fixed address has a copy of the library's table.)
+ */
+static const char *kind_of_type(const struct program *program, const struct data_ref *ref)
+{
+	const struct relocation *copy = ref && ref->target ? image_relocation(program->image, ref->target - 16) : NULL;
+	const struct data_ref *type = ref && ref->target ? program_data_ref(program, ref->target - 8) : NULL;
+	const char *symbol = ref && ref->symbol ? ref->symbol : copy ? copy->symbol : NULL;
+	const char *name = type && type->target ? text_behind(program, program_data_ref(program, type->target + 8)) : NULL;
+
+	if (begins_with(symbol, "_ZTVN10__cxxabiv1"))
+		return symbol;
+	return begins_with(name, "N10__cxxabiv1") ? name : NULL;
+}
+
 /* Name of the type at the address, or NULL: it is none. */
 static const char *type_name(const struct program *program, uint64_t address)
 {
-	const struct data_ref *table = program_data_ref(program, address), *name = program_data_ref(program, address + 8);
-
-	if (!table || !name || !name->target || !in_constants(program, address))
+	if (!in_constants(program, address) || !kind_of_type(program, program_data_ref(program, address)))
 		return NULL;
-	if (table->symbol ? !begins_with(table->symbol, "_ZTVN10__cxxabiv1") : !in_constants(program, table->target))
-		return NULL;
-	return text_at(program->image, name->target);
+	return text_behind(program, program_data_ref(program, address + 8));
 }
 
 static bool is_function(const struct program *program, const struct data_ref *ref)
@@ -77,11 +95,9 @@ const char *class_around(const struct program *program, uint64_t where)
 /* Bytes of a type: its own class says how many bases are listed behind its name (ABI 2.9.5). 0: unknown. */
 static uint64_t type_size(const struct program *program, uint64_t type)
 {
-	const char *kind = program_data_ref(program, type)->symbol;
+	const char *kind = kind_of_type(program, program_data_ref(program, type));
 	const uint8_t *bases = image_bytes(program->image, type + 20, 4);
 
-	if (!kind)
-		return 0;
 	if (strstr(kind, "__vmi_class_type_info"))
 		return bases ? 24 + UINT64_C(16) * load32(bases) : 0;
 	return strstr(kind, "__si_class_type_info") ? 24 : 16;
@@ -258,11 +274,15 @@ const struct class_record *classes_find_new(struct slicing *slicing, uint64_t ad
 	struct class_record record = record_at(&comparison->new, address);
 	size_t first;
 
-	if (!record.name || !is_plain_start(&comparison->new, &record) ||
+	/* (At a fixed address, which numbers in code are addresses of its parts is not known for certain.) */
+	if (!record.name || comparison->new.image->fixed_address || !is_plain_start(&comparison->new, &record) ||
 	    first_record(&comparison->old_classes, record.name) < comparison->old_classes.count)
 		return NULL;
 	first = record.table ? first_part(records, record.name) : first_record(records, record.name);
 	*count = count_class(records, first);
+	for (size_t i = 0; i < *count; i++)
+		if (!class_record_size(&comparison->new, records->item[first + i].where))
+			return NULL;
 	return &records->item[first];
 }
 

@@ -42,7 +42,7 @@ goes_in_and_out() {	# COMPILER FLAG...
 is_refused() {	# COMPILER FLAG...
 	compile 1 "$@" && compile 2 "$@" && ends_with 2 "$stent" diff "$scratch/added.1" "$scratch/added.2" -o "$scratch/added.stent" >"$scratch/refusal" 2>&1
 	cat "$scratch/refusal"
-	grep -q "a constant table with pointers that is new" "$scratch/refusal"
+	grep -qE "a constant table with pointers that is new|a number that may or may not be an address" "$scratch/refusal"
 }
 
 kinds=("a virtual base" "an unnamed namespace" "a template" "two bases" "another class inside")
