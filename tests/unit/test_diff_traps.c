@@ -207,6 +207,20 @@ static void test_names_of_one_variable(void **unused)
 	}
 }
 
+/* Two pointers to texts are what a type of C++ begins with, too: but the first of those leads to a table of functions. */
+static void test_texts_that_look_like_a_type(void **unused)
+{
+	static const char source[] =
+		HEAD
+		"struct entry { const char *version, *text; int (*run)(int); };\n"
+		"static const struct entry entry = { \"1.8.2 of something\", V == 1 ? \"what it was\" : \"what it became\", filler1 };\n"
+		KEEP "const struct entry *describe(void) { return &entry; }\n"
+		MAIN("describe()->run(argc)");
+
+	is_refused(source, "-O2 -fPIE -pie", "a constant table with pointers");
+	is_refused(source, "-O2 -fPIC -shared", "a constant table with pointers");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +239,7 @@ int main(void)
 		cmocka_unit_test(test_function_too_small_for_a_jump),
 		cmocka_unit_test(test_constructor_that_is_called_again),
 		cmocka_unit_test(test_names_of_one_variable),
+		cmocka_unit_test(test_texts_that_look_like_a_type),
 	};
 
 	return cmocka_run_group_tests_name("diff traps", tests, NULL, NULL);
