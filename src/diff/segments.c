@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/search.h"
 #include "diff/slicing.h"
 
 struct pages {
@@ -165,6 +166,77 @@ static void merge_bindings(struct slicing *slicing)
 	patch->bindings.count = kept;
 }
 
+static bool refers_into(const struct program *program, const struct code_range *range, struct range span)
+{
+	for (uint32_t i = 0; i < range->ref_count; i++)
+		if (range_holds(span, program->refs.item[range->first_ref + i].target))
+			return true;
+	return false;
+}
+
+/* (The end of a section is the start of the next one, and of use to who refers to its inside.) */
+static bool holds_copy(const struct slicing *slicing, const struct code_range *range, uint64_t address)
+{
+	const struct program *new = &slicing->comparison->new;
+
+	for (size_t i = 0; i < new->image->sections.count; i++) {
+		struct range span = new->image->sections.item[i].span;
+
+		if (slicing->copied[i] && (range_holds(span, address) || (span.end == address && refers_into(new, range, span))))
+			return true;
+	}
+	for (size_t i = 0; i < slicing->variables.count; i++)
+		if (address >= slicing->variables.item[i].start && address <= slicing->variables.item[i].end)
+			return true;
+	for (size_t i = 0; i < slicing->words.count; i++)
+		if (slicing->words.item[i] == address)
+			return true;
+	return false;
+}
+
+static bool holds_code(const struct slicing *slicing, uint64_t address)
+{
+	uint32_t function = program_function(&slicing->comparison->new, address);
+
+	if (function != NO_FUNCTION && slicing->included[function])
+		return true;
+	for (size_t i = 0; i < slicing->forwarders.count; i++)
+		if (slicing->forwarders.item[i].where == address)
+			return true;
+	for (size_t i = 0; i < slicing->own_stubs.count; i++)
+		if (range_holds(slicing->own_stubs.item[i], address))
+			return true;
+	return false;
+}
+
+static bool is_bound(const struct patch *patch, uint64_t where)
+{
+	size_t index = array_search(&patch->bindings, where, where);
+
+	return index < patch->bindings.count && patch->bindings.item[index].where == where;
+}
+
+/*
+ * What new code refers to is bound, or in the slice; there, if it begins with a pointer, that is bound. (All that decides about references sees to it;
+ * but where one did not, code would run astray.)
+ */
+static void check_reach(struct slicing *slicing)
+{
+	const struct program *new = &slicing->comparison->new;
+
+	for (size_t i = 0; i < new->refs.count; i++) {
+		const struct code_ref *ref = &new->refs.item[i];
+		const struct code_range *range = program_range(new, ref->insn);
+		uint64_t address = ref->target + (uint64_t)ref->offset;
+
+		if (!slicing->included[range->function] || ref->kind == REF_ABSOLUTE || is_bound(slicing->patch, ref->where))
+			continue;
+		if (!holds_code(slicing, address) &&
+		    (!holds_copy(slicing, range, address) || (program_data_ref(new, address) && !is_bound(slicing->patch, address))))
+			bind_fail(slicing, ref->insn, address, "something that the patch does not have (a defect of stent)");
+	}
+}
+
 static void copy_unwind_tables(struct slicing *slicing)
 {
 	const struct image *image = slicing->comparison->new.image;
@@ -188,6 +260,7 @@ enum status segments_build(struct slicing *slicing)
 	fill(slicing, &pages);
 	write_forwarders(slicing, &pages);
 	merge_bindings(slicing);
+	check_reach(slicing);
 	cut_segments(slicing->patch, &pages);
 	free(pages.flags);
 	free(pages.bytes);
