@@ -173,6 +173,9 @@ static bool leads_to_known(struct slicing *slicing, const struct data_ref *ref)
 	uint32_t function = program_function(&comparison->new, ref->target);
 	uint64_t old_address;
 
+	/* What an IFUNC's resolver chose is known to the process alone. */
+	if (ref->kind == RELOC_RESOLVER)
+		return false;
 	if (function != NO_FUNCTION)
 		return comparison->new.functions.item[function].entry == ref->target;
 	if (!ref->target)
@@ -357,7 +360,9 @@ void bind_pointer(struct slicing *slicing, const struct data_ref *ref)
 	uint32_t target = program_function(&comparison->new, ref->target);
 	uint64_t old_address;
 
-	if (target == NO_FUNCTION) {
+	if (ref->kind == RELOC_RESOLVER) {
+		bind_fail(slicing, ref->where, ref->target, "a function that is chosen at start-up (IFUNC)");
+	} else if (target == NO_FUNCTION) {
 		bool live = bind_resolve(slicing, ref->where, ref->target, NULL, 0, &old_address);
 
 		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, live ? ANCHOR_OLD : ANCHOR_SLICE, live ? old_address : ref->target, ref->offset);
