@@ -16,20 +16,15 @@ struct command {
 	long (*run)(long);
 };
 
-static APART long twice(long n)
-{
-	return 2 * n;
-}
+#define COMMAND(name, value)            \
+	static APART long name(long n) \
+	{                               \
+		return value;           \
+	}
 
-static APART long square(long n)
-{
-	return n * n;
-}
-
-static APART long negate(long n)
-{
-	return -n;
-}
+COMMAND(twice, 2 * n)
+COMMAND(square, n * n)
+COMMAND(negate, -n)
 
 static const struct command before[] = { { "b", twice }, { "bb", square } };
 static const struct command commands[] = {
