@@ -726,6 +726,53 @@ def libdjvu():
     return use
 
 
+def libgsasl():
+    library = load("libgsasl.so.18")
+    context = c_void_p()
+    expect(library.gsasl_init(byref(context)) == 0, "gsasl_init")
+
+    def use():
+        session, answer = c_void_p(), c_void_p()
+        expect(library.gsasl_client_start(context, b"PLAIN", byref(session)) == 0, "gsasl_client_start")
+        library.gsasl_property_set(session, 1, b"user")		# GSASL_AUTHID
+        library.gsasl_property_set(session, 3, b"secret")	# GSASL_PASSWORD
+        expect(library.gsasl_step64(session, b"", byref(answer)) == 0, "gsasl_step64")
+        expect(base64.b64decode(ctypes.string_at(answer)) == b"\0user\0secret", "what PLAIN says")
+        library.gsasl_free(answer)
+        library.gsasl_finish(session)
+    return use
+
+
+def libntfs():
+    library = load("libntfs-3g.so.89")
+    free = ctypes.CDLL(None).free
+
+    def use():
+        wide, narrow = c_void_p(), c_void_p()
+        expect(library.ntfs_mbstoucs(b"System Volume Information", byref(wide)) == 25, "ntfs_mbstoucs")
+        expect(ctypes.string_at(wide, 6) == b"S\0y\0s\0", "two bytes for each letter")
+        expect(library.ntfs_ucstombs(wide, 25, byref(narrow), 0) == 25, "ntfs_ucstombs")
+        expect(ctypes.string_at(narrow) == b"System Volume Information", "the name and back")
+        free(wide)
+        free(narrow)
+    return use
+
+
+def libcjose():
+    library = load("libcjose.so.0")
+
+    def use():
+        data, text, size, back = os.urandom(48), c_void_p(), c_size_t(), c_void_p()
+        expect(library.cjose_base64url_encode(data, c_size_t(48), byref(text), byref(size), None), "cjose_base64url_encode")
+        expect(ctypes.string_at(text, size.value) == base64.urlsafe_b64encode(data), "what was encoded")
+        expect(library.cjose_base64url_decode(text, size, byref(back), byref(size), None), "cjose_base64url_decode")
+        expect(ctypes.string_at(back, size.value) == data, "what was decoded")
+        library.cjose_get_dealloc.restype = ctypes.CFUNCTYPE(None, c_void_p)
+        for memory in (text, back):
+            library.cjose_get_dealloc()(memory)
+    return use
+
+
 def main():
     use = globals()[sys.argv[1].replace("-", "_")]()
     with open(sys.argv[2], "r+b", buffering=0) as counter:

@@ -678,7 +678,7 @@ HOSTS = {"jq": "libjq", "ghostscript": "libgs"}
 HOSTED = {
     "libarchive", "libpng", "libgd", "jq", "liblzma", "libexpat", "libxml2", "libxslt", "libbrotli", "libnss", "libglib", "libgio", "ghostscript",
     "libass", "libaom", "libmodbus", "librabbitmq", "libwolfssl", "libsystemd", "systemd-shared", "libstrongswan", "libpcre2", "libpq", "libgit2",
-    "libevent", "libssh", "libcrypto", "libcurl", "libraw", "libdjvu", "libaprutil",
+    "libevent", "libssh", "libcrypto", "libcurl", "libraw", "libdjvu", "libaprutil", "libgsasl", "libntfs", "libcjose",
 }
 
 
