@@ -195,30 +195,46 @@ static bool can_copy_tables(struct slicing *slicing, const struct section *secti
 	return !*stuck;
 }
 
-/* Does the part take an address in the table, which is not known to be the same in the running image? */
-static bool takes_changed(struct slicing *slicing, const struct code_range *part, struct range table)
+/* Does the part take an address in the span? */
+static bool part_takes(struct slicing *slicing, const struct code_range *part, struct range span, bool changed)
 {
 	uint64_t old_address;
 
 	for (uint32_t i = 0; i < part->ref_count; i++) {
 		const struct code_ref *ref = &slicing->comparison->new.refs.item[part->first_ref + i];
 
-		if (range_holds(table, ref->target) && find_place(slicing, ref->target, 0, &old_address) == NOWHERE)
+		if (range_holds(span, ref->target) && (!changed || find_place(slicing, ref->target, 0, &old_address) == NOWHERE))
 			return true;
 	}
 	return false;
 }
 
-/* A table that changed, but of which nobody but the function ever sees an address. */
-static bool keeps_table(struct slicing *slicing, uint32_t function, struct range table)
+/* Does the function take an address in the span (`changed`: that is not known to be the same in the running image)? */
+static bool takes_address(struct slicing *slicing, uint32_t function, struct range span, bool changed)
 {
 	const struct program *new = &slicing->comparison->new;
-	const struct function *keeper = &new->functions.item[function];
-	bool changed = false;
+	const struct function *taker = &new->functions.item[function];
+	bool takes = false;
 
-	for (size_t i = 0; i < keeper->parts.count && !changed; i++)
-		changed = takes_changed(slicing, &new->ranges.item[keeper->parts.item[i]], table);
-	return changed && escape_is_contained(new, function, table);
+	for (size_t i = 0; i < taker->parts.count && !takes; i++)
+		takes = part_takes(slicing, &new->ranges.item[taker->parts.item[i]], span, changed);
+	return takes;
+}
+
+/*
+ * The table that the address is in. A function may take addresses in its middle, which would cut it in two: what lies on both sides of an address that the
+ * function takes can be one table, and goes one way.
+ */
+static struct range table_around(struct slicing *slicing, uint32_t function, const struct section *section, uint64_t address)
+{
+	const struct program *new = &slicing->comparison->new;
+	struct range table = { program_item_start(new, address), program_item_end(new, address) };
+
+	while (table.start > section->span.start && takes_address(slicing, function, (struct range){ table.start, table.start + 1 }, false))
+		table.start = program_item_start(new, table.start - 1);
+	while (table.end < section->span.end && takes_address(slicing, function, (struct range){ table.end, table.end + 1 }, false))
+		table.end = program_item_end(new, table.end);
+	return table;
 }
 
 /*
@@ -228,15 +244,19 @@ static bool keeps_table(struct slicing *slicing, uint32_t function, struct range
 static bool is_own_table(struct slicing *slicing, const struct code_ref *ref, uint64_t address, uint64_t back)
 {
 	const struct program *new = &slicing->comparison->new;
+	uint32_t function = ref ? program_function(new, ref->insn) : NO_FUNCTION;
 
 	if (!ref || new->image->fixed_address || ref->kind != REF_ADDRESS)
 		return false;
 	for (unsigned int before = 0; before < 2; before++) {
 		const struct section *section = image_section(new->image, address - before);
-		struct range table = { program_item_start(new, address - before), program_item_end(new, address - before) };
+		struct range table;
 
-		if (!section || !section_is_constant(section) || back > address - section->span.start || !span_holds_pointers(new, table) ||
-		    !can_copy_tables(slicing, section) || !keeps_table(slicing, program_function(new, ref->insn), table))
+		if (!section || !section_is_constant(section) || back > address - section->span.start)
+			continue;
+		table = table_around(slicing, function, section, address - before);
+		if (!span_holds_pointers(new, table) || !takes_address(slicing, function, table, true) || !can_copy_tables(slicing, section) ||
+		    !escape_is_contained(new, function, table))
 			continue;
 		copy_constants(slicing, section->span);
 		return true;
