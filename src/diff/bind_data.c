@@ -237,6 +237,16 @@ static struct range table_around(struct slicing *slicing, uint32_t function, con
 	return table;
 }
 
+static bool keeps_table(struct slicing *slicing, uint32_t function, struct range table)
+{
+	if (slicing->last_kept.function != function || slicing->last_kept.table.start != table.start || slicing->last_kept.table.end != table.end) {
+		slicing->last_kept.function = function;
+		slicing->last_kept.table = table;
+		slicing->last_kept.kept = escape_is_contained(&slicing->comparison->new, function, table);
+	}
+	return slicing->last_kept.kept;
+}
+
 /*
  * For a function that keeps a table's addresses to itself the table has no identity. The end of one is the start of the next: that goes with the one which
  * the function can't have from the process. (In an image of fixed address nobody knows for certain which words are pointers.)
@@ -252,11 +262,11 @@ static bool is_own_table(struct slicing *slicing, const struct code_ref *ref, ui
 		const struct section *section = image_section(new->image, address - before);
 		struct range table;
 
-		if (!section || !section_is_constant(section) || back > address - section->span.start)
+		if (!section || !section_is_constant(section) || back > address - section->span.start || !span_holds_pointers(new, section->span))
 			continue;
 		table = table_around(slicing, function, section, address - before);
 		if (!span_holds_pointers(new, table) || !takes_address(slicing, function, table, true) || !can_copy_tables(slicing, section) ||
-		    !escape_is_contained(new, function, table))
+		    !keeps_table(slicing, function, table))
 			continue;
 		copy_constants(slicing, section->span);
 		return true;
