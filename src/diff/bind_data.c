@@ -237,14 +237,22 @@ static struct range table_around(struct slicing *slicing, uint32_t function, con
 	return table;
 }
 
-static bool keeps_table(struct slicing *slicing, uint32_t function, struct range table)
+#define TABLES_MAX 64	/* of one function: for each its code is followed anew */
+
+/* Nothing but the function sees addresses of the table that the address is in, which changed, and of which the slice can have a copy. */
+static bool keeps_table(struct slicing *slicing, uint32_t function, const struct section *section, uint64_t address)
 {
-	if (slicing->last_kept.function != function || slicing->last_kept.table.start != table.start || slicing->last_kept.table.end != table.end) {
-		slicing->last_kept.function = function;
-		slicing->last_kept.table = table;
-		slicing->last_kept.kept = escape_is_contained(&slicing->comparison->new, function, table);
-	}
-	return slicing->last_kept.kept;
+	const struct program *new = &slicing->comparison->new;
+
+	if (slicing->last_table.function == function && range_holds(slicing->last_table.span, address))
+		return slicing->last_table.kept;
+	slicing->last_table.count = slicing->last_table.function == function ? slicing->last_table.count + 1 : 1;
+	slicing->last_table.function = function;
+	slicing->last_table.span = table_around(slicing, function, section, address);
+	slicing->last_table.kept = slicing->last_table.count <= TABLES_MAX && span_holds_pointers(new, slicing->last_table.span) &&
+				   takes_address(slicing, function, slicing->last_table.span, true) && can_copy_tables(slicing, section) &&
+				   escape_is_contained(new, function, slicing->last_table.span);
+	return slicing->last_table.kept;
 }
 
 /*
@@ -260,13 +268,9 @@ static bool is_own_table(struct slicing *slicing, const struct code_ref *ref, ui
 		return false;
 	for (unsigned int before = 0; before < 2; before++) {
 		const struct section *section = image_section(new->image, address - before);
-		struct range table;
 
-		if (!section || !section_is_constant(section) || back > address - section->span.start || !span_holds_pointers(new, section->span))
-			continue;
-		table = table_around(slicing, function, section, address - before);
-		if (!span_holds_pointers(new, table) || !takes_address(slicing, function, table, true) || !can_copy_tables(slicing, section) ||
-		    !keeps_table(slicing, function, table))
+		if (!section || !section_is_constant(section) || back > address - section->span.start || !span_holds_pointers(new, section->span) ||
+		    !keeps_table(slicing, function, section, address - before))
 			continue;
 		copy_constants(slicing, section->span);
 		return true;

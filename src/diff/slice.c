@@ -292,7 +292,7 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 		.included = memory_zeroed(comparison->new.functions.count, sizeof(bool)),
 		.reached_from = memory_zeroed(comparison->new.functions.count, sizeof(uint32_t)),
 		.current = NO_FUNCTION,
-		.last_kept = { .function = NO_FUNCTION },
+		.last_table = { .function = NO_FUNCTION },
 		.slots = memory_zeroed(comparison->new.data_refs.count, sizeof(*slicing.slots)),
 		.constants = memory_zeroed(comparison->new.data_refs.count, sizeof(*slicing.constants)),
 		.own_pointers = memory_zeroed(comparison->new.data_refs.count, sizeof(bool)),

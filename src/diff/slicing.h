@@ -30,11 +30,12 @@ struct slicing {
 	struct same_pointer *constants;	/* and among all that are never written to */
 	struct same_pointer *stub_places;	/* per relocation of the new image: stubs that lead where it does */
 	bool *copied;			/* per new section: the slice has it */
-	struct {
+	struct {			/* the last table that a function was asked about: it is asked for each address in it */
 		uint32_t function;
-		struct range table;
+		struct range span;
 		bool kept;
-	} last_kept;			/* the last answer of escape.h, which is asked for each address of a table */
+		unsigned int count;	/* which one it was of that function */
+	} last_table;
 	bool *stuck;			/* per new section: one of its pointers leads to nothing that the running image has */
 	bool *own_pointers;		/* per data_ref of the new program: it is bound in the slice's own copy of a constant */
 	ARRAY(struct forwarder) forwarders;
