@@ -195,44 +195,49 @@ static bool can_copy_tables(struct slicing *slicing, const struct section *secti
 	return !*stuck;
 }
 
-/* Does the part take an address in the span? */
-static bool part_takes(struct slicing *slicing, const struct code_range *part, struct range span, bool changed)
-{
-	uint64_t old_address;
-
-	for (uint32_t i = 0; i < part->ref_count; i++) {
-		const struct code_ref *ref = &slicing->comparison->new.refs.item[part->first_ref + i];
-
-		if (range_holds(span, ref->target) && (!changed || find_place(slicing, ref->target, 0, &old_address) == NOWHERE))
-			return true;
-	}
-	return false;
-}
-
-/* Does the function take an address in the span (`changed`: that is not known to be the same in the running image)? */
-static bool takes_address(struct slicing *slicing, uint32_t function, struct range span, bool changed)
+static bool takes_address(const struct slicing *slicing, uint32_t function, struct range span)
 {
 	const struct program *new = &slicing->comparison->new;
 	const struct function *taker = &new->functions.item[function];
-	bool takes = false;
 
-	for (size_t i = 0; i < taker->parts.count && !takes; i++)
-		takes = part_takes(slicing, &new->ranges.item[taker->parts.item[i]], span, changed);
-	return takes;
+	for (size_t i = 0; i < taker->parts.count; i++)
+		if (program_range_refers(new, &new->ranges.item[taker->parts.item[i]], span))
+			return true;
+	return false;
+}
+
+/* Does the function take an address in the span that is not known to be the same in the running image? */
+static bool takes_changed(struct slicing *slicing, uint32_t function, struct range span)
+{
+	const struct program *new = &slicing->comparison->new;
+	const struct function *taker = &new->functions.item[function];
+	uint64_t old_address;
+
+	for (size_t part = 0; part < taker->parts.count; part++) {
+		const struct code_range *range = &new->ranges.item[taker->parts.item[part]];
+
+		for (uint32_t i = 0; i < range->ref_count; i++) {
+			uint64_t target = new->refs.item[range->first_ref + i].target;
+
+			if (range_holds(span, target) && find_place(slicing, target, 0, &old_address) == NOWHERE)
+				return true;
+		}
+	}
+	return false;
 }
 
 /*
  * The table that the address is in. A function may take addresses in its middle, which would cut it in two: what lies on both sides of an address that the
  * function takes can be one table, and goes one way.
  */
-static struct range table_around(struct slicing *slicing, uint32_t function, const struct section *section, uint64_t address)
+static struct range table_around(const struct slicing *slicing, uint32_t function, const struct section *section, uint64_t address)
 {
 	const struct program *new = &slicing->comparison->new;
 	struct range table = { program_item_start(new, address), program_item_end(new, address) };
 
-	while (table.start > section->span.start && takes_address(slicing, function, (struct range){ table.start, table.start + 1 }, false))
+	while (table.start > section->span.start && takes_address(slicing, function, (struct range){ table.start, table.start + 1 }))
 		table.start = program_item_start(new, table.start - 1);
-	while (table.end < section->span.end && takes_address(slicing, function, (struct range){ table.end, table.end + 1 }, false))
+	while (table.end < section->span.end && takes_address(slicing, function, (struct range){ table.end, table.end + 1 }))
 		table.end = program_item_end(new, table.end);
 	return table;
 }
@@ -250,7 +255,7 @@ static bool keeps_table(struct slicing *slicing, uint32_t function, const struct
 	slicing->last_table.function = function;
 	slicing->last_table.span = table_around(slicing, function, section, address);
 	slicing->last_table.kept = slicing->last_table.count <= TABLES_MAX && span_holds_pointers(new, slicing->last_table.span) &&
-				   takes_address(slicing, function, slicing->last_table.span, true) && can_copy_tables(slicing, section) &&
+				   takes_changed(slicing, function, slicing->last_table.span) && can_copy_tables(slicing, section) &&
 				   escape_is_contained(new, function, slicing->last_table.span);
 	return slicing->last_table.kept;
 }

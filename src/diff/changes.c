@@ -59,14 +59,14 @@ struct text_change {
 	const char *old, *new;
 };
 
+#define NO_VARIABLE UINT64_MAX
+
 struct data_check {
 	struct comparison *comparison;
 	struct patch *patch;
 	struct error *error;
 	enum status status;
-	bool reported;
-	uint64_t last_reported;	/* start of the last variable that was reported */
-	bool noted;
+	uint64_t last_reported;	/* start of the last variable that was reported, NO_VARIABLE before that */
 	uint64_t last_noted;	/* likewise of those that only say the version */
 	ARRAY(struct text_change) texts;
 };
@@ -96,9 +96,8 @@ static void report(struct data_check *check, const char *what, uint64_t address)
 	uint64_t start = program_item_start(&check->comparison->old, address);
 	char *name;
 
-	if (check->reported && check->last_reported == start)
+	if (check->last_reported == start)
 		return;
-	check->reported = true;
 	check->last_reported = start;
 	name = item_name(&check->comparison->old, start);
 	if (is_allowed(check->comparison->options, name))
@@ -131,9 +130,8 @@ static void note_version(struct data_check *check, uint64_t address, const char 
 	uint64_t start = program_item_start(old, address);
 	char *name;
 
-	if (check->noted && check->last_noted == start)
+	if (check->last_noted == start)
 		return;
-	check->noted = true;
 	check->last_noted = start;
 	name = item_name(old, start);
 	*array_add(&check->patch->notes) =
@@ -296,7 +294,8 @@ static void check_section(struct data_check *check, const struct section *sectio
 
 enum status changes_check_data(struct comparison *comparison, struct patch *patch, struct error *error)
 {
-	struct data_check check = { .comparison = comparison, .patch = patch, .error = error };
+	struct data_check check = { .comparison = comparison, .patch = patch, .error = error,
+				    .last_reported = NO_VARIABLE, .last_noted = NO_VARIABLE };
 	const struct image *old = comparison->old.image;
 
 	for (size_t i = 0; i < old->sections.count; i++) {

@@ -166,14 +166,6 @@ static void merge_bindings(struct slicing *slicing)
 	patch->bindings.count = kept;
 }
 
-static bool refers_into(const struct program *program, const struct code_range *range, struct range span)
-{
-	for (uint32_t i = 0; i < range->ref_count; i++)
-		if (range_holds(span, program->refs.item[range->first_ref + i].target))
-			return true;
-	return false;
-}
-
 /* (The end of a section is the start of the next one, and of use to who refers to its inside.) */
 static bool holds_copy(const struct slicing *slicing, const struct code_range *range, uint64_t address)
 {
@@ -182,7 +174,7 @@ static bool holds_copy(const struct slicing *slicing, const struct code_range *r
 	for (size_t i = 0; i < new->image->sections.count; i++) {
 		struct range span = new->image->sections.item[i].span;
 
-		if (slicing->copied[i] && (range_holds(span, address) || (span.end == address && refers_into(new, range, span))))
+		if (slicing->copied[i] && (range_holds(span, address) || (span.end == address && program_range_refers(new, range, span))))
 			return true;
 	}
 	for (size_t i = 0; i < slicing->variables.count; i++)
@@ -216,24 +208,28 @@ static bool is_bound(const struct patch *patch, uint64_t where)
 	return index < patch->bindings.count && patch->bindings.item[index].where == where;
 }
 
-/*
- * What new code refers to is bound, or in the slice; there, if it begins with a pointer, that is bound. (All that decides about references sees to it;
- * but where one did not, code would run astray.)
- */
+/* Of a reference that is bound nowhere: is the target in the slice, and, if it begins with a pointer, that bound? */
+static bool is_reached(const struct slicing *slicing, const struct code_range *range, uint64_t address)
+{
+	return holds_code(slicing, address) ||
+	       (holds_copy(slicing, range, address) && (!program_data_ref(&slicing->comparison->new, address) || is_bound(slicing->patch, address)));
+}
+
+/* What new code refers to is bound, or in the slice. (All that decides about references sees to it; but where one did not, code would run astray.) */
 static void check_reach(struct slicing *slicing)
 {
 	const struct program *new = &slicing->comparison->new;
 
-	for (size_t i = 0; i < new->refs.count; i++) {
-		const struct code_ref *ref = &new->refs.item[i];
-		const struct code_range *range = program_range(new, ref->insn);
-		uint64_t address = ref->target + (uint64_t)ref->offset;
+	for (size_t i = 0; i < new->ranges.count; i++) {
+		const struct code_range *range = &new->ranges.item[i];
 
-		if (!slicing->included[range->function] || ref->kind == REF_ABSOLUTE || is_bound(slicing->patch, ref->where))
-			continue;
-		if (!holds_code(slicing, address) &&
-		    (!holds_copy(slicing, range, address) || (program_data_ref(new, address) && !is_bound(slicing->patch, address))))
-			bind_fail(slicing, ref->insn, address, "something that the patch does not have (a defect of stent)");
+		for (uint32_t k = 0; slicing->included[range->function] && k < range->ref_count; k++) {
+			const struct code_ref *ref = &new->refs.item[range->first_ref + k];
+			uint64_t address = ref->target + (uint64_t)ref->offset;
+
+			if (ref->kind != REF_ABSOLUTE && !is_bound(slicing->patch, ref->where) && !is_reached(slicing, range, address))
+				bind_fail(slicing, ref->insn, address, "something that the patch does not have (a defect of stent)");
+		}
 	}
 }
 

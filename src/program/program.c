@@ -107,6 +107,14 @@ char *program_function_name(const struct program *program, uint32_t function)
 	return text_format("%s+0x%lx", program->image->name, (unsigned long)found->entry);
 }
 
+bool program_range_refers(const struct program *program, const struct code_range *range, struct range span)
+{
+	for (uint32_t i = 0; i < range->ref_count; i++)
+		if (range_holds(span, program->refs.item[range->first_ref + i].target))
+			return true;
+	return false;
+}
+
 const uint8_t *program_code(const struct program *program, const struct code_range *range)
 {
 	return image_bytes(program->image, range->span.start, range->span.end - range->span.start);

@@ -117,6 +117,9 @@ const struct relocation *program_stub(const struct program *program, uint64_t ad
 /* All of the stub at the address, up to the end of its jump: empty when it is none. */
 struct range program_stub_span(const struct program *program, uint64_t address);
 
+/* Does code of the range refer to an address in the span? */
+bool program_range_refers(const struct program *program, const struct code_range *range, struct range span) must_check;
+
 /* Bytes of a range of code. Never NULL for a range of the program. */
 const uint8_t *program_code(const struct program *program, const struct code_range *range);
 
