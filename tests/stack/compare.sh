@@ -20,12 +20,33 @@ all_stopped() {	# PID
 	! awk '{ sub(/.*\) /, ""); if ($1 != "T" && $1 != "Z") running = 1 } END { exit !running }' /proc/"$1"/task/*/stat
 }
 
+# Where a process is: in which call, and waiting for what. In what it does in user space it is looked at twice.
+whereabouts() {	# PID
+	local file
+	for file in stat syscall wchan stack stat; do
+		sed "s|^|/proc/$1/$file: |" "/proc/$1/$file" 2>&1
+		echo
+	done
+	grep -E '^(State|TracerPid|Sig|Shd)' "/proc/$1/status"
+}
+
+# stent has been seen to hang here once, and nobody knows why: so it is asked before it is ended.
+take_stacks() {	# PID
+	local status
+	start "$stent" stack "$1" --json >"$scratch/json"
+	within 20 ended "$started" || { whereabouts "$started"; whereabouts "$1"; kill -KILL "$started"; }
+	wait "$started"
+	status=$?
+	[ "$status" = 0 ] || echo "stent stack: exit status $status"
+	return "$status"
+}
+
 # The three views of a stopped process; and it is still as stopped as before, and the first view is still true.
 look() {	# PID
 	cat "/proc/$1/maps" >"$scratch/maps"
 	limit 20 "$build/tests/oracle/chains" dwfl "$1" >"$scratch/dwfl" || return 1
 	limit 20 "$build/tests/oracle/chains" unwind "$1" >"$scratch/unwind" || return 1
-	limit 20 "$stent" stack "$1" --json >"$scratch/json" || { echo "stent stack: exit status $?"; return 1; }
+	take_stacks "$1" || return 1
 	"$build/tests/oracle/json_chains" <"$scratch/json" >"$scratch/stent" 2>"$scratch/doubts" || return 1
 	# A thread that is let go takes a moment to stop again.
 	within 1 all_stopped "$1" || { echo "a thread has run on"; return 1; }
