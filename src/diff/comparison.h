@@ -195,6 +195,11 @@ enum difference code_refs_compare(struct comparison *comparison, const struct co
 /* equal.c: the same item of data with the same content, followed through pointers? */
 enum difference constants_compare(struct comparison *comparison, uint64_t old_address, uint64_t new_address);
 
+/* tables.c: the same for the item and what behind it may be of the same table, up to where one certainly ends. */
+enum difference tables_compare(struct comparison *comparison, uint64_t old_address, uint64_t new_address);
+/* equal.c: does a jump table begin at the address (of 32-bit distances to places in a function)? */
+bool jump_table_at(const struct program *program, uint64_t address);
+
 /* equal.c: the constants that the byte before the address is one of, if it can be the end of one (that of a section, too); else NULL. */
 const struct section *section_of_constants_before(const struct image *image, uint64_t address);
 

@@ -162,6 +162,13 @@ static bool jumps_by_table(const struct program *program, uint64_t address)
 	return false;
 }
 
+bool jump_table_at(const struct program *program, uint64_t address)
+{
+	const uint8_t *word = image_bytes(program->image, address, 4);
+
+	return word && jumps_by_table(program, offset_target(address, word));
+}
+
 /* An entry of a jump table: a 32-bit offset from the table's start to a place in a function that jumps by one. */
 static bool same_jump_entry(struct comparison *comparison, uint64_t old_base, const uint8_t *x, uint64_t new_base, const uint8_t *y)
 {
@@ -242,20 +249,29 @@ static uint64_t behind_zeros(const struct image *image, uint64_t address)
 	return address;
 }
 
+/* What one of two items has more than the other, behind so many bytes, is padding. (A table may have grown.) */
+static bool only_padding_behind(const struct comparison *comparison, struct range old, struct range new, uint64_t size)
+{
+	return behind_zeros(comparison->old.image, old.start + size) >= old.end && behind_zeros(comparison->new.image, new.start + size) >= new.end;
+}
+
 /*
  * Behind a text, zeros may fill the space up to an aligned item that nothing refers to. If the two texts lie differently to that
  * alignment, there are more zeros in one build than in the other. The same item follows if it is the same from its start on.
  */
-static bool same_behind_padding(struct comparison *comparison, uint64_t old_address, uint64_t new_address, uint64_t old_end, uint64_t new_end)
+static bool same_behind_padding(struct comparison *comparison, struct range old, struct range new)
 {
 	for (uint64_t unit = 8; unit <= PADDING_MAX; unit *= 2) {
-		uint64_t x = (old_address + unit - 1) & ~(unit - 1), y = (new_address + unit - 1) & ~(unit - 1), size;
+		struct range x = { (old.start + unit - 1) & ~(unit - 1), old.end }, y = { (new.start + unit - 1) & ~(unit - 1), new.end };
+		uint64_t size;
 
-		if ((old_address ^ new_address) % unit == 0 || behind_zeros(comparison->old.image, old_address) < x ||
-		    behind_zeros(comparison->new.image, new_address) < y)
+		if ((old.start ^ new.start) % unit == 0 || behind_zeros(comparison->old.image, old.start) < x.start ||
+		    behind_zeros(comparison->new.image, new.start) < y.start)
 			continue;
-		size = old_end - x < new_end - y ? old_end - x : new_end - y;
-		if (x >= old_end || y >= new_end || compare_content(comparison, x, y, 0, size) == SAME)
+		if (x.start >= x.end || y.start >= y.end)
+			return true;
+		size = x.end - x.start < y.end - y.start ? x.end - x.start : y.end - y.start;
+		if (only_padding_behind(comparison, x, y, size) && compare_content(comparison, x.start, y.start, 0, size) == SAME)
 			return true;
 	}
 	return false;
@@ -290,7 +306,6 @@ static enum difference compare_items(struct comparison *comparison, uint64_t old
 	uint64_t old_size = item_size(&comparison->old, old_address), new_size = item_size(&comparison->new, new_address);
 	uint64_t size = old_size < new_size ? old_size : new_size, done = 0;
 	const char *old_class = class_of_table(&comparison->old, old_address), *new_class = class_of_table(&comparison->new, new_address);
-	bool text = false;
 	const char *old_text = text_at(comparison->old.image, old_address), *new_text = text_at(comparison->new.image, new_address);
 
 	if (old_class ? !new_class || strcmp(old_class, new_class) != 0 : new_class != NULL)
@@ -302,16 +317,15 @@ static enum difference compare_items(struct comparison *comparison, uint64_t old
 	} else if (old_text && new_text && strcmp(old_text, new_text) == 0) {
 		/* The linker shares the tails of strings, so a boundary may lie inside of one. */
 		done = strlen(old_text) + 1;
-		text = true;
-		if (done > TEXT_SURE && same_behind_padding(comparison, old_address + done, new_address + done, old_address + old_size, new_address + new_size))
+		if (done > TEXT_SURE && same_behind_padding(comparison, (struct range){ old_address + done, old_address + old_size },
+							    (struct range){ new_address + done, new_address + new_size }))
 			return SAME;
 	} else if (is_empty_text(comparison->old.image, old_address) && is_empty_text(comparison->new.image, new_address)) {
 		return SAME;
 	}
-	/* What one build has more must be padding: a table may have grown. */
-	if (!access && !text && old_size != new_size &&
-	    (behind_zeros(comparison->old.image, old_address + size) < old_address + old_size ||
-	     behind_zeros(comparison->new.image, new_address + size) < new_address + new_size))
+	/* (A table's first element may begin with a text.) */
+	if (!access && size >= done && old_size != new_size &&
+	    !only_padding_behind(comparison, (struct range){ old_address, old_address + old_size }, (struct range){ new_address, new_address + new_size }, size))
 		return old_text && new_text ? DIFFERENT_STRING : DIFFERENT_CONSTANT;
 	if (done >= size)
 		return SAME;
@@ -420,7 +434,7 @@ enum difference references_compare(struct comparison *comparison, uint64_t old_t
 	if (section_is_constant(a) && section_is_constant(b)) {
 		if (kind == REF_LOAD && access)
 			return compare_items(comparison, old_target, new_target, access);
-		return constants_compare(comparison, old_target, new_target);
+		return tables_compare(comparison, old_target, new_target);
 	}
 	if (section_is_constant(a) != section_is_constant(b))
 		return DIFFERENT_VARIABLE;
