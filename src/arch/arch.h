@@ -154,9 +154,21 @@ struct insn_effect {
 				 * through one fixed word: where that is. Else 0. */
 };
 
+/* What becomes of such addresses, the worst last. */
+enum fate {
+	FATE_KEPT,	/* registers hold them, or nobody does any more */
+	FATE_OUT,	/* they may get elsewhere: into memory, a part of a register, the kernel; or something is stored where they lead */
+	FATE_COMPARED,	/* one is compared with something that is none of the object */
+};
+
+/* Where an instruction itself has an address of the object. */
+enum own_address { OWN_NONE, OWN_DISPLACEMENT, OWN_IMMEDIATE };
+
 /* General registers that hold addresses of an object, as bits of insn.clobbers. */
 struct held {
-	uint64_t may, must;	/* they do so on some way, or on all ways, to a place in the code */
+	uint64_t may;		/* they do so on some way to a place in the code, as far as is known, */
+	uint64_t seen;		/* certainly, on some way, */
+	uint64_t must;		/* or on all ways */
 };
 
 /* Where the parts of per-thread dispatch stand, for one patch in one process. All words are aligned. */
@@ -279,10 +291,10 @@ struct arch {
 
 	/*
 	 * The instruction that the bytes begin with (for a call, a jump or a return: what it does before that), where registers hold addresses of one
-	 * object, or numbers computed from them: which of them do so behind it? False where such an address may get elsewhere (memory, a part of a
-	 * register, the kernel), is compared with anything but another one of the object, or is where something is stored.
+	 * object, or numbers computed from them: which of them do so behind it, as far as that is seen? (Where it is not seen whether two are of
+	 * the object, and they are compared, that is FATE_OUT.)
 	 */
-	bool (*follow_address)(const uint8_t *code, size_t size, struct held *held);
+	enum fate (*follow_address)(const uint8_t *code, size_t size, enum own_address own, struct held *held);
 
 	/* Registers that carry the first integer arguments, in their order, as bits of insn.clobbers (psABI figure 3.4). */
 	uint8_t argument_count;

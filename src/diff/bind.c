@@ -29,7 +29,7 @@ void bind_fail(struct slicing *slicing, uint64_t from, uint64_t target, const ch
 	free(name);
 }
 
-static void bind_field(struct slicing *slicing, const struct code_ref *ref, enum anchor anchor, uint64_t target)
+void bind_field(struct slicing *slicing, const struct code_ref *ref, enum anchor anchor, uint64_t target)
 {
 	if (ref->kind != REF_ABSOLUTE) {
 		bind_add(slicing, ref->where, BINDING_PC32, anchor, target, ref->offset - (int64_t)ref->tail);

@@ -63,31 +63,11 @@ bool bind_find_constant(struct slicing *slicing, uint64_t address, uint64_t *old
 
 	if (classes_find_old(slicing, address, old_address))
 		return true;
-	if (!variable_in_old(comparison, address, old_address) || constants_compare(comparison, *old_address, address) != SAME)
+	if (!variable_in_old(comparison, address, old_address) || tables_compare(comparison, *old_address, address) != SAME)
 		return false;
 	if (image_section(comparison->new.image, address)->span.start == address)
 		return image_section(comparison->old.image, *old_address)->span.start == *old_address;
 	return variable_in_old(comparison, address - 1, &before) && before == *old_address - 1;
-}
-
-/*
- * A text's address may be an identity as well (a default that is compared before it is freed). Where code that is the same in both builds,
- * or lined-up code of changed functions, refers to the text, its place in the process is used. Not behind a table, whose end it may be.
- */
-static bool bind_text(const struct slicing *slicing, uint64_t address, uint64_t *old_address)
-{
-	const struct comparison *comparison = slicing->comparison;
-	const struct program *new = &comparison->new;
-	const struct vote *vote = votes_reverse(&comparison->data, address);
-	const char *text = text_at(new->image, address), *old_text;
-
-	if (!vote)
-		vote = votes_reverse(&comparison->aligned, address);
-	if (!vote || !text || !text_at(new->image, program_item_start(new, address - 1)))
-		return false;
-	old_text = text_at(comparison->old.image, vote->to);
-	*old_address = vote->to;
-	return old_text && strcmp(old_text, text) == 0;
 }
 
 /* Bind the pointers in what the slice has its own copy of. */
@@ -156,9 +136,6 @@ static enum place find_place(struct slicing *slicing, uint64_t address, uint64_t
 	*old_address = 0;
 	if (constant ? is_new_table(slicing, address, false) : added_find(comparison, address, &added))
 		return IN_SLICE;
-	if (constant && bind_text(slicing, address, old_address) &&
-	    constants_compare_before(comparison, *old_address, address, back) == SAME)
-		return IN_PROCESS;
 	if (constant && is_plain(&comparison->new, section, address))
 		return IN_SLICE;
 	/* (The end of an item at the end of its section is no constant here.) */
@@ -230,7 +207,7 @@ static bool takes_changed(struct slicing *slicing, uint32_t function, struct ran
  * The table that the address is in. A function may take addresses in its middle, which would cut it in two: what lies on both sides of an address that the
  * function takes can be one table, and goes one way.
  */
-static struct range table_around(const struct slicing *slicing, uint32_t function, const struct section *section, uint64_t address)
+struct range bind_table_around(const struct slicing *slicing, uint32_t function, const struct section *section, uint64_t address)
 {
 	const struct program *new = &slicing->comparison->new;
 	struct range table = { program_item_start(new, address), program_item_end(new, address) };
@@ -253,10 +230,10 @@ static bool keeps_table(struct slicing *slicing, uint32_t function, const struct
 		return slicing->last_table.kept;
 	slicing->last_table.count = slicing->last_table.function == function ? slicing->last_table.count + 1 : 1;
 	slicing->last_table.function = function;
-	slicing->last_table.span = table_around(slicing, function, section, address);
+	slicing->last_table.span = bind_table_around(slicing, function, section, address);
 	slicing->last_table.kept = slicing->last_table.count <= TABLES_MAX && span_holds_pointers(new, slicing->last_table.span) &&
 				   takes_changed(slicing, function, slicing->last_table.span) && can_copy_tables(slicing, section) &&
-				   escape_is_contained(new, function, slicing->last_table.span);
+				   escape_of(new, function, slicing->last_table.span) == FATE_KEPT;
 	return slicing->last_table.kept;
 }
 
@@ -377,6 +354,8 @@ bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, cons
 		}
 		if (is_new_table(slicing, address, true))
 			return false;
+		if (ref)
+			plain_note(slicing, ref, address, back);
 		bind_copy_section(slicing, address);
 		copy_before(slicing, from, address, back);
 		return false;

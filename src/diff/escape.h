@@ -6,8 +6,9 @@
 
 /*
  * Of all addresses inside of the span, and its end, that the function puts into registers: does it do nothing with them but load from where they lead,
- * and compare them with each other? False where that is not to be seen. (Images of fixed address: addresses that are mere numbers are not seen.)
+ * and compare them with each other (FATE_KEPT)? FATE_OUT also where that is not to be seen. (In images of fixed address
+ * every number that may be one counts as an address.)
  */
-bool escape_is_contained(const struct program *program, uint32_t function, struct range span) must_check;
+enum fate escape_of(const struct program *program, uint32_t function, struct range span) must_check;
 
 #endif

@@ -293,10 +293,13 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 		.reached_from = memory_zeroed(comparison->new.functions.count, sizeof(uint32_t)),
 		.current = NO_FUNCTION,
 		.last_table = { .function = NO_FUNCTION },
+		.last_plain = { .function = NO_FUNCTION },
 		.slots = memory_zeroed(comparison->new.data_refs.count, sizeof(*slicing.slots)),
 		.constants = memory_zeroed(comparison->new.data_refs.count, sizeof(*slicing.constants)),
 		.own_pointers = memory_zeroed(comparison->new.data_refs.count, sizeof(bool)),
 		.stub_places = memory_zeroed(comparison->new.image->relocations.count, sizeof(*slicing.stub_places)),
+		.asked = memory_zeroed(comparison->old.functions.count, sizeof(bool)),
+		.compares = memory_zeroed(comparison->old.functions.count, sizeof(bool)),
 		.copied = memory_zeroed(comparison->new.image->sections.count, sizeof(bool)),
 		.stuck = memory_zeroed(comparison->new.image->sections.count, sizeof(bool)),
 	};
@@ -311,6 +314,7 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 		check_thread_locals(&slicing);
 		check_labels(&slicing);
 		classes_check(&slicing);
+		plain_bind(&slicing);
 		reasons_note_inlined(comparison, patch);
 		note_removed(&slicing);
 		note_exported_constants(&slicing);
@@ -324,6 +328,7 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 	array_free(&slicing.own_stubs);
 	array_free(&slicing.variables);
 	array_free(&slicing.words);
+	array_free(&slicing.plain);
 	free(slicing.included);
 	free(slicing.reached_from);
 	free(slicing.slots);
@@ -331,6 +336,8 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 	free(slicing.own_pointers);
 	free(slicing.stub_places);
 	free(slicing.copied);
+	free(slicing.asked);
+	free(slicing.compares);
 	free(slicing.stuck);
 	return slicing.status;
 }

@@ -10,6 +10,14 @@ struct forwarder {
 	uint64_t target;	/* its address in the running image */
 };
 
+/* A reference to a constant without pointers by a function that lets the address out. */
+struct plain_ref {
+	const struct code_ref *ref;
+	uint64_t address, old_address;	/* of the constant, in both builds; 0: nowhere, as far as is known */
+	bool compared;		/* the function compares it with something else */
+	bool live;		/* the running image's is used, not the slice's own */
+};
+
 /* Where the running image has the same pointer as a certain one of the new build, 0: nowhere. */
 struct same_pointer {
 	bool known;		/* it has been looked for */
@@ -36,6 +44,17 @@ struct slicing {
 		bool kept;
 		unsigned int count;	/* which one it was of that function */
 	} last_table;
+	struct {			/* the last constants without pointers that a function was asked about, likewise */
+		uint32_t function;
+		const struct section *section;
+		enum fate of_section;	/* of all that it takes of the section */
+		struct range span;
+		enum fate fate;
+		unsigned int count;
+	} last_plain;
+	ARRAY(struct plain_ref) plain;	/* sorted in the end */
+	const struct section *asked_of;	/* of the old image; and, per old function: */
+	bool *asked, *compares;		/* it was asked whether it compares addresses of constants of that section; it does */
 	bool *stuck;			/* per new section: one of its pointers leads to nothing that the running image has */
 	bool *own_pointers;		/* per data_ref of the new program: it is bound in the slice's own copy of a constant */
 	ARRAY(struct forwarder) forwarders;
@@ -66,6 +85,7 @@ uint64_t import_old_stub(struct slicing *slicing, uint64_t address);
 
 /* bind.c, for the others: a field of the slice := target + addend; a refusal that says which code refers to what; put a section into the slice. */
 void bind_add(struct slicing *slicing, uint64_t where, enum binding_type type, enum anchor anchor, uint64_t target, int64_t addend);
+void bind_field(struct slicing *slicing, const struct code_ref *ref, enum anchor anchor, uint64_t target);
 void bind_fail(struct slicing *slicing, uint64_t from, uint64_t target, const char *why);
 void bind_copy_section(struct slicing *slicing, uint64_t address);
 
@@ -82,6 +102,16 @@ bool bind_find_constant(struct slicing *slicing, uint64_t address, uint64_t *old
 bool bind_new_table(struct slicing *slicing, uint64_t address) must_check;
 /* bind_data.c: does the item at the address hold pointers to items? */
 bool bind_holds_pointers(const struct program *program, uint64_t address);
+/* bind_data.c: what may be one table for the function, with the address in it: it lies on both sides of addresses that the function takes. */
+struct range bind_table_around(const struct slicing *slicing, uint32_t function, const struct section *section, uint64_t address);
+
+/*
+ * plain.c: code refers with `ref` to a constant without pointers, of which the slice has its own, and from which it goes back so many bytes. May its address
+ * be an identity in the process? Then that is remembered, and decided by plain_bind().
+ */
+void plain_note(struct slicing *slicing, const struct code_ref *ref, uint64_t address, uint64_t back);
+/* plain.c: when all are known: bind those of which the running image's is to be used. */
+void plain_bind(struct slicing *slicing);
 
 /*
  * seams.c: an address of a variable in the new build, which code refers to with `ref` (NULL: a pointer): why it may be for another variable near to it, which

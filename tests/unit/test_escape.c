@@ -4,65 +4,74 @@
 #include "diff/escape.h"
 
 struct code {
-	bool keeps;
+	enum fate fate;
 	const char *text;
 };
 
 /* `table` has 32 bytes, and `end` behind it is another object. */
 static const struct code codes[] = {
 	/* loads */
-	{ true, "lea table(%rip), %rax; mov (%rax,%rdi,8), %rax; ret" },
-	{ true, "lea table(%rip), %rax; mov %edi, %edi; movslq (%rax,%rdi,4), %rax; ret" },
-	{ true, "lea table(%rip), %rax; cmp (%rax), %rdi; mov $0, %eax; sete %al; ret" },
-	{ true, "lea table(%rip), %rcx; cmpq $0, (%rcx,%rdi,8); mov $1, %eax; ret" },
-	{ true, "lea table(%rip), %rcx; shl $4, %rdi; add %rdi, %rcx; mov 8(%rcx), %rax; ret" },
-	{ true, "lea table(%rip), %rcx; lea 8(%rcx,%rdi,8), %rdx; mov %rdx, %rcx; mov (%rcx), %rdx; mov %rdx, %rax; ret" },
-	{ true, "lea table(%rip), %rsi; mov $4, %ecx; lea -40(%rsp), %rdi; rep movsq; mov -40(%rsp), %rax; ret" },
-	{ true, "lea table(%rip), %rax; xor %eax, %eax; ret" },
-	{ true, "lea table(%rip), %rcx; movups (%rcx), %xmm0; movq %xmm0, %rax; ret" },
+	{ FATE_KEPT, "lea table(%rip), %rax; mov (%rax,%rdi,8), %rax; ret" },
+	{ FATE_KEPT, "lea table(%rip), %rax; mov %edi, %edi; movslq (%rax,%rdi,4), %rax; ret" },
+	{ FATE_KEPT, "lea table(%rip), %rax; cmp (%rax), %rdi; mov $0, %eax; sete %al; ret" },
+	{ FATE_KEPT, "lea table(%rip), %rcx; cmpq $0, (%rcx,%rdi,8); mov $1, %eax; ret" },
+	{ FATE_KEPT, "lea table(%rip), %rcx; shl $4, %rdi; add %rdi, %rcx; mov 8(%rcx), %rax; ret" },
+	{ FATE_KEPT, "lea table(%rip), %rcx; lea 8(%rcx,%rdi,8), %rdx; mov %rdx, %rcx; mov (%rcx), %rdx; mov %rdx, %rax; ret" },
+	{ FATE_KEPT, "lea table(%rip), %rsi; mov $4, %ecx; lea -40(%rsp), %rdi; rep movsq; mov -40(%rsp), %rax; ret" },
+	{ FATE_KEPT, "lea table(%rip), %rax; xor %eax, %eax; ret" },
+	{ FATE_KEPT, "lea table(%rip), %rcx; movups (%rcx), %xmm0; movq %xmm0, %rax; ret" },
 	/* a loop up to the end, with calls */
-	{ true, "push %rbx; push %r12; push %r13; lea table(%rip), %rbx; lea end(%rip), %r12; mov %rdi, %r13;"
+	{ FATE_KEPT, "push %rbx; push %r12; push %r13; lea table(%rip), %rbx; lea end(%rip), %r12; mov %rdi, %r13;"
 		"1: mov (%rbx), %rdi; mov %r13, %rsi; xor %eax, %eax; call other@plt; test %eax, %eax; jne 2f; add $8, %rbx; cmp %r12, %rbx; jne 1b;"
 		"2: pop %r13; pop %r12; pop %rbx; mov $0, %eax; ret" },
-	{ true, "push %rbx; lea table(%rip), %rbx; mov %rbx, %rdx; mov $0, %edx; call other@plt; mov 8(%rbx), %rax; pop %rbx; jmp *%rax" },
-	{ true, "lea table(%rip), %rcx; lea 8(%rcx,%rdi), %rax; sub %rcx, %rax; ret" },	/* how far from its start is a number */
-	{ true, "lea table(%rip), %rcx; lea end(%rip), %rsi; test %edi, %edi; cmove %rsi, %rcx; cmp %rcx, %rsi; ja 1f; mov $1, %eax; ret; 1: mov (%rcx), %rax; ret" },
+	{ FATE_KEPT, "push %rbx; lea table(%rip), %rbx; mov %rbx, %rdx; mov $0, %edx; call other@plt; mov 8(%rbx), %rax; pop %rbx; jmp *%rax" },
+	{ FATE_KEPT, "lea table(%rip), %rcx; lea 8(%rcx,%rdi), %rax; sub %rcx, %rax; ret" },	/* how far from its start is a number */
+	{ FATE_KEPT, "lea table(%rip), %rcx; lea end(%rip), %rsi; test %edi, %edi; cmove %rsi, %rcx; cmp %rcx, %rsi; ja 1f; mov $1, %eax; ret; 1: mov (%rcx), %rax; ret" },
+	{ FATE_KEPT, "lea table(%rip), %rcx; test %edi, %edi; je 1f; sub $8, %rsp; mov $0, %ecx; call abort@plt; 1: mov (%rcx), %rax; ret" },
+	{ FATE_KEPT, "push %rbx; lea table(%rip), %rbx; test %edi, %edi; je 1f; call abort@plt; 2: cmp %rbx, %rdi; sete %al; movzbl %al, %eax; pop %rbx; ret;"
+		     "1: mov (%rbx), %rbx; jmp 2b" },
 	/* out of the function */
-	{ false, "lea table(%rip), %rax; ret" },
-	{ false, "lea table(%rip), %rdx; mov (%rdx), %rax; ret" },
-	{ false, "lea table(%rip), %rbx; mov (%rbx), %rax; ret" },
-	{ false, "push %rbx; lea table(%rip), %rbx; lea (%rbx,%rdi,8), %rdi; pop %rbx; jmp other@plt" },
-	{ false, "sub $8, %rsp; lea table(%rip), %rdi; call other@plt; add $8, %rsp; ret" },
-	{ false, "sub $8, %rsp; lea table(%rip), %r11; call *8(%r11); add $8, %rsp; ret" },
-	{ false, "lea table(%rip), %rax; jmp *8(%rax)" },
-	{ false, "lea table(%rip), %rdi; mov $1, %eax; syscall; ret" },
-	{ false, "lea table(%rip), %rcx; jmp unknown@plt" },
+	{ FATE_OUT, "lea table(%rip), %rax; ret" },
+	{ FATE_OUT, "lea table(%rip), %rdx; mov (%rdx), %rax; ret" },
+	{ FATE_OUT, "lea table(%rip), %rbx; mov (%rbx), %rax; ret" },
+	{ FATE_OUT, "push %rbx; lea table(%rip), %rbx; lea (%rbx,%rdi,8), %rdi; pop %rbx; jmp other@plt" },
+	{ FATE_OUT, "sub $8, %rsp; lea table(%rip), %rdi; call other@plt; add $8, %rsp; ret" },
+	{ FATE_OUT, "sub $8, %rsp; lea table(%rip), %r11; call *8(%r11); add $8, %rsp; ret" },
+	{ FATE_OUT, "lea table(%rip), %rax; jmp *8(%rax)" },
+	{ FATE_OUT, "lea table(%rip), %rdi; mov $1, %eax; syscall; ret" },
+	{ FATE_OUT, "lea table(%rip), %rcx; jmp unknown@plt" },
 	/* into memory, or where it is not followed */
-	{ false, "lea table(%rip), %rax; mov %rax, (%rdi); xor %eax, %eax; ret" },
-	{ false, "lea table(%rip), %rax; mov %rax, -8(%rsp); xor %eax, %eax; ret" },
-	{ false, "lea table(%rip), %rcx; push %rcx; pop %rcx; xor %eax, %eax; ret" },
-	{ false, "lea table(%rip), %rcx; movq %rcx, %xmm0; xor %eax, %eax; ret" },
-	{ false, "lea table(%rip), %rcx; mov %ecx, %eax; ret" },
-	{ false, "lea table(%rip), %rcx; xchg %rcx, (%rdi); xor %eax, %eax; ret" },
-	{ false, "lea table(%rip), %rcx; add %rcx, (%rdi); xor %eax, %eax; ret" },
-	{ false, "lea table(%rip), %rax; mov $1, %al; ret" },
-	{ false, "lea table(%rip), %rcx; shr $4, %rcx; xor %eax, %eax; ret" },
-	{ false, "lea table(%rip), %rsi; mov %rsi, %rcx; lea -40(%rsp), %rdi; rep movsb; xor %eax, %eax; ret" },
+	{ FATE_OUT, "lea table(%rip), %rax; mov %rax, (%rdi); xor %eax, %eax; ret" },
+	{ FATE_OUT, "lea table(%rip), %rax; mov %rax, -8(%rsp); xor %eax, %eax; ret" },
+	{ FATE_OUT, "lea table(%rip), %rcx; push %rcx; pop %rcx; xor %eax, %eax; ret" },
+	{ FATE_OUT, "lea table(%rip), %rcx; movq %rcx, %xmm0; xor %eax, %eax; ret" },
+	{ FATE_OUT, "lea table(%rip), %rcx; mov %ecx, %eax; ret" },
+	{ FATE_OUT, "lea table(%rip), %rcx; xchg %rcx, (%rdi); xor %eax, %eax; ret" },
+	{ FATE_OUT, "lea table(%rip), %rcx; add %rcx, (%rdi); xor %eax, %eax; ret" },
+	{ FATE_OUT, "lea table(%rip), %rax; mov $1, %al; ret" },
+	{ FATE_OUT, "lea table(%rip), %rcx; shr $4, %rcx; xor %eax, %eax; ret" },
+	{ FATE_OUT, "lea table(%rip), %rsi; mov %rsi, %rcx; lea -40(%rsp), %rdi; rep movsb; xor %eax, %eax; ret" },
 	/* stored to */
-	{ false, "lea table(%rip), %rcx; mov %rdi, (%rcx); xor %eax, %eax; ret" },
-	{ false, "lea table(%rip), %rdi; mov $4, %ecx; xor %eax, %eax; rep stosq; ret" },
+	{ FATE_OUT, "lea table(%rip), %rcx; mov %rdi, (%rcx); xor %eax, %eax; ret" },
+	{ FATE_OUT, "lea table(%rip), %rdi; mov $4, %ecx; xor %eax, %eax; rep stosq; ret" },
 	/* compared with what may come from elsewhere */
-	{ false, "lea table(%rip), %rcx; xor %eax, %eax; cmp %rdi, %rcx; sete %al; ret" },
-	{ false, "lea table(%rip), %rcx; xor %eax, %eax; cmp (%rdi), %rcx; sete %al; ret" },
-	{ false, "lea table(%rip), %rcx; sub %rdi, %rcx; mov %rcx, %rax; ret" },
-	{ false, "lea table(%rip), %rcx; mov %rdi, %rax; sub %rcx, %rax; ret" },
-	{ false, "lea table(%rip), %rcx; test %edi, %edi; je 1f; lea end(%rip), %rsi; 1: xor %eax, %eax; cmp %rsi, %rcx; sete %al; ret" },
-	{ false, "lea table(%rip), %rcx; mov %rcx, %rdx; test %edi, %edi; cmove %rsi, %rdx; xor %eax, %eax; cmp %rdx, %rcx; sete %al; mov %eax, %edx; ret" },
-	{ false, "lea table(%rip), %rcx; lea far(%rip), %rsi; xor %eax, %eax; cmp %rsi, %rcx; sete %al; ret" },
+	{ FATE_COMPARED, "lea table(%rip), %rcx; xor %eax, %eax; cmp %rdi, %rcx; sete %al; ret" },
+	{ FATE_COMPARED, "lea table(%rip), %rcx; xor %eax, %eax; cmp (%rdi), %rcx; sete %al; ret" },
+	{ FATE_COMPARED, "lea table(%rip), %rcx; xor %eax, %eax; cmp %rcx, (%rdi); sete %al; ret" },
+	{ FATE_COMPARED, "lea table(%rip), %rcx; mov %rdi, %rax; sub %rcx, %rax; ret" },
+	{ FATE_COMPARED, "lea table(%rip), %rcx; lea far(%rip), %rsi; xor %eax, %eax; cmp %rsi, %rcx; sete %al; ret" },
+	{ FATE_COMPARED, "lea table(%rip), %rcx; mov %rcx, 8(%rdi); cmp %rcx, (%rdi); sete %al; movzbl %al, %eax; ret" },	/* also stored before */
+	{ FATE_COMPARED, "push %rbx; lea table(%rip), %rbx; mov $0, %eax; call other@plt; cmp %rbx, %rax; sete %al; movzbl %al, %eax; pop %rbx; ret" },
+	{ FATE_OUT, "lea table(%rip), %rcx; sub %rdi, %rcx; mov %rcx, %rax; ret" },
+	/* perhaps with each other */
+	{ FATE_OUT, "push %rbx; lea table(%rip), %rbx; mov %rbx, %rdi; call other@plt; sub %rbx, %rax; pop %rbx; ret" },
+	{ FATE_OUT, "lea table(%rip), %rcx; mov %rcx, %rdx; test %edi, %edi; cmove %rsi, %rdx; xor %eax, %eax; cmp %rdx, %rcx; sete %al; mov %eax, %edx; ret" },
+	{ FATE_OUT, "lea table(%rip), %rcx; xor %eax, %eax; test %edi, %edi; je 1f; lea end(%rip), %rsi; 1: cmp %rsi, %rcx; sete %al; ret" },
+	{ FATE_OUT, "lea table(%rip), %rcx; xor %eax, %eax; cmp $0, %rcx; sete %al; ret" },
 	/* a way that is not seen leads to the comparison */
-	{ false, "mov %rdi, %rcx; lea 2f(%rip), %rdx; add %rsi, %rdx; jmp *%rdx; 1: lea table(%rip), %rcx; 2: lea end(%rip), %rsi; xor %eax, %eax;"
+	{ FATE_OUT, "mov %rdi, %rcx; lea 2f(%rip), %rdx; add %rsi, %rdx; jmp *%rdx; 1: lea table(%rip), %rcx; 2: lea end(%rip), %rsi; xor %eax, %eax;"
 		 "cmp %rsi, %rcx; sete %al; ret" },
-	{ false, "lea table(%rip), %rcx; lea 2f(%rip), %rdx; jmp *%rdx; 2: mov (%rcx), %rax; ret" },
+	{ FATE_OUT, "lea table(%rip), %rcx; lea 2f(%rip), %rdx; jmp *%rdx; 2: mov (%rcx), %rax; ret" },
 };
 
 #define CODES (sizeof(codes) / sizeof(*codes))
@@ -108,13 +117,13 @@ static void test_all(void **unused)
 	for (size_t i = 0; i < CODES; i++) {
 		char *name = text_format("code%zu", i);
 		uint32_t function = program_function(&program, symbol_value(&image, name));
-		bool keeps;
+		enum fate fate;
 
 		assert_int_not_equal(function, NO_FUNCTION);
-		keeps = escape_is_contained(&program, function, (struct range){ table, table + 32 });
-		if (keeps != codes[i].keeps)
-			print_error("%s it: %s\n", keeps ? "keeps" : "does not keep", codes[i].text);
-		assert_int_equal(keeps, codes[i].keeps);
+		fate = escape_of(&program, function, (struct range){ table, table + 32 });
+		if (fate != codes[i].fate)
+			print_error("%d, not %d: %s\n", fate, codes[i].fate, codes[i].text);
+		assert_int_equal(fate, codes[i].fate);
 		free(name);
 	}
 	program_free(&program);

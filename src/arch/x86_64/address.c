@@ -20,10 +20,26 @@ static uint64_t wide_bit(const ZydisDecodedOperand *operand)
 	return is_register(operand) && ZydisRegisterGetClass(operand->reg.value) == ZYDIS_REGCLASS_GPR64 ? bit_of(operand->reg.value) : 0;
 }
 
-static void put(struct held *held, uint64_t bit, bool may, bool must)
+/* The register gets what one of the others holds. */
+static void put(struct held *held, uint64_t bit, struct held before, uint64_t from)
 {
-	held->may = may ? held->may | bit : held->may & ~bit;
-	held->must = must ? held->must | bit : held->must & ~bit;
+	held->may = before.may & from ? held->may | bit : held->may & ~bit;
+	held->seen = before.seen & from ? held->seen | bit : held->seen & ~bit;
+	held->must = before.must & from ? held->must | bit : held->must & ~bit;
+}
+
+static void put_address(struct held *held, uint64_t bit)
+{
+	held->may |= bit;
+	held->seen |= bit;
+	held->must |= bit;
+}
+
+static void put_number(struct held *held, uint64_t bit)
+{
+	held->may &= ~bit;
+	held->seen &= ~bit;
+	held->must &= ~bit;
 }
 
 /* Nothing is stored where an address leads that is held. */
@@ -60,73 +76,98 @@ static void overwrite(const ZydisDecodedInstruction *insn, const ZydisDecodedOpe
 			continue;
 		held->must &= ~bit_of(operand[i].reg.value);
 		if (whole && (operand[i].actions & ZYDIS_OPERAND_ACTION_WRITE))
-			held->may &= ~bit_of(operand[i].reg.value);
+			put_number(held, bit_of(operand[i].reg.value));
 	}
 }
 
-/* --- instructions after which a register holds what another one held. False: not in this form. --- */
+/* --- instructions after which a register holds what another one held --- */
 
-static bool copies(const ZydisDecodedOperand *operand, struct held *held)
+static enum fate kept_if(bool kept)
+{
+	return kept ? FATE_KEPT : FATE_OUT;
+}
+
+static enum fate copies(const ZydisDecodedOperand *operand, struct held *held)
 {
 	uint64_t to = wide_bit(&operand[0]), from = wide_bit(&operand[1]);
 
-	put(held, to, held->may & from, held->must & from);
-	return to && from;
+	put(held, to, *held, from);
+	return kept_if(to && from);
 }
 
-static bool exchanges(const ZydisDecodedOperand *operand, struct held *held)
+static enum fate exchanges(const ZydisDecodedOperand *operand, struct held *held)
 {
 	uint64_t a = wide_bit(&operand[0]), b = wide_bit(&operand[1]);
 	struct held before = *held;
 
-	put(held, a, before.may & b, before.must & b);
-	put(held, b, before.may & a, before.must & a);
-	return a && b;
+	put(held, a, before, b);
+	put(held, b, before, a);
+	return kept_if(a && b);
 }
 
-static bool copies_perhaps(const ZydisDecodedOperand *operand, struct held *held)
+static enum fate copies_perhaps(const ZydisDecodedOperand *operand, struct held *held)
 {
 	uint64_t to = wide_bit(&operand[0]), from = wide_bit(&operand[1]);
 
-	put(held, to, held->may & (to | from), (held->must & to) && (held->must & from));
-	return to && (from || !is_register(&operand[1]));
+	bool both = (held->must & to) && (held->must & from);
+
+	put(held, to, *held, to | from);
+	if (!both)
+		held->must &= ~to;
+	return kept_if(to && (from || !is_register(&operand[1])));
 }
 
-static bool computes(const ZydisDecodedOperand *operand, struct held *held)
+static enum fate computes(const ZydisDecodedOperand *operand, struct held *held)
 {
 	uint64_t to = wide_bit(&operand[0]), base = bit_of(operand[1].mem.base), index = bit_of(operand[1].mem.index);
 	bool sum = (held->may & base) && (held->may & index);
 
-	put(held, to, held->may & (base | index), held->must & (base | index));
-	return to && !sum;
+	put(held, to, *held, base | index);
+	return kept_if(to && !sum);
 }
 
-static bool adds(const ZydisDecodedOperand *operand, struct held *held)
+/* The displacement is an address of the object. */
+static enum fate takes_sum(const ZydisDecodedOperand *operand, struct held *held)
+{
+	uint64_t to = wide_bit(&operand[0]);
+	bool sum = held->may & (bit_of(operand[1].mem.base) | bit_of(operand[1].mem.index));
+
+	put_address(held, to);
+	return kept_if(to && !sum);
+}
+
+static enum fate adds(const ZydisDecodedOperand *operand, struct held *held)
 {
 	uint64_t to = wide_bit(&operand[0]), other = is_register(&operand[1]) ? bit_of(operand[1].reg.value) : 0;
 	bool sum = (held->may & to) && (held->may & other);
 
-	put(held, to, held->may & (to | other), held->must & (to | other));
-	return to && !sum;
+	put(held, to, *held, to | other);
+	return kept_if(to && !sum);
 }
 
-/* One less another of the same object is a number. (Less anything else would compare it with that.) */
-static bool subtracts(const ZydisDecodedOperand *operand, struct held *held)
+/* One less another of the same object is a number. So is what else there is less one of it, which compares the two. (The other way round it may be a mere step back.) */
+static enum fate subtracts(const ZydisDecodedOperand *operand, struct held *held)
 {
 	uint64_t to = wide_bit(&operand[0]), other = wide_bit(&operand[1]);
+	bool apart = to && (held->seen & other) && !(held->may & to);
 
 	if (operand[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
-		return to;
-	if (!to || !other || !(held->must & to) || !(held->must & other))
-		return false;
-	put(held, to, false, false);
-	return true;
+		return kept_if(to);
+	if (!apart && !((held->must & to) && (held->must & other)))
+		return FATE_OUT;
+	put_number(held, to);
+	return apart ? FATE_COMPARED : FATE_KEPT;
 }
 
-/* With each other. */
-static bool compares(const ZydisDecodedOperand *operand, const struct held *held)
+/* With each other, or one with something else. */
+static enum fate compares(const ZydisDecodedOperand *operand, const struct held *held)
 {
-	return (held->must & wide_bit(&operand[0])) && (held->must & wide_bit(&operand[1]));
+	uint64_t a = wide_bit(&operand[0]), b = wide_bit(&operand[1]);
+	bool apart = ((held->seen & a) && !(held->may & b)) || ((held->seen & b) && !(held->may & a));
+
+	if ((held->must & a) && (held->must & b))
+		return FATE_KEPT;
+	return apart && operand[1].type != ZYDIS_OPERAND_TYPE_IMMEDIATE ? FATE_COMPARED : FATE_OUT;
 }
 
 static bool is_same_register(const ZydisDecodedOperand *operand)
@@ -141,7 +182,7 @@ static bool copies_memory(const ZydisDecodedInstruction *insn, const struct held
 }
 
 /* It reads a register that may hold one: is that seen to go nowhere else? */
-static bool passes_on(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, struct held *held)
+static enum fate pass_on(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, struct held *held)
 {
 	switch (insn->mnemonic) {
 	case ZYDIS_MNEMONIC_MOV:
@@ -152,7 +193,7 @@ static bool passes_on(const ZydisDecodedInstruction *insn, const ZydisDecodedOpe
 		return adds(operand, held);
 	case ZYDIS_MNEMONIC_INC:
 	case ZYDIS_MNEMONIC_DEC:
-		return wide_bit(&operand[0]);
+		return kept_if(wide_bit(&operand[0]));
 	case ZYDIS_MNEMONIC_SUB:
 		return subtracts(operand, held);
 	case ZYDIS_MNEMONIC_CMP:
@@ -161,9 +202,9 @@ static bool passes_on(const ZydisDecodedInstruction *insn, const ZydisDecodedOpe
 	case ZYDIS_MNEMONIC_MOVSW:
 	case ZYDIS_MNEMONIC_MOVSD:
 	case ZYDIS_MNEMONIC_MOVSQ:
-		return copies_memory(insn, held);
+		return kept_if(copies_memory(insn, held));
 	default:
-		return insn->meta.category == ZYDIS_CATEGORY_CMOV && copies_perhaps(operand, held);
+		return insn->meta.category == ZYDIS_CATEGORY_CMOV ? copies_perhaps(operand, held) : FATE_OUT;
 	}
 }
 
@@ -174,23 +215,64 @@ static bool is_zeroing(const ZydisDecodedInstruction *insn, const ZydisDecodedOp
 	       insn->operand_width >= 32;
 }
 
-bool x86_64_follow_address(const uint8_t *code, size_t size, struct held *held)
+/* The immediate is an address of the object. (One that is moved into 32 bits of a register is all of it: psABI, small code model.) */
+static enum fate takes_immediate(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, struct held *held)
+{
+	uint64_t bit = is_register(&operand[0]) && insn->operand_width >= 32 ? bit_of(operand[0].reg.value) : 0;
+	bool must = held->must & bit, may = held->may & bit;
+
+	switch (insn->mnemonic) {
+	case ZYDIS_MNEMONIC_MOV:
+		put_address(held, bit);
+		return kept_if(bit);
+	case ZYDIS_MNEMONIC_ADD:
+		put_address(held, bit);
+		return kept_if(bit && !may);
+	case ZYDIS_MNEMONIC_SUB:
+		put_number(held, bit);
+		break;
+	case ZYDIS_MNEMONIC_CMP:
+		break;
+	default:
+		return FATE_OUT;
+	}
+	return must ? FATE_KEPT : may ? FATE_OUT : FATE_COMPARED;
+}
+
+static enum fate follow(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, enum own_address own, struct held *held)
+{
+	bool lea = insn->mnemonic == ZYDIS_MNEMONIC_LEA;
+
+	if (!only_loads(insn, operand, held))
+		return FATE_OUT;
+	if (insn->meta.category == ZYDIS_CATEGORY_SYSCALL || insn->meta.category == ZYDIS_CATEGORY_INTERRUPT)
+		return kept_if(!held->may);
+	if (is_zeroing(insn, operand)) {
+		put_number(held, bit_of(operand[0].reg.value));
+		return FATE_KEPT;
+	}
+	if (own == OWN_IMMEDIATE)
+		return takes_immediate(insn, operand, held);
+	if (lea && own == OWN_DISPLACEMENT)
+		return takes_sum(operand, held);
+	if (lea && ((bit_of(operand[1].mem.base) | bit_of(operand[1].mem.index)) & held->may))
+		return computes(operand, held);
+	if (reads(insn, operand, held))
+		return pass_on(insn, operand, held);
+	overwrite(insn, operand, held);
+	return FATE_KEPT;
+}
+
+enum fate x86_64_follow_address(const uint8_t *code, size_t size, enum own_address own, struct held *held)
 {
 	ZydisDecodedInstruction insn;
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
+	enum fate fate;
 
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&x86_64_decoder, code, size, &insn, operand)) || !only_loads(&insn, operand, held))
-		return false;
-	if (insn.meta.category == ZYDIS_CATEGORY_SYSCALL || insn.meta.category == ZYDIS_CATEGORY_INTERRUPT)
-		return !held->may;
-	if (is_zeroing(&insn, operand)) {
-		put(held, bit_of(operand[0].reg.value), false, false);
-		return true;
-	}
-	if (insn.mnemonic == ZYDIS_MNEMONIC_LEA && ((bit_of(operand[1].mem.base) | bit_of(operand[1].mem.index)) & held->may))
-		return computes(operand, held);
-	if (reads(&insn, operand, held))
-		return passes_on(&insn, operand, held);
-	overwrite(&insn, operand, held);
-	return true;
+	if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&x86_64_decoder, code, size, &insn, operand)))
+		return FATE_OUT;
+	fate = follow(&insn, operand, own, held);
+	if (fate == FATE_OUT)
+		overwrite(&insn, operand, held);
+	return fate;
 }

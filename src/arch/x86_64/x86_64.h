@@ -43,7 +43,7 @@ bool x86_64_effect(const uint8_t *code, size_t size, uint64_t address, struct in
 bool x86_64_is_signal_return(const uint8_t *code, size_t size);
 size_t x86_64_thread_end(const uint8_t *code, size_t size);
 bool x86_64_ends_with_call(const uint8_t *end, size_t size);
-bool x86_64_follow_address(const uint8_t *code, size_t size, struct held *held);
+enum fate x86_64_follow_address(const uint8_t *code, size_t size, enum own_address own, struct held *held);
 enum reloc_kind x86_64_relocation(uint32_t type);
 enum link_kind x86_64_link_relocation(uint32_t type);
 

@@ -1,0 +1,214 @@
+/*
+ * plain.c: constants without pointers, which are numbers, structures of them, and texts.
+ *
+ * The slice can have its own: their content is all that most code wants of them. But where a function lets the address out, the process may keep it, and
+ * code may compare it with the address of what it takes for the same constant (`current == &fallback`). So the running image's is used where
+ * that is known to be the same. Where it is not, and code is seen to compare addresses, no answer is right.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff/escape.h"
+#include "diff/slicing.h"
+
+#define SAME_FOR 4096u	/* bytes behind a constant */
+#define SPANS_MAX 64	/* of one function: for each its code is followed anew */
+
+/* (That of all constants of the section is asked for first: mostly nothing of it is ever compared, or let out.) */
+static enum fate fate_of(struct slicing *slicing, uint32_t function, const struct section *section, uint64_t address)
+{
+	const struct program *new = &slicing->comparison->new;
+	bool same_function = slicing->last_plain.function == function && slicing->last_plain.section == section;
+
+	if (same_function && range_holds(slicing->last_plain.span, address))
+		return slicing->last_plain.fate;
+	if (!same_function) {
+		slicing->last_plain.function = function;
+		slicing->last_plain.section = section;
+		slicing->last_plain.of_section = escape_of(new, function, section->span);
+		slicing->last_plain.count = 0;
+	}
+	slicing->last_plain.span = bind_table_around(slicing, function, section, address);
+	if (slicing->last_plain.of_section == FATE_KEPT || ++slicing->last_plain.count > SPANS_MAX)
+		slicing->last_plain.fate = slicing->last_plain.of_section;
+	else
+		slicing->last_plain.fate = escape_of(new, function, slicing->last_plain.span);
+	return slicing->last_plain.fate;
+}
+
+static bool is_same(struct comparison *comparison, uint64_t old_address, uint64_t address)
+{
+	const struct section *a = image_section(comparison->old.image, old_address), *b = image_section(comparison->new.image, address);
+
+	return a && b && section_is_constant(a) && section_is_constant(b) && constants_compare(comparison, old_address, address) == SAME;
+}
+
+/* Where unchanged code, or lined-up code of changed functions, says that it is. 0: it says nothing. */
+static uint64_t counterpart(const struct comparison *comparison, uint64_t address)
+{
+	const struct vote *vote = votes_reverse(&comparison->data, address);
+
+	if (!vote)
+		vote = votes_reverse(&comparison->aligned, address);
+	return vote ? vote->to : 0;
+}
+
+/*
+ * Nothing that may be a part of the same table changed or moved: neither what else the function takes of it, nor what lies behind it, of which other code takes
+ * addresses. (A text is no table, so nothing behind it is a part of one.)
+ */
+static bool is_unchanged(struct comparison *comparison, const struct section *section, struct range span, uint64_t shift)
+{
+	const struct program *new = &comparison->new;
+	uint64_t before, end = span.end < section->span.end - SAME_FOR ? span.end + SAME_FOR : section->span.end;
+
+	for (uint64_t at = span.start; at < end; at = program_item_end(new, at)) {
+		if (at >= span.end && text_at(new->image, at))
+			break;
+		if (!is_same(comparison, at + shift, at))
+			return false;
+	}
+	return span.start == section->span.start || (variable_in_old(comparison, span.start - 1, &before) && before == span.start - 1 + shift);
+}
+
+/* Does the old function compare an address of the section's constants with anything? (Mostly not, and that is all that has to be known.) */
+static bool compares_any(struct slicing *slicing, uint32_t function, const struct section *section)
+{
+	if (slicing->asked_of != section)
+		memset(slicing->asked, 0, slicing->comparison->old.functions.count * sizeof(bool));
+	slicing->asked_of = section;
+	if (!slicing->asked[function])
+		slicing->compares[function] = escape_of(&slicing->comparison->old, function, section->span) == FATE_COMPARED;
+	slicing->asked[function] = true;
+	return slicing->compares[function];
+}
+
+/* Does code of the old build, which may stay, compare the address with others? */
+static bool compared_in_old(struct slicing *slicing, uint64_t old_address)
+{
+	const struct program *old = &slicing->comparison->old;
+	const struct section *section = image_section(old->image, old_address);
+	struct range item = { old_address, program_item_end(old, old_address) };
+
+	for (size_t i = 0; i < old->refs.count; i++) {
+		const struct code_ref *ref = &old->refs.item[i];
+		uint32_t function = ref->target == old_address && ref->kind != REF_LOAD ? program_function(old, ref->insn) : NO_FUNCTION;
+
+		if (function != NO_FUNCTION && compares_any(slicing, function, section) && escape_of(old, function, item) == FATE_COMPARED)
+			return true;
+	}
+	return false;
+}
+
+static bool is_live(struct slicing *slicing, const struct section *section, uint64_t address, uint64_t back, uint64_t old_address)
+{
+	struct comparison *comparison = slicing->comparison;
+
+	return old_address && is_unchanged(comparison, section, slicing->last_plain.span, old_address - address) &&
+	       constants_compare_before(comparison, old_address, address, back) == SAME;
+}
+
+void plain_note(struct slicing *slicing, const struct code_ref *ref, uint64_t address, uint64_t back)
+{
+	const struct program *new = &slicing->comparison->new;
+	const struct section *section = image_section(new->image, address);
+	uint32_t function = program_function(new, ref->insn);
+	uint64_t old_address;
+	enum fate fate;
+
+	if ((ref->kind != REF_ADDRESS && ref->kind != REF_ABSOLUTE) || function == NO_FUNCTION || jump_table_at(new, address))
+		return;
+	fate = fate_of(slicing, function, section, address);
+	if (fate == FATE_KEPT)
+		return;
+	old_address = counterpart(slicing->comparison, address);
+	*array_add(&slicing->plain) = (struct plain_ref){ ref, address, old_address, fate == FATE_COMPARED,
+							  is_live(slicing, section, address, back, old_address) };
+}
+
+static int compare_refs(const void *one, const void *other)
+{
+	const struct plain_ref *a = one, *b = other;
+
+	if (a->address != b->address)
+		return a->address < b->address ? -1 : 1;
+	return (a->ref > b->ref) - (a->ref < b->ref);
+}
+
+/*
+ * One function may take the start of a table, and another one its end (begin() and end() of C++), which is where something else starts. So those of two
+ * items next to each other go the same way: if one of them is the slice's own, so is the other. True: one was made so.
+ */
+static bool settle_one(struct slicing *slicing, struct plain_ref *constant)
+{
+	const struct program *new = &slicing->comparison->new;
+	uint64_t before = program_item_start(new, constant->address - 1);
+	struct plain_ref *other = constant;
+	bool changed = false;
+
+	while (other > slicing->plain.item && other[-1].address >= before)
+		other--;
+	for (; other < slicing->plain.item + slicing->plain.count && other->address <= constant->address; other++) {
+		bool apart = other->address < constant->address && text_at(new->image, before);
+
+		if (other->live == constant->live || apart)
+			continue;
+		other->live = constant->live = false;
+		changed = true;
+	}
+	return changed;
+}
+
+static void settle(struct slicing *slicing)
+{
+	bool changed = true;
+
+	while (changed) {
+		changed = false;
+		for (size_t i = 0; i < slicing->plain.count; i++)
+			changed |= settle_one(slicing, &slicing->plain.item[i]);
+	}
+}
+
+/* (In an image of fixed address the field has been bound to the slice's own.) */
+static void unbind(struct slicing *slicing, uint64_t where)
+{
+	struct patch *patch = slicing->patch;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < patch->bindings.count; i++)
+		if (patch->bindings.item[i].where != where)
+			patch->bindings.item[kept++] = patch->bindings.item[i];
+	patch->bindings.count = kept;
+}
+
+static void bind(struct slicing *slicing, const struct plain_ref *constant)
+{
+	if (constant->ref->kind == REF_ABSOLUTE)
+		unbind(slicing, constant->ref->where);
+	bind_field(slicing, constant->ref, ANCHOR_OLD, constant->old_address);
+}
+
+void plain_bind(struct slicing *slicing)
+{
+	uint64_t last = 0;	/* address of the old build that was asked for last */
+	bool compared = false;
+
+	if (slicing->plain.count)
+		qsort(slicing->plain.item, slicing->plain.count, sizeof(*slicing->plain.item), compare_refs);
+	settle(slicing);
+	for (size_t i = 0; i < slicing->plain.count; i++) {
+		const struct plain_ref *constant = &slicing->plain.item[i];
+
+		if (constant->live) {
+			bind(slicing, constant);
+			continue;
+		}
+		if (constant->old_address != last)
+			compared = constant->old_address && compared_in_old(slicing, constant->old_address);
+		last = constant->old_address;
+		if (compared || constant->compared)
+			bind_fail(slicing, constant->ref->insn, constant->address,
+				  "a constant that is not known to be the same in the running image, and whose address is compared with others");
+	}
+}
