@@ -384,6 +384,8 @@ void bind_pointer(struct slicing *slicing, const struct data_ref *ref)
 		bool live = bind_resolve(slicing, ref->where, ref->target, NULL, 0, &old_address);
 
 		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, live ? ANCHOR_OLD : ANCHOR_SLICE, live ? old_address : ref->target, ref->offset);
+		if (!live)
+			plain_note_pointer(slicing, ref);
 	} else if (slicing->included[target] && ref->target != comparison->new.functions.item[target].entry) {
 		bind_add(slicing, ref->where, BINDING_ABSOLUTE64, ANCHOR_SLICE, ref->target, 0);
 	} else if (ref->target != comparison->new.functions.item[target].entry) {

@@ -43,14 +43,17 @@ static bool is_same(struct comparison *comparison, uint64_t old_address, uint64_
 	return a && b && section_is_constant(a) && section_is_constant(b) && constants_compare(comparison, old_address, address) == SAME;
 }
 
-/* Where unchanged code, or lined-up code of changed functions, says that it is. 0: it says nothing. */
+/* Where unchanged code, or lined-up code of changed functions, says that it is; or that what lies before and behind it is. 0: nothing says so. */
 static uint64_t counterpart(const struct comparison *comparison, uint64_t address)
 {
 	const struct vote *vote = votes_reverse(&comparison->data, address);
+	uint64_t old_address;
 
 	if (!vote)
 		vote = votes_reverse(&comparison->aligned, address);
-	return vote ? vote->to : 0;
+	if (vote)
+		return vote->to;
+	return variable_in_old(comparison, address, &old_address) ? old_address : 0;
 }
 
 /*
@@ -100,12 +103,15 @@ static bool compared_in_old(struct slicing *slicing, uint64_t old_address)
 	return false;
 }
 
-static bool is_live(struct slicing *slicing, const struct section *section, uint64_t address, uint64_t back, uint64_t old_address)
+static void note(struct slicing *slicing, struct plain_ref constant, struct range span, uint64_t back)
 {
 	struct comparison *comparison = slicing->comparison;
+	const struct section *section = image_section(comparison->new.image, constant.address);
 
-	return old_address && is_unchanged(comparison, section, slicing->last_plain.span, old_address - address) &&
-	       constants_compare_before(comparison, old_address, address, back) == SAME;
+	constant.old_address = counterpart(comparison, constant.address);
+	constant.live = constant.old_address && is_unchanged(comparison, section, span, constant.old_address - constant.address) &&
+			constants_compare_before(comparison, constant.old_address, constant.address, back) == SAME;
+	*array_add(&slicing->plain) = constant;
 }
 
 void plain_note(struct slicing *slicing, const struct code_ref *ref, uint64_t address, uint64_t back)
@@ -113,17 +119,24 @@ void plain_note(struct slicing *slicing, const struct code_ref *ref, uint64_t ad
 	const struct program *new = &slicing->comparison->new;
 	const struct section *section = image_section(new->image, address);
 	uint32_t function = program_function(new, ref->insn);
-	uint64_t old_address;
 	enum fate fate;
 
 	if ((ref->kind != REF_ADDRESS && ref->kind != REF_ABSOLUTE) || function == NO_FUNCTION || jump_table_at(new, address))
 		return;
 	fate = fate_of(slicing, function, section, address);
-	if (fate == FATE_KEPT)
-		return;
-	old_address = counterpart(slicing->comparison, address);
-	*array_add(&slicing->plain) = (struct plain_ref){ ref, address, old_address, fate == FATE_COMPARED,
-							  is_live(slicing, section, address, back, old_address) };
+	if (fate != FATE_KEPT)
+		note(slicing, (struct plain_ref){ .ref = ref, .where = ref->where, .address = address, .compared = fate == FATE_COMPARED },
+		     slicing->last_plain.span, back);
+}
+
+void plain_note_pointer(struct slicing *slicing, const struct data_ref *pointer)
+{
+	const struct program *new = &slicing->comparison->new;
+	const struct section *section = image_section(new->image, pointer->target);
+
+	if (section && section_is_constant(section) && !section->relro)
+		note(slicing, (struct plain_ref){ .where = pointer->where, .address = pointer->target, .offset = pointer->offset },
+		     (struct range){ pointer->target, program_item_end(new, pointer->target) }, 0);
 }
 
 static int compare_refs(const void *one, const void *other)
@@ -132,7 +145,7 @@ static int compare_refs(const void *one, const void *other)
 
 	if (a->address != b->address)
 		return a->address < b->address ? -1 : 1;
-	return (a->ref > b->ref) - (a->ref < b->ref);
+	return (a->where > b->where) - (a->where < b->where);
 }
 
 /*
@@ -170,23 +183,38 @@ static void settle(struct slicing *slicing)
 	}
 }
 
-/* (In an image of fixed address the field has been bound to the slice's own.) */
-static void unbind(struct slicing *slicing, uint64_t where)
+static int compare_places(const void *one, const void *other)
+{
+	uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+
+	return (a > b) - (a < b);
+}
+
+/* Pointers, and absolute addresses in code, have been bound to the slice's own: no more. */
+static void unbind(struct slicing *slicing)
 {
 	struct patch *patch = slicing->patch;
+	ARRAY(uint64_t) places = { 0 };
 	size_t kept = 0;
 
-	for (size_t i = 0; i < patch->bindings.count; i++)
-		if (patch->bindings.item[i].where != where)
+	for (size_t i = 0; i < slicing->plain.count; i++)
+		if (slicing->plain.item[i].live)
+			*array_add(&places) = slicing->plain.item[i].where;
+	if (places.count)
+		qsort(places.item, places.count, sizeof(uint64_t), compare_places);
+	for (size_t i = 0; i < patch->bindings.count && places.count; i++)
+		if (!bsearch(&patch->bindings.item[i].where, places.item, places.count, sizeof(uint64_t), compare_places))
 			patch->bindings.item[kept++] = patch->bindings.item[i];
-	patch->bindings.count = kept;
+	patch->bindings.count = places.count ? kept : patch->bindings.count;
+	array_free(&places);
 }
 
 static void bind(struct slicing *slicing, const struct plain_ref *constant)
 {
-	if (constant->ref->kind == REF_ABSOLUTE)
-		unbind(slicing, constant->ref->where);
-	bind_field(slicing, constant->ref, ANCHOR_OLD, constant->old_address);
+	if (constant->ref)
+		bind_field(slicing, constant->ref, ANCHOR_OLD, constant->old_address);
+	else
+		bind_add(slicing, constant->where, BINDING_ABSOLUTE64, ANCHOR_OLD, constant->old_address, constant->offset);
 }
 
 void plain_bind(struct slicing *slicing)
@@ -197,6 +225,7 @@ void plain_bind(struct slicing *slicing)
 	if (slicing->plain.count)
 		qsort(slicing->plain.item, slicing->plain.count, sizeof(*slicing->plain.item), compare_refs);
 	settle(slicing);
+	unbind(slicing);
 	for (size_t i = 0; i < slicing->plain.count; i++) {
 		const struct plain_ref *constant = &slicing->plain.item[i];
 
@@ -208,7 +237,7 @@ void plain_bind(struct slicing *slicing)
 			compared = constant->old_address && compared_in_old(slicing, constant->old_address);
 		last = constant->old_address;
 		if (compared || constant->compared)
-			bind_fail(slicing, constant->ref->insn, constant->address,
+			bind_fail(slicing, constant->ref ? constant->ref->insn : constant->where, constant->address,
 				  "a constant that is not known to be the same in the running image, and whose address is compared with others");
 	}
 }

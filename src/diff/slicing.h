@@ -10,12 +10,14 @@ struct forwarder {
 	uint64_t target;	/* its address in the running image */
 };
 
-/* A reference to a constant without pointers by a function that lets the address out. */
+/* A reference to a constant without pointers, by a function that lets the address out, or by a pointer of the slice's own. */
 struct plain_ref {
-	const struct code_ref *ref;
+	const struct code_ref *ref;	/* NULL: it is a pointer, */
+	uint64_t where;			/* which is there */
 	uint64_t address, old_address;	/* of the constant, in both builds; 0: nowhere, as far as is known */
-	bool compared;		/* the function compares it with something else */
-	bool live;		/* the running image's is used, not the slice's own */
+	int64_t offset;			/* of a pointer: from the constant */
+	bool compared;			/* the function compares it with something else */
+	bool live;			/* the running image's is used, not the slice's own */
 };
 
 /* Where the running image has the same pointer as a certain one of the new build, 0: nowhere. */
@@ -110,6 +112,8 @@ struct range bind_table_around(const struct slicing *slicing, uint32_t function,
  * be an identity in the process? Then that is remembered, and decided by plain_bind().
  */
 void plain_note(struct slicing *slicing, const struct code_ref *ref, uint64_t address, uint64_t back);
+/* plain.c: the same for a pointer in data that the slice has its own copy of, which is bound to the slice's own constant so far. */
+void plain_note_pointer(struct slicing *slicing, const struct data_ref *pointer);
 /* plain.c: when all are known: bind those of which the running image's is to be used. */
 void plain_bind(struct slicing *slicing);
 
