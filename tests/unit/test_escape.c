@@ -30,6 +30,7 @@ static const struct code codes[] = {
 	{ FATE_KEPT, "lea table(%rip), %rcx; test %edi, %edi; je 1f; sub $8, %rsp; mov $0, %ecx; call abort@plt; 1: mov (%rcx), %rax; ret" },
 	{ FATE_KEPT, "push %rbx; lea table(%rip), %rbx; test %edi, %edi; je 1f; call abort@plt; 2: cmp %rbx, %rdi; sete %al; movzbl %al, %eax; pop %rbx; ret;"
 		     "1: mov (%rbx), %rbx; jmp 2b" },
+	{ FATE_KEPT, "lea table(%rip), %rcx; lea end(%rip), %rax; xor %rcx, %rax; ret" },
 	/* out of the function */
 	{ FATE_OUT, "lea table(%rip), %rax; ret" },
 	{ FATE_OUT, "lea table(%rip), %rdx; mov (%rdx), %rax; ret" },
@@ -62,6 +63,8 @@ static const struct code codes[] = {
 	{ FATE_COMPARED, "lea table(%rip), %rcx; lea far(%rip), %rsi; xor %eax, %eax; cmp %rsi, %rcx; sete %al; ret" },
 	{ FATE_COMPARED, "lea table(%rip), %rcx; mov %rcx, 8(%rdi); cmp %rcx, (%rdi); sete %al; movzbl %al, %eax; ret" },	/* also stored before */
 	{ FATE_COMPARED, "push %rbx; lea table(%rip), %rbx; mov $0, %eax; call other@plt; cmp %rbx, %rax; sete %al; movzbl %al, %eax; pop %rbx; ret" },
+	{ FATE_COMPARED, "lea table(%rip), %rcx; lea 8(%rsi), %rax; xor %rdi, %rcx; or %rcx, %rax; sete %al; movzbl %al, %eax; ret" },
+	{ FATE_COMPARED, "lea table(%rip), %rcx; mov %rdi, %rax; xor %rcx, %rax; ret" },
 	{ FATE_OUT, "lea table(%rip), %rcx; sub %rdi, %rcx; mov %rcx, %rax; ret" },
 	/* perhaps with each other */
 	{ FATE_OUT, "push %rbx; lea table(%rip), %rbx; mov %rbx, %rdi; call other@plt; sub %rbx, %rax; pop %rbx; ret" },

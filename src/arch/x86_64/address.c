@@ -170,6 +170,16 @@ static enum fate compares(const ZydisDecodedOperand *operand, const struct held 
 	return apart && operand[1].type != ZYDIS_OPERAND_TYPE_IMMEDIATE ? FATE_COMPARED : FATE_OUT;
 }
 
+/* So clang finds out whether two addresses are the same. */
+static enum fate differs(const ZydisDecodedOperand *operand, struct held *held)
+{
+	enum fate fate = compares(operand, held);
+
+	if (fate != FATE_OUT)
+		put_number(held, wide_bit(&operand[0]));
+	return fate;
+}
+
 static bool is_same_register(const ZydisDecodedOperand *operand)
 {
 	return is_register(&operand[0]) && is_register(&operand[1]) && operand[0].reg.value == operand[1].reg.value;
@@ -198,6 +208,8 @@ static enum fate pass_on(const ZydisDecodedInstruction *insn, const ZydisDecoded
 		return subtracts(operand, held);
 	case ZYDIS_MNEMONIC_CMP:
 		return compares(operand, held);
+	case ZYDIS_MNEMONIC_XOR:
+		return differs(operand, held);
 	case ZYDIS_MNEMONIC_MOVSB:
 	case ZYDIS_MNEMONIC_MOVSW:
 	case ZYDIS_MNEMONIC_MOVSD:
@@ -229,6 +241,7 @@ static enum fate takes_immediate(const ZydisDecodedInstruction *insn, const Zydi
 		put_address(held, bit);
 		return kept_if(bit && !may);
 	case ZYDIS_MNEMONIC_SUB:
+	case ZYDIS_MNEMONIC_XOR:
 		put_number(held, bit);
 		break;
 	case ZYDIS_MNEMONIC_CMP:
