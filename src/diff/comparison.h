@@ -232,6 +232,8 @@ bool section_is_variables(const struct section *section);
 
 /* The NUL-terminated printable text at the address, or NULL. */
 const char *text_at(const struct image *image, uint64_t address);
+/* equal.c: a text, and nothing behind it up to where something else begins but what aligns that? (The first element of a table may begin with a text.) */
+bool is_lone_text(const struct program *program, uint64_t address);
 
 /* memo.c */
 uint8_t *memo_entry(struct memo *memo, uint64_t key);	/* value for the key, 0 when it is new */

@@ -249,6 +249,34 @@ static uint64_t behind_zeros(const struct image *image, uint64_t address)
 	return address;
 }
 
+/* The empty text: linkers let it be the end of another one. */
+static bool is_empty_text(const struct image *image, uint64_t address)
+{
+	const struct section *section = image_section(image, address);
+	const uint8_t *byte;
+
+	if (!section || section->write || !section->data || address < section->span.start + TEXT_SURE)
+		return false;
+	byte = section->data + (address - section->span.start);
+	if (byte[0])
+		return false;
+	for (int i = 1; i <= TEXT_SURE; i++)
+		if (byte[-i] < 0x20 || byte[-i] > 0x7e)
+			return false;
+	return true;
+}
+
+bool is_lone_text(const struct program *program, uint64_t address)
+{
+	const char *text = text_at(program->image, address);
+	uint64_t end = program_item_end(program, address), behind = text ? address + strlen(text) + 1 : address;
+	uint64_t alignment = end & -end;
+
+	if (!text || behind >= end)
+		return text || is_empty_text(program->image, address);
+	return strlen(text) >= TEXT_SURE && end - behind < PADDING_MAX && end - behind < alignment && behind_zeros(program->image, behind) >= end;
+}
+
 /* What one of two items has more than the other, behind so many bytes, is padding. (A table may have grown.) */
 static bool only_padding_behind(const struct comparison *comparison, struct range old, struct range new, uint64_t size)
 {
@@ -275,20 +303,6 @@ static bool same_behind_padding(struct comparison *comparison, struct range old,
 			return true;
 	}
 	return false;
-}
-
-/* The empty text: linkers let it be the end of another one. */
-static bool is_empty_text(const struct image *image, uint64_t address)
-{
-	const struct section *section = image_section(image, address);
-	const uint8_t *byte = section->data + (address - section->span.start);
-
-	if (section->write || address < section->span.start + TEXT_SURE || byte[0])
-		return false;
-	for (int i = 1; i <= TEXT_SURE; i++)
-		if (byte[-i] < 0x20 || byte[-i] > 0x7e)
-			return false;
-	return true;
 }
 
 /* Of types and tables of classes, which lie one behind the other with nothing that refers to their starts, what they say; else to the next boundary. */

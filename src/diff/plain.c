@@ -56,17 +56,26 @@ static uint64_t counterpart(const struct comparison *comparison, uint64_t addres
 	return variable_in_old(comparison, address, &old_address) ? old_address : 0;
 }
 
+/* Where the next item begins in either build. */
+static uint64_t next_in_either(const struct comparison *comparison, uint64_t address, uint64_t shift)
+{
+	uint64_t old = program_item_end(&comparison->old, address + shift) - shift, new = program_item_end(&comparison->new, address);
+
+	return old > address && old < new ? old : new;
+}
+
 /*
  * Nothing that may be a part of the same table changed or moved: neither what else the function takes of it, nor what lies behind it, of which other code takes
- * addresses. (A text is no table, so nothing behind it is a part of one.)
+ * addresses. (Behind a text that stands alone, another one is no part of it.)
  */
 static bool is_unchanged(struct comparison *comparison, const struct section *section, struct range span, uint64_t shift)
 {
 	const struct program *new = &comparison->new;
 	uint64_t before, end = span.end < section->span.end - SAME_FOR ? span.end + SAME_FOR : section->span.end;
+	bool text = is_lone_text(new, span.start);
 
-	for (uint64_t at = span.start; at < end; at = program_item_end(new, at)) {
-		if (at >= span.end && text_at(new->image, at))
+	for (uint64_t at = span.start; at < end; at = next_in_either(comparison, at, shift)) {
+		if (text && at >= span.end && is_lone_text(new, at))
 			break;
 		if (!is_same(comparison, at + shift, at))
 			return false;
