@@ -14,26 +14,36 @@
 #define SAME_FOR 4096u	/* bytes behind a constant */
 #define SPANS_MAX 64	/* of one function: for each its code is followed anew */
 
-/* (That of all constants of the section is asked for first: mostly nothing of it is ever compared, or let out.) */
-static enum fate fate_of(struct slicing *slicing, uint32_t function, const struct section *section, uint64_t address)
+/* What may be one table with the address, and what the function does with that. (A large function refers to thousands of them by turns.) */
+static const struct plain_span *span_around(struct slicing *slicing, uint32_t function, const struct section *section, uint64_t address)
 {
-	const struct program *new = &slicing->comparison->new;
-	bool same_function = slicing->last_plain.function == function && slicing->last_plain.section == section;
+	struct plain_span *span;
 
-	if (same_function && range_holds(slicing->last_plain.span, address))
-		return slicing->last_plain.fate;
-	if (!same_function) {
+	for (size_t i = slicing->last_plain.spans.count; i-- > 0;)
+		if (range_holds(slicing->last_plain.spans.item[i].span, address))
+			return &slicing->last_plain.spans.item[i];
+	span = array_add(&slicing->last_plain.spans);
+	*span = (struct plain_span){ bind_table_around(slicing, function, section, address), slicing->last_plain.of_section };
+	if (slicing->last_plain.spans.count <= SPANS_MAX)
+		span->fate = escape_of(&slicing->comparison->new, function, span->span);
+	return span;
+}
+
+/* NULL: the function keeps all addresses of the section's constants to itself. (That is asked for first: mostly it is so.) */
+static const struct plain_span *let_out(struct slicing *slicing, uint32_t function, const struct section *section, uint64_t address)
+{
+	const struct plain_span *span;
+
+	if (slicing->last_plain.function != function || slicing->last_plain.section != section) {
 		slicing->last_plain.function = function;
 		slicing->last_plain.section = section;
-		slicing->last_plain.of_section = escape_of(new, function, section->span);
-		slicing->last_plain.count = 0;
+		slicing->last_plain.of_section = escape_of(&slicing->comparison->new, function, section->span);
+		slicing->last_plain.spans.count = 0;
 	}
-	slicing->last_plain.span = bind_table_around(slicing, function, section, address);
-	if (slicing->last_plain.of_section == FATE_KEPT || ++slicing->last_plain.count > SPANS_MAX)
-		slicing->last_plain.fate = slicing->last_plain.of_section;
-	else
-		slicing->last_plain.fate = escape_of(new, function, slicing->last_plain.span);
-	return slicing->last_plain.fate;
+	if (slicing->last_plain.of_section == FATE_KEPT)
+		return NULL;
+	span = span_around(slicing, function, section, address);
+	return span->fate == FATE_KEPT ? NULL : span;
 }
 
 static bool is_same(struct comparison *comparison, uint64_t old_address, uint64_t address)
@@ -128,14 +138,14 @@ void plain_note(struct slicing *slicing, const struct code_ref *ref, uint64_t ad
 	const struct program *new = &slicing->comparison->new;
 	const struct section *section = image_section(new->image, address);
 	uint32_t function = program_function(new, ref->insn);
-	enum fate fate;
+	const struct plain_span *span;
 
 	if ((ref->kind != REF_ADDRESS && ref->kind != REF_ABSOLUTE) || function == NO_FUNCTION || jump_table_at(new, address))
 		return;
-	fate = fate_of(slicing, function, section, address);
-	if (fate != FATE_KEPT)
-		note(slicing, (struct plain_ref){ .ref = ref, .where = ref->where, .address = address, .compared = fate == FATE_COMPARED },
-		     slicing->last_plain.span, back);
+	span = let_out(slicing, function, section, address);
+	if (span)
+		note(slicing, (struct plain_ref){ .ref = ref, .where = ref->where, .address = address, .compared = span->fate == FATE_COMPARED },
+		     span->span, back);
 }
 
 void plain_note_pointer(struct slicing *slicing, const struct data_ref *pointer)
@@ -171,7 +181,7 @@ static bool settle_one(struct slicing *slicing, struct plain_ref *constant)
 	while (other > slicing->plain.item && other[-1].address >= before)
 		other--;
 	for (; other < slicing->plain.item + slicing->plain.count && other->address <= constant->address; other++) {
-		bool apart = other->address < constant->address && text_at(new->image, before);
+		bool apart = other->address < constant->address && is_lone_text(new, before);
 
 		if (other->live == constant->live || apart)
 			continue;

@@ -329,6 +329,7 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 	array_free(&slicing.variables);
 	array_free(&slicing.words);
 	array_free(&slicing.plain);
+	array_free(&slicing.last_plain.spans);
 	free(slicing.included);
 	free(slicing.reached_from);
 	free(slicing.slots);

@@ -20,6 +20,12 @@ struct plain_ref {
 	bool live;			/* the running image's is used, not the slice's own */
 };
 
+/* What may be one table of constants without pointers for a function, and what it does with addresses in it. */
+struct plain_span {
+	struct range span;
+	enum fate fate;
+};
+
 /* Where the running image has the same pointer as a certain one of the new build, 0: nowhere. */
 struct same_pointer {
 	bool known;		/* it has been looked for */
@@ -46,13 +52,11 @@ struct slicing {
 		bool kept;
 		unsigned int count;	/* which one it was of that function */
 	} last_table;
-	struct {			/* the last constants without pointers that a function was asked about, likewise */
+	struct {			/* the constants without pointers that the last function was asked about, of the last section */
 		uint32_t function;
 		const struct section *section;
 		enum fate of_section;	/* of all that it takes of the section */
-		struct range span;
-		enum fate fate;
-		unsigned int count;
+		ARRAY(struct plain_span) spans;
 	} last_plain;
 	ARRAY(struct plain_ref) plain;	/* sorted in the end */
 	const struct section *asked_of;	/* of the old image; and, per old function: */
