@@ -143,6 +143,9 @@ enum difference pointers_compare(struct comparison *comparison, const struct dat
 		return DIFFERENT_CALLEE;
 	if (!x->target)
 		return x->addend == y->addend ? SAME : DIFFERENT_CONSTANT;
+	/* (Pointers lead to texts far more often than to tables that begin with one: what lies behind is none of theirs.) */
+	if (text_at(comparison->old.image, x->target) && text_at(comparison->new.image, y->target))
+		return constants_compare(comparison, x->target, y->target);
 	return references_compare(comparison, x->target, y->target, REF_ADDRESS, 0);
 }
 

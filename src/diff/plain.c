@@ -76,16 +76,15 @@ static uint64_t next_in_either(const struct comparison *comparison, uint64_t add
 
 /*
  * Nothing that may be a part of the same table changed or moved: neither what else the function takes of it, nor what lies behind it, of which other code takes
- * addresses. (Behind a text that stands alone, another one is no part of it.)
+ * addresses. (A text that stands alone is no part of a table.)
  */
 static bool is_unchanged(struct comparison *comparison, const struct section *section, struct range span, uint64_t shift)
 {
 	const struct program *new = &comparison->new;
 	uint64_t before, end = span.end < section->span.end - SAME_FOR ? span.end + SAME_FOR : section->span.end;
-	bool text = is_lone_text(new, span.start);
 
 	for (uint64_t at = span.start; at < end; at = next_in_either(comparison, at, shift)) {
-		if (text && at >= span.end && is_lone_text(new, at))
+		if (at >= span.end && is_lone_text(new, at))
 			break;
 		if (!is_same(comparison, at + shift, at))
 			return false;

@@ -3,9 +3,9 @@
  *
  * Where items begin is known only from the addresses that something takes. One in the middle of a table (&rows[2]) cuts it in two; who goes through it
  * from its start would not be seen to depend on what lies behind. So what follows an item counts as its rest, but where that is certainly something of its
- * own: a symbol says so, or it is a jump table, or aligned as compilers align arrays. (gcc aligns what has 32 bytes or more to 32 of them. A
- * middle that happens to be at such a place is not told apart.) That it looks like a text says nothing: names stand in tables, and numbers look like letters.
- * Only behind a text that stands alone, another such text is one of its own.
+ * own: a symbol says so, or it is a jump table, a text that stands alone, or aligned as compilers align arrays. (gcc aligns what has 32 bytes or more to 32
+ * of them. A middle that happens to be at such a place is not told apart.) That it only looks like a text says nothing: names stand in tables, and numbers look
+ * like letters.
  */
 #include "diff/comparison.h"
 
@@ -65,10 +65,9 @@ enum difference tables_compare(struct comparison *comparison, uint64_t old_addre
 {
 	struct mark at = { old_address, new_address };
 	enum difference difference = constants_compare(comparison, old_address, new_address);
-	bool text = text_at(comparison->old.image, old_address);
 	bool table = !are_lone_texts(comparison, at) && !jump_table_at(&comparison->new, new_address) && !class_record_size(&comparison->new, new_address);
 
-	while (table && !difference && step(comparison, &at) && !(text && are_lone_texts(comparison, at)))
+	while (table && !difference && step(comparison, &at) && !are_lone_texts(comparison, at))
 		difference = constants_compare(comparison, at.old, at.new);
 	return difference;
 }
