@@ -56,9 +56,13 @@ in_group() {	# COMMAND...
 	"${run:-command}" sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" "$@"
 }
 
-# So little that the next pages that somebody makes cost a life.
+set_limit() {	# BYTES-MORE-THAN-USED
+	{ echo $(($(group_usage) + $1)) >"$group/$group_limit"; } 2>/dev/null
+}
+
+# So little that the next pages that somebody makes cost a life. (A limit that is below what has come to be used is not taken: EBUSY.)
 leave_only() {	# BYTES
-	echo $(($(group_usage) + $1)) >"$group/$group_limit"
+	within 5 set_limit "$1"
 }
 
 group_usage() {

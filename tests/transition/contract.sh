@@ -89,7 +89,7 @@ crowd() {
 		read -t 10 -r _ <&"$victim_out" || return 1
 	done
 	for i in {24..63}; do
-		within 5 says 'a1h1b2\.' "log $i" || return 1
+		within 5 says 'a1h1b2\.' "log $i" || fails "$(cat "$scratch/job")" || return 1
 	done
 	job_ends 0 && in_state two active && sound
 }
