@@ -154,6 +154,13 @@ struct insn_effect {
 				 * through one fixed word: where that is. Else 0. */
 };
 
+/* General registers that hold addresses of an object, as bits of insn.clobbers. */
+struct held {
+	uint64_t may;		/* they do so on some way to a place in the code, as far as is known, */
+	uint64_t seen;		/* certainly, on some way, */
+	uint64_t must;		/* or on all ways */
+};
+
 /* What becomes of such addresses, the worst last. */
 enum fate {
 	FATE_KEPT,	/* registers hold them, or nobody does any more */
@@ -163,13 +170,6 @@ enum fate {
 
 /* Where an instruction itself has an address of the object. */
 enum own_address { OWN_NONE, OWN_DISPLACEMENT, OWN_IMMEDIATE };
-
-/* General registers that hold addresses of an object, as bits of insn.clobbers. */
-struct held {
-	uint64_t may;		/* they do so on some way to a place in the code, as far as is known, */
-	uint64_t seen;		/* certainly, on some way, */
-	uint64_t must;		/* or on all ways */
-};
 
 /* Where the parts of per-thread dispatch stand, for one patch in one process. All words are aligned. */
 struct dispatch {
@@ -291,7 +291,7 @@ struct arch {
 
 	/*
 	 * The instruction that the bytes begin with (for a call, a jump or a return: what it does before that), where registers hold addresses of one
-	 * object, or numbers computed from them: which of them do so behind it, as far as that is seen? (Where it is not seen whether two are of
+	 * object, or numbers computed from them: what becomes of those, and which registers hold them behind it, as far as that is seen? (Where it is not seen whether two are of
 	 * the object, and they are compared, that is FATE_OUT.)
 	 */
 	enum fate (*follow_address)(const uint8_t *code, size_t size, enum own_address own, struct held *held);

@@ -1,4 +1,4 @@
-/* search.h: binary search in arrays of structs that are sorted by an address in them. */
+/* search.h: arrays that are sorted by address: binary search in them, and the order. */
 #ifndef STENT_BASE_SEARCH_H
 #define STENT_BASE_SEARCH_H
 
@@ -27,5 +27,13 @@ static inline size_t search_address(const uint64_t *first, size_t count, size_t 
 /* The same for ARRAY(type) with a uint64_t member. */
 #define array_search(array, member, key) \
 	((array)->count ? search_address(&(array)->item->member, (array)->count, sizeof(*(array)->item), (key)) : 0)
+
+/* For qsort() and bsearch() of uint64_t. */
+static inline int compare_addresses(const void *one, const void *other)
+{
+	uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+
+	return (a > b) - (a < b);
+}
 
 #endif

@@ -51,6 +51,15 @@ static bool ends_pointers(const struct program *program, uint64_t address)
 	return address > section->span.start && bind_holds_pointers(program, program_item_start(program, address - 1));
 }
 
+bool bind_follows_alike(const struct comparison *comparison, uint64_t address, uint64_t old_address)
+{
+	uint64_t before;
+
+	if (image_section(comparison->new.image, address)->span.start == address)
+		return image_section(comparison->old.image, old_address)->span.start == old_address;
+	return variable_in_old(comparison, address - 1, &before) && before == old_address - 1;
+}
+
 /*
  * A constant with pointers has an identity: programs compare its address. So its place in the process is
  * used, if its content is unchanged and nothing moved between it and its predecessor (else an address could as well be
@@ -59,15 +68,11 @@ static bool ends_pointers(const struct program *program, uint64_t address)
 bool bind_find_constant(struct slicing *slicing, uint64_t address, uint64_t *old_address)
 {
 	struct comparison *comparison = slicing->comparison;
-	uint64_t before;
 
 	if (classes_find_old(slicing, address, old_address))
 		return true;
-	if (!variable_in_old(comparison, address, old_address) || tables_compare(comparison, *old_address, address) != SAME)
-		return false;
-	if (image_section(comparison->new.image, address)->span.start == address)
-		return image_section(comparison->old.image, *old_address)->span.start == *old_address;
-	return variable_in_old(comparison, address - 1, &before) && before == *old_address - 1;
+	return variable_in_old(comparison, address, old_address) && tables_compare(comparison, *old_address, address) == SAME &&
+	       bind_follows_alike(comparison, address, *old_address);
 }
 
 /* Bind the pointers in what the slice has its own copy of. */

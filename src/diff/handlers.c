@@ -127,13 +127,6 @@ static void add_pointers(const struct program *program, const struct code_range 
 	handlers_free(&handlers);
 }
 
-static int compare_addresses(const void *one, const void *other)
-{
-	uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
-
-	return (a > b) - (a < b);
-}
-
 void handlers_find_pointers(const struct program *program, struct handler_pointers *pointers)
 {
 	size_t kept = 0;

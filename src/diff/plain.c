@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/search.h"
 #include "diff/escape.h"
 #include "diff/slicing.h"
 
@@ -76,12 +77,12 @@ static uint64_t next_in_either(const struct comparison *comparison, uint64_t add
 
 /*
  * Nothing that may be a part of the same table changed or moved: neither what else the function takes of it, nor what lies behind it, of which other code takes
- * addresses. (A text that stands alone is no part of a table.)
+ * addresses. (A text that stands alone is no part of a table.) Nor between it and what lies before it, whose end its address could be.
  */
 static bool is_unchanged(struct comparison *comparison, const struct section *section, struct range span, uint64_t shift)
 {
 	const struct program *new = &comparison->new;
-	uint64_t before, end = span.end < section->span.end - SAME_FOR ? span.end + SAME_FOR : section->span.end;
+	uint64_t end = span.end < section->span.end - SAME_FOR ? span.end + SAME_FOR : section->span.end;
 
 	for (uint64_t at = span.start; at < end; at = next_in_either(comparison, at, shift)) {
 		if (at >= span.end && is_lone_text(new, at))
@@ -89,7 +90,7 @@ static bool is_unchanged(struct comparison *comparison, const struct section *se
 		if (!is_same(comparison, at + shift, at))
 			return false;
 	}
-	return span.start == section->span.start || (variable_in_old(comparison, span.start - 1, &before) && before == span.start - 1 + shift);
+	return bind_follows_alike(comparison, span.start, span.start + shift);
 }
 
 /* Does the old function compare an address of the section's constants with anything? (Mostly not, and that is all that has to be known.) */
@@ -175,14 +176,12 @@ static bool settle_one(struct slicing *slicing, struct plain_ref *constant)
 	const struct program *new = &slicing->comparison->new;
 	uint64_t before = program_item_start(new, constant->address - 1);
 	struct plain_ref *other = constant;
-	bool changed = false;
+	bool alone = is_lone_text(new, before), changed = false;
 
 	while (other > slicing->plain.item && other[-1].address >= before)
 		other--;
 	for (; other < slicing->plain.item + slicing->plain.count && other->address <= constant->address; other++) {
-		bool apart = other->address < constant->address && is_lone_text(new, before);
-
-		if (other->live == constant->live || apart)
+		if (other->live == constant->live || (alone && other->address < constant->address))
 			continue;
 		other->live = constant->live = false;
 		changed = true;
@@ -201,13 +200,6 @@ static void settle(struct slicing *slicing)
 	}
 }
 
-static int compare_places(const void *one, const void *other)
-{
-	uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
-
-	return (a > b) - (a < b);
-}
-
 /* Pointers, and absolute addresses in code, have been bound to the slice's own: no more. */
 static void unbind(struct slicing *slicing)
 {
@@ -219,9 +211,9 @@ static void unbind(struct slicing *slicing)
 		if (slicing->plain.item[i].live)
 			*array_add(&places) = slicing->plain.item[i].where;
 	if (places.count)
-		qsort(places.item, places.count, sizeof(uint64_t), compare_places);
+		qsort(places.item, places.count, sizeof(uint64_t), compare_addresses);
 	for (size_t i = 0; i < patch->bindings.count && places.count; i++)
-		if (!bsearch(&patch->bindings.item[i].where, places.item, places.count, sizeof(uint64_t), compare_places))
+		if (!bsearch(&patch->bindings.item[i].where, places.item, places.count, sizeof(uint64_t), compare_addresses))
 			patch->bindings.item[kept++] = patch->bindings.item[i];
 	patch->bindings.count = places.count ? kept : patch->bindings.count;
 	array_free(&places);

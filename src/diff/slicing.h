@@ -104,6 +104,8 @@ bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, cons
 void bind_pointer(struct slicing *slicing, const struct data_ref *ref);
 /* bind_data.c: the place of a constant with pointers in the running image, false where it isn't the same there. */
 bool bind_find_constant(struct slicing *slicing, uint64_t address, uint64_t *old_address) must_check;
+/* bind_data.c: did nothing move between a constant, which is in both builds, and what lies before it? Else its address could be the end of that. */
+bool bind_follows_alike(const struct comparison *comparison, uint64_t address, uint64_t old_address) must_check;
 /* bind_data.c: put a table of constants with pointers into the slice if the old build does not have it, by its name or its class's. False: it may have it. */
 bool bind_new_table(struct slicing *slicing, uint64_t address) must_check;
 /* bind_data.c: does the item at the address hold pointers to items? */

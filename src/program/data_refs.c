@@ -2,6 +2,7 @@
 #include <elf.h>
 #include <stdlib.h>
 
+#include "base/search.h"
 #include "program/analysis.h"
 
 /* See link_relocation_find_item(). */
@@ -98,13 +99,6 @@ void data_refs_find(struct program *program)
 		sorted = program->data_refs.item[i - 1].where <= program->data_refs.item[i].where;
 	if (!sorted)
 		qsort(program->data_refs.item, program->data_refs.count, sizeof(*program->data_refs.item), compare_refs);
-}
-
-static int compare_addresses(const void *one, const void *other)
-{
-	uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
-
-	return (a > b) - (a < b);
 }
 
 static void add_boundary(struct program *program, uint64_t address)

@@ -2,6 +2,7 @@
 #include <elf.h>
 #include <stdlib.h>
 
+#include "base/search.h"
 #include "program/analysis.h"
 
 #define HASH_START UINT64_C(0xcbf29ce484222325)
@@ -181,13 +182,6 @@ static void decode_range(struct program *program, struct code_range *range)
 		hash = hash_bytes(HASH_START, code, size);
 	}
 	range->hash = hash ^ size;
-}
-
-static int compare_addresses(const void *one, const void *other)
-{
-	uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
-
-	return (a > b) - (a < b);
 }
 
 struct addresses {

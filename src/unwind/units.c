@@ -8,13 +8,6 @@
 #include "base/search.h"
 #include "unwind/validating.h"
 
-static int compare_addresses(const void *one, const void *other)
-{
-	uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
-
-	return (a > b) - (a < b);
-}
-
 static bool has_entry_row(const struct row *row)
 {
 	bool claims = row->kind == ROW_REGISTER && row->base == REGISTER_STACK_POINTER && row->offset == 8 &&

@@ -8,13 +8,6 @@
 
 #define RESTARTS_MAX 16
 
-static int compare_addresses(const void *one, const void *other)
-{
-	uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
-
-	return (a > b) - (a < b);
-}
-
 /* Enter a part wherever a call may: at its start, where it has a symbol, and at every stub. */
 static void enter_part(struct validating *all, size_t index)
 {

@@ -108,7 +108,6 @@ static enum fate exchanges(const ZydisDecodedOperand *operand, struct held *held
 static enum fate copies_perhaps(const ZydisDecodedOperand *operand, struct held *held)
 {
 	uint64_t to = wide_bit(&operand[0]), from = wide_bit(&operand[1]);
-
 	bool both = (held->must & to) && (held->must & from);
 
 	put(held, to, *held, to | from);
