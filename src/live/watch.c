@@ -134,10 +134,10 @@ static bool is_in_stub(const struct transition *transition, const struct thread 
 
 static void arm(struct transition *transition, struct watched *watched, const struct stack_result *result)
 {
-	if (watched->point.event >= 0 && watched->point.address == result->exit && watched->point.cfa == result->exit_stack)
-		return;
-	/* It has not come to its breakpoint yet. */
-	if (watched->point.event >= 0 && is_in_stub(transition, &watched->thread))
+	bool same = watched->point.address == result->exit && watched->point.cfa == result->exit_stack;
+
+	/* Where nothing is known of its frames just now (in a dispatcher, or what has no unwind data) it has not come to its breakpoint yet. */
+	if (watched->point.event >= 0 && (same || !result->exit))
 		return;
 	breakpoint_disarm(&watched->point);
 	/* Everything else needs descriptors, too. */
@@ -305,11 +305,9 @@ static enum look look_at(struct transition *transition, struct watched *watched,
 static void go_on(struct transition *transition, struct watched *watched)
 {
 	if (watched->point.event >= 0) {
-		/* (It runs on in there.) */
-		if (breakpoint_wait(&watched->point, transition->survey->process, &watched->thread, 0) == BREAKPOINT_RUNNING)
-			watched->next = later(LOOK_ARMED);
-		else
-			watched->next = 0;
+		if (watched->thread.state == THREAD_STOPPED)
+			breakpoint_go_on(transition->survey->process, &watched->thread);
+		watched->next = later(LOOK_ARMED);
 	} else {
 		if (watched->thread.state == THREAD_STOPPED || watched->thread.state == THREAD_RUNNING)
 			let_go(transition, watched);

@@ -256,6 +256,13 @@ static bool has_left(struct breakpoint *breakpoint, struct thread *thread)
 	return false;
 }
 
+/* LISTEN: a thread that is stopped together with its process stays so until SIGCONT, and that is reported. */
+void breakpoint_go_on(const struct process *process, struct thread *thread)
+{
+	thread_settle(process, thread);
+	thread_resume(thread, thread->group_stop ? PTRACE_LISTEN : PTRACE_CONT);
+}
+
 enum breakpoint_event breakpoint_wait(struct breakpoint *breakpoint, const struct process *process, struct thread *thread,
 				      unsigned int milliseconds)
 {
@@ -263,18 +270,11 @@ enum breakpoint_event breakpoint_wait(struct breakpoint *breakpoint, const struc
 	enum breakpoint_event event = BREAKPOINT_RUNNING;
 
 	window_open();	/* thread_wait() needs SIGCHLD blocked */
-	/* A stop that the caller has had, to examine the thread and to arm: */
-	if (thread->state == THREAD_STOPPED && !has_left(breakpoint, thread)) {
-		thread_settle(process, thread);
-		thread_resume(thread, thread->group_stop ? PTRACE_LISTEN : PTRACE_CONT);
-	}
 	while (thread->state == THREAD_RUNNING) {
 		if (!thread_wait(process, thread, clock_left(end)) ||
 		    thread->state != THREAD_STOPPED || has_left(breakpoint, thread))
 			break;
-		/* LISTEN: a thread that is stopped together with its process stays so until SIGCONT, and that is reported. */
-		thread_settle(process, thread);
-		thread_resume(thread, thread->group_stop ? PTRACE_LISTEN : PTRACE_CONT);
+		breakpoint_go_on(process, thread);
 	}
 	if (thread->state == THREAD_STOPPED)
 		event = BREAKPOINT_LEFT;

@@ -7,7 +7,8 @@
  *
  *	traps_ignore()			once per process, no thread being seized
  *	breakpoint_arm()		the thread is seized and stopped
- *	breakpoint_wait() ...		the thread runs
+ *	breakpoint_go_on()		the thread runs
+ *	breakpoint_wait() ...
  *	breakpoint_disarm()		in any state of the thread
  *	traps_restore()			when nothing is armed any more, and no thread is seized
  */
@@ -83,7 +84,14 @@ enum breakpoint_event {
 };
 
 /*
- * Let the thread run (also if it is stopped), `milliseconds` at most, until it leaves the frame. Passes by the address in
+ * Let a stopped thread run on behind a look at it: not in its exit, or the caller wants it to go on from there. (It is not awaited here:
+ * that it has left is said once, by breakpoint_wait(), to whoever does something about it.)
+ */
+void breakpoint_go_on(const struct process *process, struct thread *thread);
+
+/*
+ * Let the thread, which runs, run on, `milliseconds` at most, until it leaves the frame; it is stopped then, until breakpoint_go_on(), and
+ * another call only says so again. Passes by the address in
  * other frames (recursion, signal handlers) are counted and go on; signals are delivered as they come; if the process is
  * stopped by a signal the thread is, too. A frame that is left in another way (longjmp, an exception) is not noticed, and a trap
  * while SIGTRAP is blocked is lost: so have a look at the stack now and then. 0 ms: only see what has happened, so that

@@ -60,6 +60,7 @@ static pid_t look(const struct process *process)
 	DIR *directory = opendir("/proc");
 	pid_t living = process_living_task(process), found = directory && living > 0 ? 0 : -1;
 	struct dirent *entry;
+	struct task task;
 
 	for (errno = 0; !found && (entry = readdir(directory)); errno = 0) {
 		pid_t other = isdigit((unsigned char)entry->d_name[0]) ? (pid_t)strtol(entry->d_name, NULL, 10) : 0;
@@ -72,7 +73,8 @@ static pid_t look(const struct process *process)
 		found = -1;
 	if (directory)
 		closedir(directory);
-	return found;
+	/* One that has begun to end meanwhile has given up its memory, and was compared as if it had none (do_exit() in kernel/exit.c). */
+	return living > 0 && process_task(process, living, &task) && !task_ended(&task) ? found : -1;
 }
 
 /*

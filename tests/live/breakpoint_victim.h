@@ -301,6 +301,8 @@ static void check_victim(pid_t pid)
 
 static enum breakpoint_event wait_for(struct session *session, unsigned int milliseconds)
 {
+	if (session->thread.state == THREAD_STOPPED)
+		breakpoint_go_on(&session->process, &session->thread);
 	return breakpoint_wait(&session->breakpoint, &session->process, &session->thread, milliseconds);
 }
 

@@ -37,6 +37,24 @@ static void recursion_stops_at_the_outermost_exit(void **state)
 	check_victim(pid);
 }
 
+/* Who is not looked at the first time stands there the second time as well. */
+static void it_stays_where_it_has_left(void **state)
+{
+	pid_t pid = start_victim(RETURN, false);
+	struct session session;
+
+	(void)state;
+	begin(pid, &session);
+	board->release = 1;
+	assert_int_equal(wait_for(&session, 5000), BREAKPOINT_LEFT);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(breakpoint_wait(&session.breakpoint, &session.process, &session.thread, 20), BREAKPOINT_LEFT);
+		assert_exact(&session, DEPTH);
+	}
+	end(&session);
+	check_victim(pid);
+}
+
 /* Armed over many exits: it stops at each, goes on from where it stands, and doesn't trap twice for one. */
 static void it_goes_on_and_stays_armed(void **state)
 {
@@ -465,6 +483,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(auxiliary_vector),
 		cmocka_unit_test(recursion_stops_at_the_outermost_exit),
+		cmocka_unit_test(it_stays_where_it_has_left),
 		cmocka_unit_test(it_goes_on_and_stays_armed),
 		cmocka_unit_test(longjmp_past_the_frame_is_not_taken_for_an_exit),
 		cmocka_unit_test(thread_exit_while_armed),
