@@ -330,7 +330,7 @@ static enum status drive(struct transition *transition, const struct patience *p
 			return status;
 		if (transition_is_on(transition))
 			tell_between(transition);
-		if (transition_is_on(transition) && transition->options->no_wait)
+		if (transition->begun && transition->options->no_wait)
 			return STATUS_NOTHING;
 		/* Where nobody is to be watched it was something else that was in the way. */
 		if (transition->stale)
@@ -407,7 +407,7 @@ static enum status over(struct transition *transition, const struct patience *pa
 {
 	const struct process *process = transition->survey->process;
 
-	if (transition->options->no_wait && transition_is_on(transition))
+	if (transition->options->no_wait && transition->begun)
 		return STATUS_OK;
 	if (transition->options->force && !patience_cancelled(patience) && force_all(transition, error) == STATUS_OK)
 		return STATUS_OK;

@@ -7,7 +7,7 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 20
+plan 21
 
 build_contract two:-DFAMILY=2 >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
@@ -60,6 +60,12 @@ no_wait_revert_apply() {
 	contract_start && says ok "walk 4" && apply_ends 0 two && enter 0 pair a2 && revert_ends 0 two --no-wait &&
 		in_state two reverting && stays 0 new fa && walkers_call_only 1 && apply_ends 0 two --timeout 1 &&
 		in_state two active && walkers_call_only 2 && says a2 "log 0" && leaves 'a2h2b2\.' && sound
+}
+
+# Nobody can be stopped as long as the child runs in the same memory: that is waited for.
+no_wait_begins() {
+	left_alone && says ok "send 0 v" && within 5 says 'a1vb1' "log 0" && revert_ends 0 two --no-wait && in_state two reverted &&
+		says 'a1vb1b1V' "log 0" && text_is_old && says ok "send 0 g" && within 5 says 'a1vb1b1Vh1b1\.' "log 0" && sound
 }
 
 no_wait_is_enough() {
@@ -169,6 +175,7 @@ scenario "--no-wait, and apply again" no_wait_apply
 scenario "--no-wait, and nobody looks when the thread leaves: it stays old till the next stent" no_wait_leaves
 scenario "--no-wait, and revert, which has nobody to wait for" no_wait_revert
 scenario "revert --no-wait, and apply, which has nobody to wait for" no_wait_revert_apply
+scenario "--no-wait waits until it can begin" no_wait_begins
 scenario "--no-wait with nobody inside does it all" no_wait_is_enough
 scenario "back and forth with a thread in either version" back_and_forth
 scenario "apply gives up when others are new already: all are old again" gives_up
