@@ -54,6 +54,9 @@ struct insn {
 	uint8_t kind;		/* enum insn_kind */
 	bool on_stack;		/* the displacement is relative to the stack or frame pointer */
 	bool thread_local_access; /* the memory operand is relative to the thread pointer */
+	uint8_t access;		/* bytes at `displacement` from a register other than the stack pointer that are loaded or stored as a number; 0: none,
+				 * or otherwise */
+	bool loads, stores;	/* of these */
 	struct insn_ref ref[2];	/* [1].kind is REF_NONE unless there are two (mov $address, x(%rip)) */
 	struct insn_number displacement;	/* of a memory operand that is not pc-relative; also set when
 						 * ref[] holds the same field as REF_ABSOLUTE */

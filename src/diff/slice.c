@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "diff/grown.h"
 #include "diff/slicing.h"
 
 void slicing_include(struct slicing *slicing, uint32_t function)
@@ -103,22 +104,32 @@ static void check_new_code(struct slicing *slicing, uint32_t new)
 	free(name);
 }
 
-/* Structures that live in the process keep their layout. */
+/* Structures that live in the process keep their layout. Takes `what` over; NULL: nothing is wrong. */
+static void report_layout(struct slicing *slicing, char *what)
+{
+	const char *image = slicing->patch->image;
+
+	if (what && slicing->comparison->options->allow_layout)
+		*array_add(&slicing->patch->notes) = text_format("%s; that was allowed (--allow-layout)", what);
+	else if (what)
+		slicing->status = refuse(slicing->error, "%s: %s; objects that live in the process are as the old build made them (--allow-layout overrules)",
+					 image, what);
+	free(what);
+}
+
 static void check_layout(struct slicing *slicing)
 {
 	const struct comparison *comparison = slicing->comparison;
 	size_t count = comparison->displaced;
+	char *object = grown_object(comparison), *member = grown_member(comparison, slicing->included);
 
-	if (!count)
-		return;
-	if (comparison->options->allow_layout) {
-		*array_add(&slicing->patch->notes) = text_format(
-			"a structure's layout seems to have moved (%s); that was allowed (--allow-layout)", comparison->first_displaced);
-		return;
-	}
-	slicing->status = refuse(slicing->error,
-		"%s: a structure's layout moved: in %zu function%s with otherwise the same instructions displacements of memory operands differ (%s); objects that live in the process have the old layout (--allow-layout overrules)",
-		slicing->patch->image, count, count == 1 ? "" : "s", comparison->first_displaced);
+	if (count)
+		report_layout(slicing, text_format("a structure's layout moved: in %zu function%s with otherwise the same instructions displacements of memory operands differ (%s)",
+						   count, count == 1 ? "" : "s", comparison->first_displaced));
+	report_layout(slicing, object ? text_format("an object's size changed: %s", object) : NULL);
+	report_layout(slicing, member ? text_format("a structure has a new member: %s", member) : NULL);
+	free(object);
+	free(member);
 }
 
 static void check_thread_locals(struct slicing *slicing)
@@ -270,7 +281,6 @@ static void collect(struct slicing *slicing)
 			add_changed(slicing, f);
 	if (!slicing->patch->functions.count)
 		return;
-	check_layout(slicing);
 	import_find_stubs(slicing);
 	while (slicing->work.count) {
 		uint32_t next = slicing->work.item[--slicing->work.count];
@@ -280,6 +290,7 @@ static void collect(struct slicing *slicing)
 		add_new(slicing, next);
 		bind_function(slicing, next);
 	}
+	check_layout(slicing);
 	qsort(slicing->patch->functions.item, slicing->patch->functions.count, sizeof(struct patch_function), compare_functions);
 }
 

@@ -48,13 +48,20 @@ is_refused() {	# REASON
 	grep -qE "$1" "$scratch/refusal" && [ ! -e "$scratch/case.stent" ]
 }
 
+# What is known not to be seen: no test that it works, but one that the source says the truth.
+is_unseen() {
+	ends_with 0 "$stent" diff "$scratch/case.1" "$scratch/case.2" -o "$scratch/case.stent" --name case
+}
+
 takes() {	# SOURCE
 	local reason
 	reason=$(sed -n "s|^.*refused with $flavour: ||p" "$1")
 	[ -n "$reason" ] || [[ $flavour == *-g* ]] || reason=$(sed -n 's|^.*refused without symbols: ||p' "$1")
 	[ -n "$reason" ] || reason=$(sed -n 's|^/\* refused: ||p' "$1")
 	compile "$1" 1 11 "$scratch/case.1" && compile "$1" 2 22 "$scratch/case.2" && nothing_differs "$1" || return 1
-	if [ -n "$reason" ]; then
+	if grep -q "^ \* unseen with $flavour: " "$1"; then
+		is_unseen
+	elif [ -n "$reason" ]; then
 		is_refused "$reason"
 	else
 		goes_in_and_out

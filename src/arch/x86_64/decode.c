@@ -11,6 +11,7 @@
 
 #define GENERAL_RAX CLOBBER_GENERAL(0)
 #define GENERAL_R8_TO_R11 (CLOBBER_GENERAL(8) | CLOBBER_GENERAL(9) | CLOBBER_GENERAL(10) | CLOBBER_GENERAL(11))
+#define GENERAL_ALL UINT64_C(0xffff)
 #define VECTOR_0_TO_15 (UINT64_C(0xffff) << 16)
 #define VECTOR_ALL (UINT64_C(0xffffffff) << 16)
 
@@ -170,6 +171,20 @@ static void collect_pc_relative(const ZydisDecodedInstruction *insn, const Zydis
 	});
 }
 
+/* Is it a number in memory that the instruction loads or stores? Vectors may be several. */
+static void collect_access(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, const ZydisDecodedOperand *memory, struct insn *out)
+{
+	if (out->kind == INSN_NOP || out->thread_local_access || memory->mem.type != ZYDIS_MEMOP_TYPE_MEM || memory->size > 64 ||
+	    memory->mem.base == ZYDIS_REGISTER_RSP || ZydisRegisterGetClass(memory->mem.base) != ZYDIS_REGCLASS_GPR64)
+		return;
+	for (unsigned i = 0; i < insn->operand_count_visible; i++)
+		if (operand[i].type == ZYDIS_OPERAND_TYPE_REGISTER && !(register_bit(operand[i].reg.value) & GENERAL_ALL))
+			return;
+	out->access = (uint8_t)(memory->size / 8);
+	out->loads = memory->actions & ZYDIS_OPERAND_ACTION_MASK_READ;
+	out->stores = memory->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
+}
+
 static void collect_memory(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand,
 			   uint64_t address, struct insn *out)
 {
@@ -234,9 +249,11 @@ void x86_64_describe(const ZydisDecodedInstruction *insn, const ZydisDecodedOper
 	for (unsigned i = 0; i < insn->operand_count; i++) {
 		if (operand[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
 		    (operand[i].encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM ||
-		     operand[i].encoding == ZYDIS_OPERAND_ENCODING_DISP16_32_64))
+		     operand[i].encoding == ZYDIS_OPERAND_ENCODING_DISP16_32_64)) {
 			collect_memory(insn, &operand[i], address, out);
-		else if (operand[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+			if (out->displacement.size)
+				collect_access(insn, operand, &operand[i], out);
+		} else if (operand[i].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 			has_immediate = true;
 	}
 	if (has_immediate)
