@@ -208,7 +208,8 @@ static void bind_data(struct slicing *slicing, const struct code_ref *ref)
 		bind_slot(slicing, ref);
 		return;
 	}
-	if (section && section_is_constant(section) && ref->kind == REF_LOAD && ref->access && !bind_holds_pointers(&slicing->comparison->new, ref->target)) {
+	if (section && section_is_constant(section) && ref->kind == REF_LOAD && ref->access &&
+	    !bind_holds_pointers(&slicing->comparison->new, ref->target) && !copied_at(&slicing->comparison->new, ref->target)) {
 		bind_copy_section(slicing, ref->target);
 		return;
 	}

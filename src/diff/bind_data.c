@@ -135,10 +135,16 @@ static enum place find_place(struct slicing *slicing, uint64_t address, uint64_t
 {
 	struct comparison *comparison = slicing->comparison;
 	const struct section *section = image_section(comparison->new.image, address);
+	const struct data_ref *copied = copied_at(&comparison->new, address);
 	bool constant = section && section_is_constant(section), found;
 	struct range added;
 
 	*old_address = 0;
+	if (copied) {
+		*old_address = copied_in(&comparison->old, copied);
+		*old_address += *old_address ? address - copied->where : 0;
+		return *old_address && back <= address - copied->where ? IN_PROCESS : NOWHERE;
+	}
 	if (constant ? is_new_table(slicing, address, false) : added_find(comparison, address, &added))
 		return IN_SLICE;
 	if (constant && is_plain(&comparison->new, section, address))
@@ -337,7 +343,7 @@ bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, cons
 {
 	const struct program *new = &slicing->comparison->new;
 	const struct section *section = image_section(new->image, address);
-	bool constant = section && section_is_constant(section);
+	bool constant = section && section_is_constant(section), copied = copied_at(new, address) != NULL;
 
 	*old_address = 0;
 	if (constant && holds_labels(slicing, address)) {
@@ -345,7 +351,7 @@ bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, cons
 		copy_before(slicing, from, address, back);
 		return false;
 	}
-	if (is_own_table(slicing, ref, address, back))
+	if (!copied && is_own_table(slicing, ref, address, back))
 		return false;
 	if (!constant && fail_seam(slicing, from, address, ref))
 		return true;
@@ -367,12 +373,12 @@ bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, cons
 	case NOWHERE:
 		break;
 	}
-	if (constant && ref && ref->kind == REF_LOAD && !new->image->fixed_address && can_copy_tables(slicing, section)) {
+	if (constant && !copied && ref && ref->kind == REF_LOAD && !new->image->fixed_address && can_copy_tables(slicing, section)) {
 		copy_constants(slicing, section->span);
 		return false;
 	}
 	if (constant)
-		bind_fail(slicing, from, address, table_moved);
+		bind_fail(slicing, from, address, copied ? "a copy of what another image defines, which the running image does not have" : table_moved);
 	else
 		fail_unknown(slicing, from, address);
 	return true;

@@ -130,17 +130,6 @@ static void bind_pointer_to(struct slicing *slicing, const struct handler_ref *r
 		bind_ref(slicing, ref, ANCHOR_SLICE, ref->target);
 }
 
-/* Another image's variable, of which both have a copy. */
-static uint64_t find_copy(const struct slicing *slicing, const struct data_ref *wanted)
-{
-	const struct program *old = &slicing->comparison->old;
-
-	for (size_t i = 0; i < old->data_refs.count; i++)
-		if (old->data_refs.item[i].kind == RELOC_COPY && same_import(&old->data_refs.item[i], wanted))
-			return old->data_refs.item[i].where;
-	return 0;
-}
-
 static void bind_direct(struct slicing *slicing, const struct handler_ref *ref)
 {
 	const struct program *new = &slicing->comparison->new;
@@ -148,7 +137,7 @@ static void bind_direct(struct slicing *slicing, const struct handler_ref *ref)
 	uint64_t target = 0;
 
 	if (data && data->kind == RELOC_COPY && data->symbol)
-		target = find_copy(slicing, data);
+		target = copied_in(&slicing->comparison->old, data);
 	else if (program_function(new, ref->target) == NO_FUNCTION && program_stub(new, ref->target))
 		target = import_old_stub(slicing, ref->target);
 	else if (!find_target(slicing, ref->target, &target))

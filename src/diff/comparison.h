@@ -65,6 +65,11 @@ struct class_records {
 	size_t count, room;
 };
 
+/* A place in both builds. */
+struct mark {
+	uint64_t old, new;
+};
+
 struct comparison {
 	const struct diff_options *options;
 	struct program old, new;
@@ -82,6 +87,7 @@ struct comparison {
 	struct counterparts counterparts[ALIGNMENTS];
 	bool *called;		/* per old function: code that is the same in both builds calls it or points to it */
 	struct memo constants;	/* answers of constants_compare() */
+	ARRAY(struct mark) versions;	/* pointers in constants that lead to texts of which only the version differs */
 	size_t displaced;	/* functions with changed displacements of memory operands */
 	char *first_displaced;	/* the first of them, with the change */
 	ARRAY(struct inlining) inlinings;
@@ -116,6 +122,15 @@ void match_data(struct comparison *comparison);
 /* match.c: after changes_find(): aligned and called. */
 void match_evidence(struct comparison *comparison);
 
+/* copied.c: of a constant that the dynamic linker copies from another image: what says so, and whose it is; else NULL. */
+const struct data_ref *copied_at(const struct program *program, uint64_t address);
+
+/* copied.c: where the program has a copy of the same, or of the same variable; 0: it has none. */
+uint64_t copied_in(const struct program *program, const struct data_ref *wanted) must_check;
+
+/* copied.c: the same place in copies of the same? Not both are NULL. */
+enum difference copied_compare(const struct data_ref *old, uint64_t old_address, const struct data_ref *new, uint64_t new_address) must_check;
+
 /* votes.c */
 void votes_add(struct vote_map *map, uint64_t from, uint64_t to);
 void votes_count(struct vote_map *map);	/* after the last votes_add(): merge, and find winners */
@@ -142,11 +157,6 @@ bool users_agree(const struct comparison *comparison, struct range old_gap, uint
 bool variable_binding(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address);
 /* variables.c: where a byte of the variables is, if the variable at the address is what it seems to be. */
 bool variable_place(const struct comparison *comparison, uint64_t new_address, uint64_t *old_address);
-
-/* A place in a section of variables, in both builds. */
-struct mark {
-	uint64_t old, new;
-};
 
 /* All of a section of which code says in both builds what they are, and the section's ends; sorted by the old build's. */
 struct layout {

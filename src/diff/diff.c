@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "diff/comparison.h"
 #include "image/debug.h"
 
@@ -117,6 +118,31 @@ static enum status explain_nothing(const struct patch *patch, struct error *erro
 			 patch->image);
 }
 
+/* Nothing else differs in the table in which the pointer stands. */
+static bool only_says_version(struct comparison *comparison, struct mark pointer)
+{
+	uint64_t before = pointer.old - program_item_start(&comparison->old, pointer.old);
+
+	return constants_compare(comparison, pointer.old - before, pointer.new - before) == SAME;
+}
+
+/* What is left as it is in the process, though it changed. */
+static void note_versions(struct comparison *comparison, struct patch *patch)
+{
+	const char *last = NULL;
+
+	for (size_t i = 0; i < comparison->versions.count; i++) {
+		struct mark pointer = comparison->versions.item[i];
+		const char *text = text_at(comparison->old.image, program_data_ref(&comparison->old, pointer.old)->target);
+
+		if (text == last || !only_says_version(comparison, pointer))
+			continue;
+		last = text;
+		*array_add(&patch->notes) = utf8_make_printable(
+			text_format("a table of constants only says the version, and is left as it is in the process: \"%.60s\"", text));
+	}
+}
+
 static enum status compare(struct comparison *comparison, struct patch *patch, struct error *error)
 {
 	enum status status, data, startup;
@@ -146,6 +172,7 @@ static enum status compare(struct comparison *comparison, struct patch *patch, s
 	data = changes_check_data(comparison, patch, error);
 	status = slice_build(comparison, patch, error);
 	startup = startup_callees_check(comparison, patch, error);
+	note_versions(comparison, patch);
 	if (data == STATUS_REFUSED || startup == STATUS_REFUSED)
 		return STATUS_REFUSED;
 	return status == STATUS_NOTHING ? explain_nothing(patch, error) : status;
@@ -177,6 +204,7 @@ static void comparison_free(struct comparison *comparison)
 	array_free(&comparison->new_classes);
 	array_free(&comparison->named_old);
 	array_free(&comparison->named_new);
+	array_free(&comparison->versions);
 }
 
 enum status diff_opened(struct image *old, struct image *new, const struct diff_options *options,

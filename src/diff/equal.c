@@ -8,6 +8,7 @@
 
 #include "base/utf8.h"
 #include "diff/comparison.h"
+#include "diff/versions.h"
 
 bool section_is_slots(const struct section *section)
 {
@@ -204,6 +205,19 @@ static const uint8_t *section_bytes(const struct image *image, uint64_t address)
 	return section->data + (address - section->span.start);
 }
 
+/* A table in which the version stands (of a plugin, for who loads it) changes with every package, and goes on saying the old one, as variables do. */
+static bool says_version(struct comparison *comparison, const struct data_ref *x, const struct data_ref *y)
+{
+	const char *old = x->target ? text_at(comparison->old.image, x->target) : NULL;
+	const char *new = y->target ? text_at(comparison->new.image, y->target) : NULL;
+	struct release release = { 0 };
+
+	if (!old || !new || x->kind != y->kind || x->offset != y->offset || !versions_differ(comparison->options, old, new, &release))
+		return false;
+	*array_add(&comparison->versions) = (struct mark){ x->where, y->where };
+	return true;
+}
+
 /* Compare bytes [start, size) of two constants, pointer by pointer and byte by byte. */
 static enum difference compare_content(struct comparison *comparison, uint64_t old_address, uint64_t new_address,
 				       uint64_t start, uint64_t size)
@@ -220,7 +234,7 @@ static enum difference compare_content(struct comparison *comparison, uint64_t o
 		if (pointer_old && pointer_new) {
 			enum difference difference = pointers_compare(comparison, a, b);
 
-			if (difference)
+			if (difference && !says_version(comparison, a, b))
 				return difference;
 			at += 8;
 		} else if (x[at] == y[at] && !(pointer_old && !a->guessed) && !(pointer_new && !b->guessed)) {
@@ -449,6 +463,10 @@ enum difference references_compare(struct comparison *comparison, uint64_t old_t
 	if (section_is_slots(a) && section_is_slots(b))
 		return compare_slots(comparison, old_target, new_target);
 	if (section_is_constant(a) && section_is_constant(b)) {
+		const struct data_ref *x = copied_at(&comparison->old, old_target), *y = copied_at(&comparison->new, new_target);
+
+		if (x || y)
+			return copied_compare(x, old_target, y, new_target);
 		if (kind == REF_LOAD && access)
 			return compare_items(comparison, old_target, new_target, access);
 		return tables_compare(comparison, old_target, new_target);
