@@ -19,7 +19,7 @@ build() {	# NAME FLAG...
 
 takes() {	# NAME FLAG...
 	build "$@" && ends_with 0 "$stent" diff "$scratch/$1.1" "$scratch/$1.2" -o "$scratch/$1.stent" --name "$1" &&
-		victim_start "$scratch/$1.1" && [ "$(ask 3)" = "one 3" ] && ends_with 0 apply "$1" && [ "$(ask 3)" = "two: 6" ] &&
+		python3 "$top/tests/real/checker.py" "$scratch/$1.stent" "$scratch/$1.1" "$scratch/$1.2" && victim_start "$scratch/$1.1" && [ "$(ask 3)" = "one 3" ] && ends_with 0 apply "$1" && [ "$(ask 3)" = "two: 6" ] &&
 		ends_with 0 revert "$1" && [ "$(ask 3)" = "one 3" ] && victim_stop
 }
 

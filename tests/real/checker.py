@@ -63,6 +63,8 @@ class Checker:
     def land(self, x, y, kind, access, why):
         """Raises Different unless x in the old image and y in the new one can be the same item."""
         a, b = self.old.part(x), self.new.part(y)
+        if self.old.copied(x) != self.new.copied(y):
+            raise Different(f"{x:#x} of the old build is {self.old.copied(x)} of another image, {y:#x} of the new one {self.new.copied(y)} ({why})")
         if not a or not b:
             self.land_outside(x, y, a, b)
         elif a.flags & EXECUTE or b.flags & EXECUTE:
@@ -313,6 +315,9 @@ class Checker:
 
     def check_copy(self, start, size, why):
         """A constant that the slice has its own copy of: as the new build has it, with its pointers bound."""
+        if self.new.copied(start):
+            self.problem(f"{why}: {start:#x} is filled when a program starts ({self.new.copied(start)[0]}), and the slice has what the file has")
+            return
         at = start
         while at < start + size:
             if at in self.new.relocations and not (self.new.fixed and at not in self.bound):

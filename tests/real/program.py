@@ -11,7 +11,7 @@ DECODER = os.path.join(TOP, os.environ.get("BUILD", "build"), "tests/real/refere
 
 BRANCH, MEMORY, ADDRESS, NUMBER = 1, 2, 3, 4
 WRITE, ALLOCATED, EXECUTE, THREAD_LOCAL = 1, 2, 4, 0x400	# SHF_*
-RELATIVE, RESOLVER, ADDRESS64, GLOBAL, SLOT = 8, 37, 1, 6, 7	# R_X86_64_*
+RELATIVE, RESOLVER, ADDRESS64, GLOBAL, SLOT, COPY = 8, 37, 1, 6, 7, 5	# R_X86_64_*
 
 
 class Unit:
@@ -121,6 +121,14 @@ class Program(Elf):
         if self.fixed:
             self.guess_pointers()
         self.pointers = sorted(self.relocations)
+        sizes = {}
+        for symbol in self.symbols:
+            sizes[symbol[2]] = max(sizes.get(symbol[2], 1), symbol[3] if symbol[5] else 1)
+        self.copies = [(where, sizes.get(where, 1), r.symbol) for where, r in self.relocations.items() if r.kind == COPY]
+
+    def copied(self, address):
+        """What the dynamic linker copies there from another image: name and offset, or None."""
+        return next(((symbol, address - where) for where, size, symbol in self.copies if where <= address < where + size), None)
 
     def guess_pointers(self):
         for part in self.parts:
