@@ -41,6 +41,7 @@ struct insn_ref {
 	uint8_t kind;		/* enum ref_kind */
 	uint8_t offset, size;	/* the field: bytes from the instruction's start, and 1, 2, 4 or 8 */
 	uint8_t access;		/* REF_LOAD: size of the memory operand, 0 when unknown or larger than 255 */
+	bool stores;		/* there: the instruction writes to it */
 	uint64_t target;
 };
 

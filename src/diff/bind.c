@@ -209,7 +209,7 @@ static void bind_data(struct slicing *slicing, const struct code_ref *ref)
 		return;
 	}
 	if (section && section_is_constant(section) && ref->kind == REF_LOAD && ref->access &&
-	    !bind_holds_pointers(&slicing->comparison->new, ref->target) && !copied_at(&slicing->comparison->new, ref->target)) {
+	    !bind_holds_pointers(&slicing->comparison->new, ref->target) && !bind_is_set_early(slicing, ref->target)) {
 		bind_copy_section(slicing, ref->target);
 		return;
 	}

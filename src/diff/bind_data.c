@@ -311,6 +311,13 @@ static void add_variable(struct slicing *slicing, uint64_t from, uint64_t addres
 	bind_pointers(slicing, span);
 }
 
+bool bind_is_set_early(const struct slicing *slicing, uint64_t address)
+{
+	const struct program *new = &slicing->comparison->new;
+
+	return copied_at(new, address) || program_stores(new, address);
+}
+
 bool bind_new_table(struct slicing *slicing, uint64_t address)
 {
 	return is_new_table(slicing, address, true);
@@ -343,7 +350,7 @@ bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, cons
 {
 	const struct program *new = &slicing->comparison->new;
 	const struct section *section = image_section(new->image, address);
-	bool constant = section && section_is_constant(section), copied = copied_at(new, address) != NULL;
+	bool constant = section && section_is_constant(section), early = constant && bind_is_set_early(slicing, address);
 
 	*old_address = 0;
 	if (constant && holds_labels(slicing, address)) {
@@ -351,7 +358,7 @@ bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, cons
 		copy_before(slicing, from, address, back);
 		return false;
 	}
-	if (!copied && is_own_table(slicing, ref, address, back))
+	if (!early && is_own_table(slicing, ref, address, back))
 		return false;
 	if (!constant && fail_seam(slicing, from, address, ref))
 		return true;
@@ -373,12 +380,12 @@ bool bind_resolve(struct slicing *slicing, uint64_t from, uint64_t address, cons
 	case NOWHERE:
 		break;
 	}
-	if (constant && !copied && ref && ref->kind == REF_LOAD && !new->image->fixed_address && can_copy_tables(slicing, section)) {
+	if (constant && !early && ref && ref->kind == REF_LOAD && !new->image->fixed_address && can_copy_tables(slicing, section)) {
 		copy_constants(slicing, section->span);
 		return false;
 	}
 	if (constant)
-		bind_fail(slicing, from, address, copied ? "a copy of what another image defines, which the running image does not have" : table_moved);
+		bind_fail(slicing, from, address, early ? "what is set when a program starts, and is not known to be in the running image" : table_moved);
 	else
 		fail_unknown(slicing, from, address);
 	return true;

@@ -95,6 +95,10 @@ void bind_field(struct slicing *slicing, const struct code_ref *ref, enum anchor
 void bind_fail(struct slicing *slicing, uint64_t from, uint64_t target, const char *why);
 void bind_copy_section(struct slicing *slicing, uint64_t address);
 
+/* bind_data.c: is the constant set when a program starts (a copy of another image's, or what the C library of a static program stores to)? What the file has
+ * there is not what it is. */
+bool bind_is_set_early(const struct slicing *slicing, uint64_t address) must_check;
+
 /*
  * bind_data.c: an address of data, which code refers to with `ref` (NULL: a pointer), and from which it goes back so many bytes. False: it is the slice's
  * own; else *old_address is its place in the running image. Where it is neither, that is reported.

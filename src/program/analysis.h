@@ -20,6 +20,7 @@ void boundaries_find(struct program *program);
 
 /* inner_targets. */
 void inner_targets_find(struct program *program);
+void stored_find(struct program *program);
 
 /* functions: join cold parts to their parents. */
 void functions_join(struct program *program);

@@ -142,6 +142,28 @@ static void add_inner_target(struct program *program, uint64_t address)
 		*array_add(&program->inner_targets) = address;
 }
 
+void stored_find(struct program *program)
+{
+	for (size_t i = 0; i < program->refs.count; i++) {
+		const struct code_ref *ref = &program->refs.item[i];
+		bool known = ref->kind == REF_LOAD || program->image->fixed_address;	/* else it is the displacement of a member */
+		const struct section *section = ref->stores && known ? image_section(program->image, ref->target) : NULL;
+
+		if (section && section->relro)
+			*array_add(&program->stored) = ref->target;
+	}
+	if (program->stored.count)
+		qsort(program->stored.item, program->stored.count, sizeof(uint64_t), compare_addresses);
+}
+
+bool program_stores(const struct program *program, uint64_t address)
+{
+	uint64_t word = address & ~UINT64_C(7);
+	size_t next = program->stored.count ? search_address(program->stored.item, program->stored.count, sizeof(uint64_t), word) : 0;
+
+	return next < program->stored.count && program->stored.item[next] < word + 8;
+}
+
 void inner_targets_find(struct program *program)
 {
 	for (size_t i = 0; i < program->refs.count; i++)

@@ -17,6 +17,7 @@ enum status program_load(struct image *image, struct program *program, struct er
 	references_find(program);
 	boundaries_find(program);
 	inner_targets_find(program);
+	stored_find(program);
 	functions_join(program);
 	functions_name(program);
 	functions_find_startup(program);
@@ -34,6 +35,7 @@ void program_free(struct program *program)
 	array_free(&program->refs);
 	array_free(&program->data_refs);
 	array_free(&program->inner_targets);
+	array_free(&program->stored);
 	array_free(&program->boundaries);
 }
 

@@ -30,6 +30,7 @@ struct code_ref {
 	uint8_t access;		/* as insn_ref.access */
 	uint8_t insn_kind;	/* enum insn_kind */
 	bool exact;		/* REF_ABSOLUTE: a kept relocation says that it is an address */
+	bool stores;		/* as insn_ref.stores */
 };
 
 /* A contiguous piece of code, usually one FDE. */
@@ -79,6 +80,8 @@ struct program {
 	ARRAY(struct code_ref) refs;		/* sorted by where */
 	ARRAY(struct data_ref) data_refs;	/* sorted by where */
 	ARRAY(uint64_t) inner_targets;		/* sorted: addresses in code that something refers to and no range begins at */
+	ARRAY(uint64_t) stored;			/* sorted: addresses in constants (that are relocated) which code stores to, before they can't be
+						 * written to any more: the C library's, in a static program */
 	ARRAY(uint64_t) boundaries;		/* sorted: where data items begin: addresses in data that are taken, or
 						 * named, section starts and ends. A load from a fixed place inside a table
 						 * cuts no item in two, so addresses that are only loaded from do not count */
@@ -87,6 +90,9 @@ struct program {
 /* Analyse an open image, which must outlive the program. STATUS_ERROR or STATUS_REFUSED with a reason; program_free() in any case. */
 enum status program_load(struct image *image, struct program *program, struct error *error) must_check;
 void program_free(struct program *program);
+
+/* Does code store to the word of a constant that the address is in? Then it is none in the file: see program->stored. */
+bool program_stores(const struct program *program, uint64_t address) must_check;
 
 /* First range that ends behind the address: its index, program->ranges.count when there is none. */
 size_t program_range_search(const struct program *program, uint64_t address);

@@ -106,6 +106,7 @@ static void keep_ref(struct program *program, uint64_t address, const struct ins
 		.access = ref->access,
 		.insn_kind = insn->kind,
 		.exact = exact,
+		.stores = ref->stores,
 	};
 	if (program->image->link_relocations.count)
 		find_item(program->image, kept);

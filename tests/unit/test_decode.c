@@ -24,9 +24,9 @@ static const struct arch *const arch = &arch_x86_64;
 #define MASKS (UINT64_C(1) << 50)
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
 
-#define BRANCH(at, size, to) { { REF_BRANCH, at, size, 0, to } }
-#define LOAD(at, access, to) { REF_LOAD, at, 4, access, to }
-#define ABSOLUTE(at, size, to) { REF_ABSOLUTE, at, size, 0, to }
+#define BRANCH(at, size, to) { { REF_BRANCH, at, size, 0, false, to } }
+#define LOAD(at, access, to) { REF_LOAD, at, 4, access, false, to }
+#define ABSOLUTE(at, size, to) { REF_ABSOLUTE, at, size, 0, false, to }
 
 /* `length` says how many of the bytes count. */
 struct sample {
@@ -115,7 +115,7 @@ static const struct sample references[] = {
 	{ "vmovups zmm0, zmmword ptr [rip+0x10]", { 0x62, 0xf1, 0x7c, 0x48, 0x10, 0x05, 0x10, 0, 0, 0 },
 	  { .length = 10, .ref = { LOAD(6, 64, 0x101a) }, .clobbers = VECTOR(0) } },
 	{ "lea rdi, [rip+0x10]", { 0x48, 0x8d, 0x3d, 0x10, 0, 0, 0 },
-	  { .length = 7, .ref = { { REF_ADDRESS, 3, 4, 0, 0x1017 } }, .clobbers = GENERAL(RDI) } },
+	  { .length = 7, .ref = { { REF_ADDRESS, 3, 4, 0, false, 0x1017 } }, .clobbers = GENERAL(RDI) } },
 	{ "mov rax, [rax*8+0x401000]", { 0x48, 0x8b, 0x04, 0xc5, 0, 0x10, 0x40, 0 },
 	  { .length = 8, .ref = { ABSOLUTE(4, 4, 0x401000) }, .displacement = { 4, 4 }, .clobbers = GENERAL(RAX) } },
 	{ "mov rax, [rcx+0x401000]", { 0x48, 0x8b, 0x81, 0, 0x10, 0x40, 0 },
@@ -184,6 +184,45 @@ static const struct sample clobbers[] = {
 	  { .length = 6, .clobbers = VECTOR(0) } },
 	{ "int 0x80", { 0xcd, 0x80 }, { .length = 2, .immediate = { 1, 1 }, .clobbers = GENERAL(RAX) | UINT64_C(0xf00) } },
 };
+
+/* What is done to a number in memory: at a displacement from a register, or at a place of its own. */
+static const struct {
+	const char *text;
+	uint8_t code[16];
+	uint8_t access;
+	bool loads, stores, stores_there;
+} numbers[] = {
+	{ "mov eax, [rcx+0x40]", { 0x8b, 0x41, 0x40 }, 4, true, false, false },
+	{ "mov [rcx+0x40], ax", { 0x66, 0x89, 0x41, 0x40 }, 2, false, true, false },
+	{ "sub dword ptr [rbx+0x228], 0x01", { 0x83, 0xab, 0x28, 2, 0, 0, 1 }, 4, true, true, true },
+	{ "cmp byte ptr [rbp+0x51], 0x00", { 0x80, 0x7d, 0x51, 0 }, 1, true, false, false },
+	/* (0x228 might be a place of its own where the image is at a fixed address.) */
+	{ "mov [rcx+rdx*8+0x40], rax", { 0x48, 0x89, 0x44, 0xd1, 0x40 }, 8, false, true, false },
+	/* On the stack, an address only, vectors, without a displacement, of a thread, none at all. */
+	{ "mov eax, [rsp+0x40]", { 0x8b, 0x44, 0x24, 0x40 }, 0, false, false, false },
+	{ "lea eax, [rcx+0x40]", { 0x8d, 0x41, 0x40 }, 0, false, false, false },
+	{ "movups [rcx+0x40], xmm0", { 0x0f, 0x11, 0x41, 0x40 }, 0, false, false, false },
+	{ "movq [rcx+0x40], xmm0", { 0x66, 0x0f, 0xd6, 0x41, 0x40 }, 0, false, false, false },
+	{ "mov eax, [rcx]", { 0x8b, 0x01 }, 0, false, false, false },
+	{ "mov eax, fs:[rcx+0x40]", { 0x64, 0x8b, 0x41, 0x40 }, 0, false, false, false },
+	{ "nop [rax+0x40], eax", { 0x0f, 0x1f, 0x40, 0x40 }, 0, false, false, false },
+	{ "mov [rip+0x10], eax", { 0x89, 0x05, 0x10, 0, 0, 0 }, 0, false, false, true },
+	{ "mov eax, [rip+0x10]", { 0x8b, 0x05, 0x10, 0, 0, 0 }, 0, false, false, false },
+	{ "mov [0x401000], eax", { 0x89, 0x04, 0x25, 0, 0x10, 0x40, 0 }, 0, false, false, true },
+};
+
+static void numbers_in_memory(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+		struct insn insn;
+
+		assert_true(arch_x86_64.decode(numbers[i].code, 16, 0x1000, &insn));
+		if (insn.access != numbers[i].access || insn.loads != numbers[i].loads || insn.stores != numbers[i].stores ||
+		    insn.ref[0].stores != numbers[i].stores_there)
+			fail_msg("%s: %u bytes, loads %d, stores %d, there %d", numbers[i].text, insn.access, insn.loads, insn.stores, insn.ref[0].stores);
+	}
+}
 
 static bool is_same(const struct insn *one, const struct insn *other)
 {
@@ -390,6 +429,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(control_flow),
 		cmocka_unit_test(nops_of_all_lengths),
+		cmocka_unit_test(numbers_in_memory),
 		cmocka_unit_test(references_and_numbers),
 		cmocka_unit_test(written_registers),
 		cmocka_unit_test(cut_instructions),

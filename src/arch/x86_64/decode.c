@@ -167,6 +167,7 @@ static void collect_pc_relative(const ZydisDecodedInstruction *insn, const Zydis
 		.offset = insn->raw.disp.offset,
 		.size = insn->raw.disp.size / 8,
 		.access = agen || access > UINT8_MAX ? 0 : (uint8_t)access,
+		.stores = !agen && (operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE),
 		.target = target,
 	});
 }
@@ -211,6 +212,7 @@ static void collect_memory(const ZydisDecodedInstruction *insn, const ZydisDecod
 		.kind = REF_ABSOLUTE,
 		.offset = insn->raw.disp.offset,
 		.size = insn->raw.disp.size / 8,
+		.stores = operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE,
 		.target = target,
 	});
 }
