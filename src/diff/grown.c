@@ -218,6 +218,7 @@ struct member {
 struct members {
 	struct member *item;
 	size_t count, room;
+	size_t unknown;		/* so many are not known, when old code is looked at */
 };
 
 static int compare_members(const void *one, const void *other)
@@ -274,8 +275,10 @@ static void mark_known(struct members *members, const struct member *member)
 {
 	struct member *found = members->count ? bsearch(member, members->item, members->count, sizeof(*member), compare_members) : NULL;
 
-	if (found)
+	if (found && !found->known) {
 		found->known = true;
+		members->unknown--;
+	}
 }
 
 /* One of each, and only those that are both loaded and stored. */
@@ -295,7 +298,7 @@ static void merge(struct members *members)
 		if (member.loaded && member.stored)
 			members->item[kept++] = member;
 	}
-	members->count = kept;
+	members->count = members->unknown = kept;
 }
 
 /*
@@ -339,9 +342,9 @@ char *grown_member(const struct comparison *comparison, const bool *included)
 	}
 	free(reached);
 	merge(&members);
-	for (size_t i = 0; i < old->ranges.count && members.count; i++)
+	for (size_t i = 0; i < old->ranges.count && members.unknown; i++)
 		each_member(old, &old->ranges.item[i], mark_known, &members);
-	for (size_t i = 0; i < members.count && !what; i++) {
+	for (size_t i = 0; i < members.count && members.unknown && !what; i++) {
 		if (members.item[i].known)
 			continue;
 		name = program_function_name(new, members.item[i].function);
