@@ -26,8 +26,7 @@ static bool is_constant_pointer(const struct slicing *slicing, const struct data
 
 static bool same_import(const struct data_ref *a, const struct data_ref *b)
 {
-	return a->symbol && strcmp(a->symbol, b->symbol) == 0 && a->addend == b->addend && a->offset == b->offset &&
-	       (!a->version || !b->version || strcmp(a->version, b->version) == 0);
+	return a->symbol && symbols_equal(a->symbol, a->version, b->symbol, b->version) && a->addend == b->addend && a->offset == b->offset;
 }
 
 /* Where such a pointer to `target` of the old image stands, or to the same import as `wanted`; 0: nowhere. */

@@ -122,6 +122,9 @@ void match_data(struct comparison *comparison);
 /* match.c: after changes_find(): aligned and called. */
 void match_evidence(struct comparison *comparison);
 
+/* equal.c: the same symbol of another image, or none twice? A reference without a version takes any. */
+bool symbols_equal(const char *a, const char *version_a, const char *b, const char *version_b) must_check;
+
 /* copied.c: of a constant that the dynamic linker copies from another image: what says so, and whose it is; else NULL. */
 const struct data_ref *copied_at(const struct program *program, uint64_t address);
 

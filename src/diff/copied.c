@@ -4,8 +4,6 @@
  * The dynamic linker fills them when the program starts; what the file has there is zeros, and no constant. So they are known by name, and the only ones that
  * exist are in the process.
  */
-#include <string.h>
-
 #include "diff/comparison.h"
 
 static uint64_t size_of(const struct image *image, const struct data_ref *copy)
@@ -28,14 +26,9 @@ const struct data_ref *copied_at(const struct program *program, uint64_t address
 	       address - before->where < size_of(program->image, before) ? before : NULL;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 static bool are_same(const struct data_ref *a, const struct data_ref *b)
 {
-	return a->symbol && same_text(a->symbol, b->symbol) && same_text(a->version, b->version);
+	return a->symbol && symbols_equal(a->symbol, a->version, b->symbol, b->version);
 }
 
 uint64_t copied_in(const struct program *program, const struct data_ref *wanted)

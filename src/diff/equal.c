@@ -70,8 +70,7 @@ static bool same_text(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* A reference without a version takes any. */
-static bool same_symbol(const char *a, const char *version_a, const char *b, const char *version_b)
+bool symbols_equal(const char *a, const char *version_a, const char *b, const char *version_b)
 {
 	return same_text(a, b) && (!version_a || !version_b || strcmp(version_a, version_b) == 0);
 }
@@ -86,7 +85,7 @@ static bool same_stub(const struct comparison *comparison, const struct relocati
 	if (x->type != y->type || !x->symbol != !y->symbol)
 		return false;
 	if (x->symbol)
-		return same_symbol(x->symbol, x->version, y->symbol, y->version) && x->addend == y->addend;
+		return symbols_equal(x->symbol, x->version, y->symbol, y->version) && x->addend == y->addend;
 	f = program_function(&comparison->old, (uint64_t)x->addend);
 	g = program_function(&comparison->new, (uint64_t)y->addend);
 	if (x->addend == y->addend && !x->type)
@@ -140,7 +139,7 @@ enum difference pointers_compare(struct comparison *comparison, const struct dat
 	if (x->kind != y->kind || !x->target != !y->target || x->offset != y->offset)
 		return DIFFERENT_CONSTANT;
 	/* A name says which of several equal things is meant. */
-	if (!same_symbol(x->symbol, x->version, y->symbol, y->version))
+	if (!symbols_equal(x->symbol, x->version, y->symbol, y->version))
 		return DIFFERENT_CALLEE;
 	if (!x->target)
 		return x->addend == y->addend ? SAME : DIFFERENT_CONSTANT;
