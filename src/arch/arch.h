@@ -50,6 +50,21 @@ struct insn_number {
 	uint8_t offset, size;
 };
 
+/* What it says, the sign extended; 0 when there is none. `code` is that of the instruction. */
+static inline uint64_t insn_number(const uint8_t *code, struct insn_number field)
+{
+	switch (field.size) {
+	case 8:
+		return load64(code + field.offset);
+	case 4:
+		return (uint64_t)(int64_t)(int32_t)load32(code + field.offset);
+	case 1:
+		return (uint64_t)(int64_t)(int8_t)code[field.offset];
+	default:
+		return 0;
+	}
+}
+
 struct insn {
 	uint8_t length;		/* bytes, 1 to 15 on x86-64 */
 	uint8_t kind;		/* enum insn_kind */

@@ -66,14 +66,6 @@ static void put(struct trace *trace, uint8_t number, bool known, int64_t offset)
 	trace->offset[number] = offset;
 }
 
-static int64_t displacement_of(const uint8_t *code, const struct insn *insn)
-{
-	uint64_t value = 0;
-
-	memcpy(&value, code + insn->displacement.offset, insn->displacement.size);
-	return insn->displacement.size == 1 ? (int8_t)value : insn->displacement.size == 4 ? (int32_t)value : 0;
-}
-
 /* What an instruction reaches, and leaves in the registers. A memory operand is at base + displacement; indices are taken for positive ones. */
 static void follow(struct walk *walk, struct trace *trace, const uint8_t *code, const struct insn *insn, const struct insn_effect *effect)
 {
@@ -81,7 +73,7 @@ static void follow(struct walk *walk, struct trace *trace, const uint8_t *code, 
 	int64_t offset = known ? trace->offset[effect->source] + effect->offset : 0;
 
 	if (holds(trace, effect->base))
-		reach(walk, trace->offset[effect->base] + displacement_of(code, insn));
+		reach(walk, trace->offset[effect->base] + (int64_t)insn_number(code, insn->displacement));
 	reach(walk, offset);
 	/* (One such address less another is a number.) */
 	if (effect->subtracts && holds(trace, effect->source) && !holds(trace, effect->index))

@@ -58,18 +58,25 @@ struct arguments {
 	uint64_t value[8];
 };
 
-static const char *callee_name(const struct program *program, const struct insn *insn)
+/* NO_FUNCTION: not one of the program's own, or not known. */
+static uint32_t callee_of(const struct program *program, const struct insn_ref *ref)
 {
-	const struct insn_ref *ref = &insn->ref[0];
+	uint32_t function = ref->kind == REF_BRANCH ? program_function(program, ref->target) : NO_FUNCTION;
+
+	return function != NO_FUNCTION && program->functions.item[function].entry == ref->target ? function : NO_FUNCTION;
+}
+
+static const char *callee_name(const struct program *program, const struct insn_ref *ref)
+{
 	const struct relocation *stub = ref->kind == REF_BRANCH ? program_stub(program, ref->target) : NULL;
 	const struct data_ref *slot = ref->kind == REF_LOAD ? program_data_ref(program, ref->target) : NULL;
-	uint32_t function = ref->kind == REF_BRANCH ? program_function(program, ref->target) : NO_FUNCTION;
+	uint32_t function = callee_of(program, ref);
 
 	if (stub)
 		return stub->symbol;
 	if (slot)
 		return slot->symbol;
-	return function != NO_FUNCTION && program->functions.item[function].entry == ref->target ? program->functions.item[function].name : NULL;
+	return function != NO_FUNCTION ? program->functions.item[function].name : NULL;
 }
 
 static bool leaves(const struct insn *insn)
@@ -104,15 +111,13 @@ static const struct allocator *find_wrapped(const struct program *program, uint3
 /* The first in the list, or NULL. */
 static const struct allocator *allocator_of(const struct program *program, const struct insn *insn, unsigned int depth)
 {
-	const char *name = callee_name(program, insn);
-	uint32_t function = insn->ref[0].kind == REF_BRANCH ? program_function(program, insn->ref[0].target) : NO_FUNCTION;
+	const char *name = callee_name(program, &insn->ref[0]);
+	uint32_t function = callee_of(program, &insn->ref[0]);
 
 	for (size_t i = 0; name && i < sizeof(allocators) / sizeof(*allocators); i++)
 		if (strcmp(allocators[i].name, name) == 0)
 			return &allocators[i];
-	if (!depth || function == NO_FUNCTION || program->functions.item[function].entry != insn->ref[0].target)
-		return NULL;
-	return find_wrapped(program, function, depth - 1);
+	return depth && function != NO_FUNCTION ? find_wrapped(program, function, depth - 1) : NULL;
 }
 
 static void note_request(const struct program *program, const struct insn *insn, const struct arguments *arguments, struct requests *requests)
@@ -125,12 +130,6 @@ static void note_request(const struct program *program, const struct insn *insn,
 			*array_add(requests) = (struct request){ allocator, arguments->value[allocator->argument] };
 }
 
-static uint64_t number_in(const uint8_t *code, struct insn_number field)
-{
-	return field.size == 8 ? load64(code + field.offset) : field.size == 4 ? (uint64_t)(int64_t)(int32_t)load32(code + field.offset) :
-	       field.size == 1 ? (uint64_t)(int64_t)(int8_t)code[field.offset] : 0;
-}
-
 /* Behind the instruction. A number is put into a register by what writes to nothing else, and loads nothing. */
 static void follow_arguments(const struct arch *arch, const uint8_t *code, const struct insn *insn, struct arguments *arguments)
 {
@@ -141,7 +140,7 @@ static void follow_arguments(const struct arch *arch, const uint8_t *code, const
 			arguments->known[i] = false;
 		if (insn->clobbers == bit && insn->immediate.size >= 4 && !insn->displacement.size) {
 			arguments->known[i] = true;
-			arguments->value[i] = number_in(code, insn->immediate);
+			arguments->value[i] = insn_number(code, insn->immediate);
 		}
 	}
 }
@@ -186,7 +185,7 @@ static char *compare_requests(const struct requests *old, const struct requests 
 	for (size_t i = 0; i < old->count; i++)
 		for (size_t k = 0; k < new->count; k++)
 			if (old->item[i].allocator == new->item[k].allocator)
-				return text_format("%s tells %s 0x%" PRIx64 " bytes where it told it 0x%" PRIx64, name, new->item[k].allocator->name,
+				return text_format("an object's size changed: %s tells %s 0x%" PRIx64 " bytes where it told it 0x%" PRIx64, name, new->item[k].allocator->name,
 						   new->item[k].size, old->item[i].size);
 	return NULL;
 }
@@ -256,7 +255,7 @@ static void each_member(const struct program *program, const struct code_range *
 			return;
 		if (!insn.access || is_address(program, &insn))
 			continue;
-		member.displacement = number_in(code + at, insn.displacement);
+		member.displacement = insn_number(code + at, insn.displacement);
 		member.size = insn.access;
 		member.loaded = insn.loads;
 		member.stored = insn.stores;
@@ -348,8 +347,8 @@ char *grown_member(const struct comparison *comparison, const bool *included)
 		if (members.item[i].known)
 			continue;
 		name = program_function_name(new, members.item[i].function);
-		what = text_format("new code loads and stores %u bytes at displacement 0x%" PRIx64 ", where no old code does (%s)", members.item[i].size,
-				   members.item[i].displacement, name);
+		what = text_format("a structure has a new member: new code loads and stores %u bytes at displacement 0x%" PRIx64
+				   ", where no old code does (%s)", members.item[i].size, members.item[i].displacement, name);
 		free(name);
 	}
 	array_free(&members);

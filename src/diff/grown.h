@@ -4,7 +4,7 @@
 
 #include "diff/comparison.h"
 
-/* Of functions that changed: where one tells an allocator another size than it did. What is said of the first, or NULL; free() it. */
+/* Of functions that changed: where one tells an allocator another size than it did. A sentence about the first, or NULL; free() it. */
 char *grown_object(const struct comparison *comparison) must_check;
 
 /* Of the new functions that the slice has (per new function): the first member that only they know. As above. */

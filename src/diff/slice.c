@@ -121,15 +121,12 @@ static void check_layout(struct slicing *slicing)
 {
 	const struct comparison *comparison = slicing->comparison;
 	size_t count = comparison->displaced;
-	char *object = grown_object(comparison), *member = grown_member(comparison, slicing->included);
 
 	if (count)
 		report_layout(slicing, text_format("a structure's layout moved: in %zu function%s with otherwise the same instructions displacements of memory operands differ (%s)",
 						   count, count == 1 ? "" : "s", comparison->first_displaced));
-	report_layout(slicing, object ? text_format("an object's size changed: %s", object) : NULL);
-	report_layout(slicing, member ? text_format("a structure has a new member: %s", member) : NULL);
-	free(object);
-	free(member);
+	report_layout(slicing, grown_object(comparison));
+	report_layout(slicing, grown_member(comparison, slicing->included));
 }
 
 static void check_thread_locals(struct slicing *slicing)

@@ -84,8 +84,8 @@ enum breakpoint_event {
 };
 
 /*
- * Let a stopped thread run on behind a look at it: not in its exit, or the caller wants it to go on from there. (It is not awaited here:
- * that it has left is said once, by breakpoint_wait(), to whoever does something about it.)
+ * Let a stopped thread run on: behind a look at it, or from its exit when the caller has done there what it wanted. (It is not awaited
+ * here: one that comes out at once is stopped, and only breakpoint_wait() says so, to whoever does something about it.)
  */
 void breakpoint_go_on(const struct process *process, struct thread *thread);
 

@@ -20,6 +20,8 @@ void boundaries_find(struct program *program);
 
 /* inner_targets. */
 void inner_targets_find(struct program *program);
+
+/* stored. */
 void stored_find(struct program *program);
 
 /* functions: join cold parts to their parents. */

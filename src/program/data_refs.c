@@ -142,6 +142,16 @@ static void add_inner_target(struct program *program, uint64_t address)
 		*array_add(&program->inner_targets) = address;
 }
 
+void inner_targets_find(struct program *program)
+{
+	for (size_t i = 0; i < program->refs.count; i++)
+		add_inner_target(program, program->refs.item[i].target);
+	for (size_t i = 0; i < program->data_refs.count; i++)
+		add_inner_target(program, program->data_refs.item[i].target);
+	if (program->inner_targets.count)
+		qsort(program->inner_targets.item, program->inner_targets.count, sizeof(uint64_t), compare_addresses);
+}
+
 void stored_find(struct program *program)
 {
 	for (size_t i = 0; i < program->refs.count; i++) {
@@ -162,14 +172,4 @@ bool program_stores(const struct program *program, uint64_t address)
 	size_t next = program->stored.count ? search_address(program->stored.item, program->stored.count, sizeof(uint64_t), word) : 0;
 
 	return next < program->stored.count && program->stored.item[next] < word + 8;
-}
-
-void inner_targets_find(struct program *program)
-{
-	for (size_t i = 0; i < program->refs.count; i++)
-		add_inner_target(program, program->refs.item[i].target);
-	for (size_t i = 0; i < program->data_refs.count; i++)
-		add_inner_target(program, program->data_refs.item[i].target);
-	if (program->inner_targets.count)
-		qsort(program->inner_targets.item, program->inner_targets.count, sizeof(uint64_t), compare_addresses);
 }
