@@ -43,8 +43,8 @@ class Memory:
         os.close(self.file)
 
 
-def follow_jumps(memory, address):
-    """Where a chain of direct jumps, and of jumps through a word of memory, leads."""
+def jump_chain(memory, address):
+    """Where a chain of direct jumps, and of jumps through a word of memory, leads by and by. (The function that it leads to may begin with one.)"""
     for _ in range(8):
         code = memory.read(address, 6)
         distance = struct.unpack_from("<i", code, 1)[0]
@@ -53,8 +53,8 @@ def follow_jumps(memory, address):
         elif code[:2] == b"\xff\x25":
             address = memory.word(address + 6 + struct.unpack_from("<i", code, 2)[0])
         else:
-            return address
-    return None
+            return
+        yield address
 
 
 def objections(pid, patch, old_path, old, new):
@@ -68,12 +68,14 @@ def objections(pid, patch, old_path, old, new):
     for function in patch.functions:
         if function.action != "redirect":
             continue
-        target = follow_jumps(memory, bias + function.old + function.offset)
-        if target is None or target == bias + function.old + function.offset:
-            found.append(f"{function.name}: its entry does not lead elsewhere")
-            continue
-        for address, end in function.new_ranges:
-            found += differences(memory, function, address, end, target - function.new, bias, bindings, new)
+        objection = [f"{function.name}: its entry does not lead elsewhere"]
+        for target in jump_chain(memory, bias + function.old + function.offset):
+            objection = []
+            for address, end in function.new_ranges:
+                objection += differences(memory, function, address, end, target - function.new, bias, bindings, new)
+            if not objection:
+                break
+        found += objection
     memory.close()
     return found
 
