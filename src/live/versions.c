@@ -143,18 +143,53 @@ static const uint8_t *bytes_of(const struct ledger *ledger, const struct ledger_
 	return bytes == SITE_ORIGINAL ? ledger_below(ledger, function) : bytes == SITE_JUMP ? function->jump : function->settled;
 }
 
-enum status versions_put_sites(const struct process *process, const struct ledger *ledger, enum site_bytes bytes,
-			       struct error *error)
+/* What stands in all entries of the patch, or is to. As many as there are functions, at most; free() it. */
+static struct process_bytes *list_sites(const struct ledger *ledger, enum site_bytes bytes, size_t *count)
 {
-	enum status status = STATUS_OK;
+	struct process_bytes *sites = memory_resize(NULL, ledger->functions.count + 1, sizeof(*sites));
 
-	for (size_t i = 0; i < ledger->functions.count && status == STATUS_OK; i++) {
+	*count = 0;
+	for (size_t i = 0; i < ledger->functions.count; i++) {
 		const struct ledger_function *function = &ledger->functions.item[i];
 
 		if (ledger_has_site(ledger, function))
-			status = process_put(process, function->site, bytes_of(ledger, function, bytes), function->size, error);
+			sites[(*count)++] = (struct process_bytes){ function->site, bytes_of(ledger, function, bytes), function->size };
 	}
+	return sites;
+}
+
+enum status versions_put_sites(const struct process *process, const struct ledger *ledger, enum site_bytes bytes,
+			       struct error *error)
+{
+	size_t count;
+	struct process_bytes *sites = list_sites(ledger, bytes, &count);
+	enum status status = process_put_all(process, sites, count, error);
+
+	free(sites);
 	return status;
+}
+
+/* All hold the same: one of them may. */
+static bool hold_all(const struct process *process, const struct ledger *ledger, enum site_bytes bytes)
+{
+	size_t count;
+	struct process_bytes *sites = list_sites(ledger, bytes, &count);
+	bool hold = process_holds(process, sites, count);
+
+	free(sites);
+	return hold;
+}
+
+static bool holds_one_of(const struct process *process, const struct ledger *ledger, const struct ledger_function *function, unsigned int allowed)
+{
+	uint8_t bytes[ARCH_ENTRY_MAX];
+
+	if (!process_read(process, function->site, bytes, function->size))
+		return false;
+	for (unsigned int one = SITE_ORIGINAL; one <= SITE_SETTLED; one <<= 1)
+		if ((allowed & one) && !memcmp(bytes, bytes_of(ledger, function, (enum site_bytes)one), function->size))
+			return true;
+	return false;
 }
 
 enum status versions_check_sites(const struct process *process, const struct ledger *ledger, unsigned int allowed,
@@ -162,17 +197,12 @@ enum status versions_check_sites(const struct process *process, const struct led
 {
 	enum status status = STATUS_OK;
 
+	if (!(allowed & (allowed - 1)) && hold_all(process, ledger, (enum site_bytes)allowed))
+		return STATUS_OK;
 	for (size_t i = 0; i < ledger->functions.count; i++) {
 		const struct ledger_function *function = &ledger->functions.item[i];
-		uint8_t bytes[ARCH_ENTRY_MAX];
-		bool known = false;
 
-		if (!ledger_has_site(ledger, function))
-			continue;
-		if (process_read(process, function->site, bytes, function->size))
-			for (unsigned int one = SITE_ORIGINAL; one <= SITE_SETTLED && !known; one <<= 1)
-				known = (allowed & one) && !memcmp(bytes, bytes_of(ledger, function, (enum site_bytes)one), function->size);
-		if (!known)
+		if (ledger_has_site(ledger, function) && !holds_one_of(process, ledger, function, allowed))
 			status = refuse(error, "process %d (%s): the entry of %s, at %#lx, has been changed by somebody else",
 					process->pid, process->comm, function->name, function->site);
 	}

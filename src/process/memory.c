@@ -56,18 +56,66 @@ bool process_write(const struct process *process, uint64_t address, const void *
 	return true;
 }
 
+#define TOGETHER_MAX 512u	/* pieces that are compared at once; at most IOV_MAX */
+
+static bool hold_together(const struct process *process, const struct process_bytes *pieces, size_t count)
+{
+	struct iovec places[TOGETHER_MAX];
+	size_t size = 0;
+	uint8_t *bytes;
+	bool hold;
+
+	for (size_t i = 0; i < count; i++) {
+		places[i] = (struct iovec){ (void *)pieces[i].address, pieces[i].size };
+		size += pieces[i].size;
+	}
+	bytes = memory_resize(NULL, size, 1);
+	hold = process_read_pieces(process->pid, places, count, bytes, size);
+	for (size_t i = 0, at = 0; i < count && hold; at += pieces[i++].size)
+		hold = !memcmp(bytes + at, pieces[i].bytes, pieces[i].size);
+	free(bytes);
+	return hold;
+}
+
+bool process_holds(const struct process *process, const struct process_bytes *pieces, size_t count)
+{
+	size_t some;
+
+	for (; count; pieces += some, count -= some) {
+		some = count < TOGETHER_MAX ? count : TOGETHER_MAX;
+		if (!hold_together(process, pieces, some))
+			return false;
+	}
+	return true;
+}
+
+/* By the descriptor, which reads what the process itself may not. */
+static bool holds(const struct process *process, const struct process_bytes *piece)
+{
+	uint8_t few[64], *copy = piece->size > sizeof(few) ? memory_resize(NULL, piece->size, 1) : few;
+	bool same = process_read(process, piece->address, copy, piece->size) && !memcmp(copy, piece->bytes, piece->size);
+
+	if (copy != few)
+		free(copy);
+	return same;
+}
+
+enum status process_put_all(const struct process *process, const struct process_bytes *pieces, size_t count, struct error *error)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!process_write(process, pieces[i].address, pieces[i].bytes, pieces[i].size))
+			return fail(error, "process %d: can't write %zu bytes at %#lx: %s", process->pid, pieces[i].size, pieces[i].address,
+				    strerror(errno));
+	if (count > 1 && process_holds(process, pieces, count))
+		return STATUS_OK;
+	for (size_t i = 0; i < count; i++)
+		if (!holds(process, &pieces[i]))
+			return fail(error, "process %d: what was written at %#lx does not read back", process->pid, pieces[i].address);
+	return STATUS_OK;
+}
+
 enum status process_put(const struct process *process, uint64_t address, const void *data, size_t size,
 			struct error *error)
 {
-	uint8_t few[64], *copy = size > sizeof(few) ? memory_resize(NULL, size, 1) : few;
-	enum status status = STATUS_OK;
-
-	if (!process_write(process, address, data, size))
-		status = fail(error, "process %d: can't write %zu bytes at %#lx: %s", process->pid, size, address,
-			      strerror(errno));
-	else if (!process_read(process, address, copy, size) || memcmp(copy, data, size) != 0)
-		status = fail(error, "process %d: what was written at %#lx does not read back", process->pid, address);
-	if (copy != few)
-		free(copy);
-	return status;
+	return process_put_all(process, &(struct process_bytes){ address, data, size }, 1, error);
 }

@@ -125,8 +125,25 @@ bool process_read_stopped(pid_t tid, uint64_t address, void *out, size_t size) m
 /* The same for many pieces of the process's memory (at most IOV_MAX), one behind the other, of `size` bytes together. */
 bool process_read_pieces(pid_t tid, const struct iovec *pieces, size_t count, void *out, size_t size) must_check;
 
+/* What is, or is to be, at an address. */
+struct process_bytes {
+	uint64_t address;
+	const void *bytes;	/* the owner's */
+	size_t size;
+};
+
+/*
+ * Do they stand there, every one? Asked of many at once, which takes one system call where each by itself takes one for each. False: not all, or it
+ * can't be told this way. The process is stopped; or a wrong answer does no harm, because its number may be another's.
+ */
+bool process_holds(const struct process *process, const struct process_bytes *pieces, size_t count) must_check;
+
 /* Write, and read back what has been written. STATUS_ERROR names the address. */
 enum status process_put(const struct process *process, uint64_t address, const void *data, size_t size,
 			struct error *error) must_check;
+
+/* The same for many pieces, which are written in their order, and then all read back. Behind one that can't be written nothing is. No two
+ * overlap. */
+enum status process_put_all(const struct process *process, const struct process_bytes *pieces, size_t count, struct error *error) must_check;
 
 #endif
