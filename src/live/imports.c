@@ -6,8 +6,9 @@
  * only where its order can't matter, because exactly one image of the whole process defines it. (A second definition is also what tells of an
  * interposed function, and of a variable that was copied into the executable.)
  *
- * The image that does must stay mapped for as long as the old image does: it must be among those that the old image needs, directly or
- * by way of others, which the dynamic linker keeps (dlclose(3)); or the patched image itself.
+ * The image that does must stay mapped for as long as the old image does: it must be the program itself, which nothing unmaps (plugins take
+ * from it what they need), or the patched image; or among those that one of the two needs, directly or by way of others, which the dynamic
+ * linker keeps (dlclose(3)).
  *
  * A symbol of type STT_GNU_IFUNC is the address of code that chooses. What it has chosen stands in the slots that were bound to it:
  * in its own image's (R_X86_64_IRELATIVE, which the dynamic linker never binds lazily), or in those of others.
@@ -17,13 +18,14 @@
 #include <elf.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 struct scope {
 	const struct survey *survey;
 	const struct patch *patch;
 	const struct mapped_image *target;
 	struct image *files;	/* of each of the survey's images */
-	bool *needed;		/* by the target, or itself */
+	bool *needed;		/* by the target or the program, or one of these */
 	struct error *error;
 };
 
@@ -58,13 +60,16 @@ static enum status read_files(struct scope *scope)
 	return STATUS_OK;
 }
 
-/* The images that the target needs, and those that they need. A name that stands for two images marks both: more can't be said of it. */
+/* The images that the target and the program need, and those that they need. A name that stands for two images marks both: more can't be
+ * said of it. */
 static void mark_needed(struct scope *scope)
 {
-	bool again = true;
+	uint64_t program = 0;	/* its headers, where the kernel has put them; or those of a dynamic linker that was started by name */
+	bool again = true, known = process_auxv(scope->survey->process, AT_PHDR, &program);
 
 	for (size_t i = 0; i < scope->survey->images.count; i++)
-		scope->needed[i] = &scope->survey->images.item[i] == scope->target;
+		scope->needed[i] = &scope->survey->images.item[i] == scope->target ||
+				   (known && range_holds(scope->survey->images.item[i].span, program));
 	while (again) {
 		again = false;
 		for (size_t i = 0; i < scope->survey->images.count; i++)

@@ -3,7 +3,7 @@
 # found, and where that is not certain apply refuses.
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
-plan 18
+plan 23
 cc=${CC:-gcc}
 
 cat >"$scratch/helper.c" <<'END'
@@ -130,4 +130,20 @@ exec 5>&- 6<&-
 
 host_start "$scratch/host" "$scratch/libtarget.so.1"
 check "a process without the library is refused" refused "which no image of the process defines"
+exec 5>&- 6<&-
+
+# What plugins need they take from their program, and what that needs; nobody unmaps these.
+plugin() {
+	echo 'int helper_data = 5; int helper(void) { return 8; } int choose(void) { return 4; }' >"$scratch/exports.c"
+	"$cc" -O2 -w -rdynamic -Wl,--build-id -o "$scratch/exports" "$scratch/host.c" "$scratch/exports.c" -ldl &&
+		"$cc" -O2 -w -fPIC -shared -Wl,--build-id -Wl,-soname,libtarget.so -o "$scratch/libtarget.so.2" -DVERSION=2 "$scratch/target.c" &&
+		limit 30 "$stent" diff "$scratch/libtarget.so.1" "$scratch/libtarget.so.2" -o "$scratch/fix.stent" --name fix
+}
+
+check "a new build whose symbols are the program's" plugin || exit 1
+host_start "$scratch/exports" "$scratch/libtarget.so.1"
+check "the old version runs in it" answers 7
+check "apply" limit 30 "$stent" apply "$scratch/fix.stent" -p "$started"
+check "function, variable and function of the program" answers 8546
+check "revert" limit 30 "$stent" revert fix -p "$started"
 exec 5>&- 6<&-
