@@ -65,6 +65,12 @@ struct class_records {
 	size_t count, room;
 };
 
+/* Functions in which something says that a structure's layout is another one. */
+struct layout_signs {
+	size_t count;
+	char *first;	/* its name, and the change; owned */
+};
+
 /* A place in both builds. */
 struct mark {
 	uint64_t old, new;
@@ -88,8 +94,8 @@ struct comparison {
 	bool *called;		/* per old function: code that is the same in both builds calls it or points to it */
 	struct memo constants;	/* answers of constants_compare() */
 	ARRAY(struct mark) versions;	/* pointers in constants that lead to texts of which only the version differs */
-	size_t displaced;	/* functions with changed displacements of memory operands */
-	char *first_displaced;	/* the first of them, with the change */
+	struct layout_signs displaced;	/* functions with changed displacements of memory operands */
+	struct layout_signs reframed;	/* functions in which nothing but the frame's size, and places in it, changed */
 	ARRAY(struct inlining) inlinings;
 	char *thread_local_moved;	/* a function whose thread-local variables lie elsewhere, or NULL */
 };

@@ -187,7 +187,8 @@ static void comparison_free(struct comparison *comparison)
 	votes_clear(&comparison->aligned_back);
 	memo_free(&comparison->constants);
 	reasons_free(comparison);
-	free(comparison->first_displaced);
+	free(comparison->displaced.first);
+	free(comparison->reframed.first);
 	free(comparison->thread_local_moved);
 	free(comparison->new_of);
 	free(comparison->old_of);

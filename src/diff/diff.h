@@ -13,6 +13,11 @@
 #include "image/image.h"
 #include "patch/patch.h"
 
+/* A library that has another soname in the new packages than in the old ones. */
+struct renamed_library {
+	char *old_name, *new_name;	/* owned */
+};
+
 struct diff_options {
 	const char *name;		/* of the patch, or NULL: made from image and versions */
 	const char *description;	/* or NULL */
@@ -25,6 +30,8 @@ struct diff_options {
 	size_t new_data_count;
 	const char *const *exclude;	/* of packages: images that are to be left as they are, by path, file name or soname */
 	size_t exclude_count;
+	const struct renamed_library *renamed;	/* libraries that are patched together with this image */
+	size_t renamed_count;
 	bool keep_lines;		/* redirect functions too in which only line numbers changed */
 	bool debug_info;		/* look for debug information (image/debug.h) to name and explain things with */
 };

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/frame.h"
 #include "diff/comparison.h"
 
 struct step {
@@ -30,15 +31,23 @@ struct explanation {
 	char *detail[CHANGE_COUNT];	/* of the first finding of each kind */
 	uint64_t entry;
 	bool thread_local_moved;
+	bool frame_resized;
+	bool otherwise;			/* there is more than that, and places in the frame, and line numbers */
 };
 
-static void find_change(struct explanation *explanation, enum change change, char *detail)
+static void note_change(struct explanation *explanation, enum change change, char *detail)
 {
 	explanation->found[change] = true;
 	if (explanation->detail[change] || !detail)
 		free(detail);
 	else
 		explanation->detail[change] = detail;
+}
+
+static void find_change(struct explanation *explanation, enum change change, char *detail)
+{
+	explanation->otherwise = explanation->otherwise || change != CHANGE_LINE;
+	note_change(explanation, change, detail);
 }
 
 static void decode_part(const struct program *program, const struct code_range *range, struct steps *steps)
@@ -212,11 +221,44 @@ static void compare_reference(struct explanation *explanation, const struct code
 	free(second);
 }
 
+/* sub $size, %rsp, and what takes it back */
+static bool makes_frame(const struct explanation *explanation, const struct step *step)
+{
+	struct insn_effect effect;
+
+	return explanation->comparison->old.image->arch->effect(step->code, step->insn.length, step->address, &effect) &&
+	       effect.kind == EFFECT_MOVE && effect.target == REGISTER_STACK_POINTER && effect.source == REGISTER_STACK_POINTER;
+}
+
+static void compare_immediates(struct explanation *explanation, size_t at, const struct step *x, uint64_t old_value, uint64_t new_value)
+{
+	char *detail = text_format("0x%lx became 0x%lx at +0x%lx", (unsigned long)old_value, (unsigned long)new_value,
+				   (unsigned long)(x->address - explanation->entry));
+
+	if (makes_frame(explanation, x)) {
+		explanation->frame_resized = true;
+		note_change(explanation, CHANGE_CONSTANT, detail);
+	} else {
+		find_change(explanation, is_line_number(explanation, at, old_value, new_value) ? CHANGE_LINE : CHANGE_CONSTANT, detail);
+	}
+}
+
+static void compare_displacements(struct explanation *explanation, const struct step *x, uint64_t old_place, uint64_t new_place)
+{
+	char *detail = text_format("displacement 0x%lx became 0x%lx at +0x%lx", (unsigned long)old_place, (unsigned long)new_place,
+				   (unsigned long)(x->address - explanation->entry));
+
+	explanation->thread_local_moved = explanation->thread_local_moved || x->insn.thread_local_access;
+	if (x->insn.on_stack)
+		note_change(explanation, CHANGE_CODE, detail);
+	else
+		find_change(explanation, x->insn.thread_local_access ? CHANGE_CODE : CHANGE_DISPLACEMENT, detail);
+}
+
 static void compare_numbers(struct explanation *explanation, size_t at, const struct step *x, const struct step *y)
 {
 	uint64_t old_value = number_at(x, x->insn.immediate), new_value = number_at(y, y->insn.immediate);
 	uint64_t old_place = number_at(x, x->insn.displacement), new_place = number_at(y, y->insn.displacement);
-	unsigned long offset = (unsigned long)(x->address - explanation->entry);
 
 	/* Fields that are references were compared as such. */
 	for (uint32_t i = 0; i < x->refs; i++) {
@@ -225,17 +267,10 @@ static void compare_numbers(struct explanation *explanation, size_t at, const st
 		if (x->insn.displacement.size && x->ref[i].where == x->address + x->insn.displacement.offset)
 			new_place = old_place;
 	}
-	if (old_value != new_value) {
-		bool line = is_line_number(explanation, at, old_value, new_value);
-
-		find_change(explanation, line ? CHANGE_LINE : CHANGE_CONSTANT,
-			    text_format("0x%lx became 0x%lx at +0x%lx", (unsigned long)old_value, (unsigned long)new_value, offset));
-	}
-	if (old_place == new_place)
-		return;
-	explanation->thread_local_moved = explanation->thread_local_moved || x->insn.thread_local_access;
-	find_change(explanation, x->insn.on_stack || x->insn.thread_local_access ? CHANGE_CODE : CHANGE_DISPLACEMENT,
-		    text_format("displacement 0x%lx became 0x%lx at +0x%lx", (unsigned long)old_place, (unsigned long)new_place, offset));
+	if (old_value != new_value)
+		compare_immediates(explanation, at, x, old_value, new_value);
+	if (old_place != new_place)
+		compare_displacements(explanation, x, old_place, new_place);
 }
 
 /* Same instruction but for the values of its fields? */
@@ -290,11 +325,11 @@ static void compare_part(struct explanation *explanation, const struct code_rang
 	}
 }
 
-/* For the check of structures' layouts. */
-static void note_displaced(struct comparison *comparison, const char *name, const char *detail)
+/* For the checks of layouts. */
+static void note_layout(struct layout_signs *signs, const char *name, const char *detail)
 {
-	if (!comparison->displaced++)
-		comparison->first_displaced = text_format("%s: %s", name, detail ? detail : "");
+	if (!signs->count++)
+		signs->first = text_format("%s: %s", name, detail ? detail : "");
 }
 
 void change_explain(struct comparison *comparison, uint32_t old_function, struct patch_function *out)
@@ -333,7 +368,9 @@ void change_explain(struct comparison *comparison, uint32_t old_function, struct
 		if (explanation.found[change] && change != CHANGE_LINE)
 			out->change = (enum change)change;
 	if (explanation.found[CHANGE_DISPLACEMENT])
-		note_displaced(comparison, out->name, explanation.detail[CHANGE_DISPLACEMENT]);
+		note_layout(&comparison->displaced, out->name, explanation.detail[CHANGE_DISPLACEMENT]);
+	if (explanation.frame_resized && !explanation.otherwise)
+		note_layout(&comparison->reframed, out->name, explanation.detail[CHANGE_CONSTANT]);
 	if (explanation.thread_local_moved && !comparison->thread_local_moved)
 		comparison->thread_local_moved = text_copy(out->name);
 	for (int change = 0; change < CHANGE_COUNT; change++)

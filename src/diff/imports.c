@@ -5,6 +5,8 @@
  * slice gets one, and the stub that jumps through it, where the new build has them. What goes into the slot can be known in the process
  * only: the patch says the symbol's name and version, as the new build's dynamic symbol table does, and src/live/imports.c finds what the
  * dynamic linker would have found, or refuses.
+ *
+ * All of that is right only for the libraries that the new build is made for.
  */
 #include <string.h>
 
@@ -112,4 +114,67 @@ uint64_t import_old_stub(struct slicing *slicing, uint64_t address)
 	if (!place->known)
 		*place = (struct same_pointer){ true, find_stub(slicing, address) };
 	return place->where;
+}
+
+static bool needs(const struct image *image, const char *library)
+{
+	for (size_t i = 0; i < image->needed.count; i++)
+		if (!strcmp(image->needed.item[i], library))
+			return true;
+	return false;
+}
+
+/* What the name is in the other build: that of a library which is patched together with this image changes with it. */
+static const char *renamed(const struct diff_options *options, const char *library, bool to_new)
+{
+	for (size_t i = 0; i < options->renamed_count; i++) {
+		const struct renamed_library *one = &options->renamed[i];
+
+		if (!strcmp(to_new ? one->old_name : one->new_name, library))
+			return to_new ? one->new_name : one->old_name;
+	}
+	return library;
+}
+
+/* libdns-9.18.49.so, libdns-9.18.50.so; libssl.so.1.1, libssl.so.3 */
+static bool have_same_stem(const char *one, const char *other)
+{
+	const char *suffix = strstr(one, ".so");
+	size_t digit = strcspn(one, "0123456789"), stem = suffix && (size_t)(suffix - one) < digit ? (size_t)(suffix - one) : digit;
+
+	return !strncmp(one, other, stem);
+}
+
+/* What the new build needs in the place of a library that it does not need any more, under any name; or NULL. */
+static const char *find_successor(const struct slicing *slicing, const char *library)
+{
+	const struct image *old = slicing->comparison->old.image, *new = slicing->comparison->new.image;
+	const struct diff_options *options = slicing->comparison->options;
+
+	if (needs(new, library) || needs(new, renamed(options, library, true)))
+		return NULL;
+	for (size_t i = 0; i < new->needed.count; i++) {
+		const char *other = new->needed.item[i];
+
+		if (!needs(old, other) && !needs(old, renamed(options, other, false)) && have_same_stem(library, other))
+			return other;
+	}
+	return NULL;
+}
+
+/*
+ * A library has another soname because code that was made for the one does not go with the other: what both call by the same names may take and
+ * return other things. (One that is needed besides is in the process, or apply refuses; one that is not needed any more does no harm.)
+ */
+void import_check_libraries(struct slicing *slicing)
+{
+	const struct image *old = slicing->comparison->old.image;
+
+	for (size_t i = 0; i < old->needed.count; i++) {
+		const char *successor = find_successor(slicing, old->needed.item[i]);
+
+		if (successor)
+			slicing->status = refuse(slicing->error, "%s: its new build is made for %s, the running one for %s; a program and its libraries are patched together, as packages",
+						 old->name, successor, old->needed.item[i]);
+	}
 }

@@ -10,6 +10,7 @@ struct comparing {
 	const struct diff_options *options;
 	struct packages old, new;
 	struct pairing pairing;
+	ARRAY(struct renamed_library) renamed;
 	struct bundle *bundle;
 	struct package_report *report;
 	bool *excluded;		/* per name that is to be excluded: it was found */
@@ -57,6 +58,8 @@ static enum status diff_pair(struct comparing *comparing, const struct package_f
 	struct patch patch = { 0 };
 	enum status status = open_file(new_file, &new, error);
 
+	options.renamed = comparing->renamed.item;
+	options.renamed_count = comparing->renamed.count;
 	if (!options.old_version && *old_file->version)
 		options.old_version = old_file->version;
 	if (!options.new_version && *new_file->version)
@@ -100,6 +103,45 @@ static void compare_pair(struct comparing *comparing, struct package_file *old_f
 	image_close(&old);
 	free(new_file->bytes);
 	new_file->bytes = NULL;
+}
+
+/* The name that others need it by. free() it. NULL: none does. */
+static char *soname_of(const struct package_file *file, struct comparing *comparing, bool *excluded)
+{
+	struct error unused = { 0 };
+	char *soname = NULL;
+	struct image image;
+
+	if (image_read_bytes(file->path, memory_copy(file->bytes, file->size), file->size, &image, &unused) == STATUS_OK && image.soname) {
+		soname = text_copy(image.soname);
+		*excluded = is_excluded(comparing, file, &image);
+	}
+	image_close(&image);
+	error_clear(&unused);
+	return soname;
+}
+
+/* What is left out by the user is not patched together with others. */
+static void find_renamed(struct comparing *comparing)
+{
+	for (size_t i = 0; i < comparing->old.files.count; i++) {
+		struct package_file *old_file = &comparing->old.files.item[i], *new_file = NULL;
+		bool excluded = false, unused = false;
+		struct renamed_library one;
+
+		if (comparing->pairing.new_of[i] == NO_FILE)
+			continue;
+		new_file = &comparing->new.files.item[comparing->pairing.new_of[i]];
+		if (!strcmp(old_file->path, new_file->path))	/* (most are, and reading all twice takes long) */
+			continue;
+		one = (struct renamed_library){ soname_of(old_file, comparing, &excluded), soname_of(new_file, comparing, &unused) };
+		if (one.old_name && one.new_name && !excluded && strcmp(one.old_name, one.new_name) != 0) {
+			*array_add(&comparing->renamed) = one;
+			continue;
+		}
+		free(one.old_name);
+		free(one.new_name);
+	}
 }
 
 static void compare_all(struct comparing *comparing)
@@ -190,9 +232,15 @@ enum status diff_packages(const char *old_path, const char *new_path, const stru
 		status = packages_read(new_path, &comparing.new, error);
 	if (status == STATUS_OK) {
 		pairing_make(&comparing.old, &comparing.new, &comparing.pairing);
+		find_renamed(&comparing);
 		compare_all(&comparing);
 		status = conclude(&comparing);
 	}
+	for (size_t i = 0; i < comparing.renamed.count; i++) {
+		free(comparing.renamed.item[i].old_name);
+		free(comparing.renamed.item[i].new_name);
+	}
+	array_free(&comparing.renamed);
 	pairing_free(&comparing.pairing);
 	free(comparing.excluded);
 	packages_free(&comparing.old);

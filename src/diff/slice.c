@@ -104,29 +104,34 @@ static void check_new_code(struct slicing *slicing, uint32_t new)
 	free(name);
 }
 
-/* Structures that live in the process keep their layout. Takes `what` over; NULL: nothing is wrong. */
-static void report_layout(struct slicing *slicing, char *what)
+static const char live_objects[] = "objects that live in the process are as the old build made them";
+
+/* What code that stays knows of a structure holds. Takes `what` over; NULL: nothing is wrong. */
+static void report_layout(struct slicing *slicing, char *what, const char *why)
 {
 	const char *image = slicing->patch->image;
 
 	if (what && slicing->comparison->options->allow_layout)
 		*array_add(&slicing->patch->notes) = text_format("%s; that was allowed (--allow-layout)", what);
 	else if (what)
-		slicing->status = refuse(slicing->error, "%s: %s; objects that live in the process are as the old build made them (--allow-layout overrules)",
-					 image, what);
+		slicing->status = refuse(slicing->error, "%s: %s; %s (--allow-layout overrules)", image, what, why);
 	free(what);
 }
 
 static void check_layout(struct slicing *slicing)
 {
 	const struct comparison *comparison = slicing->comparison;
-	size_t count = comparison->displaced;
+	const struct layout_signs *displaced = &comparison->displaced, *reframed = &comparison->reframed;
 
-	if (count)
+	if (displaced->count)
 		report_layout(slicing, text_format("a structure's layout moved: in %zu function%s with otherwise the same instructions displacements of memory operands differ (%s)",
-						   count, count == 1 ? "" : "s", comparison->first_displaced));
-	report_layout(slicing, grown_object(comparison));
-	report_layout(slicing, grown_member(comparison, slicing->included));
+						   displaced->count, displaced->count == 1 ? "" : "s", displaced->first), live_objects);
+	if (reframed->count)
+		report_layout(slicing, text_format("an object on the stack has another size: in %zu function%s nothing but the frame's size and places in it differ (%s)",
+						   reframed->count, reframed->count == 1 ? "" : "s", reframed->first),
+			      "code that stays, also of other images, takes it for one of the old size");
+	report_layout(slicing, grown_object(comparison), live_objects);
+	report_layout(slicing, grown_member(comparison, slicing->included), live_objects);
 }
 
 static void check_thread_locals(struct slicing *slicing)
@@ -319,6 +324,7 @@ enum status slice_build(struct comparison *comparison, struct patch *patch, stru
 	for (size_t i = 0; i < patch->functions.count; i++)
 		active += patch->functions.item[i].action == ACTION_REDIRECT;
 	if (active) {
+		import_check_libraries(&slicing);
 		check_thread_locals(&slicing);
 		check_labels(&slicing);
 		classes_check(&slicing);

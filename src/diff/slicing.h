@@ -78,6 +78,9 @@ void bind_function(struct slicing *slicing, uint32_t new_function);
 
 /* imports.c: can the slice have a pointer to that symbol of another image? */
 bool import_is_address(const struct data_ref *slot) must_check;
+
+/* Is new code made for the libraries that the process has? */
+void import_check_libraries(struct slicing *slicing);
 /* imports.c: bind a slot of the slice's own to a symbol that the process has to be searched for. False, with the reason reported, when
  * that can't be. */
 bool import_slot(struct slicing *slicing, const struct data_ref *slot);

@@ -199,6 +199,32 @@ static void test_one_image(void **state)
 	set_free(&set);
 }
 
+/* (The first build is there already when the second one is made.) */
+#define NUMBER "$([ -e v1 ] && echo 2 || echo 1)"
+#define NEEDS_LIBZ "$(echo 'int z;' | gcc -shared -fPIC -x c - -Wl,-soname,libz-1.0-" NUMBER ".so -o libz.so; echo -Wl,--no-as-needed ./libz.so) "
+
+/* New code that is made for another library than the process has goes in only together with that. */
+static void test_renamed_library(void **state)
+{
+	static const char *const library = "libz-1.0-1.so";
+
+	for (int i = 0; i < 3; i++) {
+		const struct diff_options options = { .exclude = &library, .exclude_count = i == 2 };
+		struct set set = { 0 };
+
+		add_pair(&set, CHANGED, LIBRARY "libuser.so.1 " NEEDS_LIBZ, "usr/lib/libuser.so.1", "usr/lib/libuser.so.1");
+		if (i)
+			add_pair(&set, CHANGED, LIBRARY "libz-1.0-" NUMBER ".so", "usr/lib/libz-1.0-1.so", "usr/lib/libz-1.0-2.so");
+		assert_int_equal(compare(&set, &options), i == 1 ? STATUS_OK : STATUS_REFUSED);
+		assert_verdict(&set, "usr/lib/libuser.so.1", i == 1 ? PACKAGE_CHANGED : PACKAGE_REFUSED);
+		if (i == 1)
+			assert_int_equal(set.bundle.count, 2);
+		else
+			assert_non_null(strstr(set.error.text, "libuser.so.1: its new build is made for libz-1.0-2.so, the running one for libz-1.0-1.so"));
+		set_free(&set);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +233,7 @@ int main(void)
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_one_image),
+		cmocka_unit_test(test_renamed_library),
 	};
 
 	alarm(120);
