@@ -73,6 +73,7 @@ struct insn {
 	uint8_t access;		/* bytes at `displacement` from a register other than the stack pointer that are loaded or stored as a number; 0: none,
 				 * or otherwise */
 	bool loads, stores;	/* of these */
+	uint8_t fills;		/* it fills memory with pieces of so many bytes, as many as arch->fill_count says; 0: it doesn't */
 	struct insn_ref ref[2];	/* [1].kind is REF_NONE unless there are two (mov $address, x(%rip)) */
 	struct insn_number displacement;	/* of a memory operand that is not pc-relative; also set when
 						 * ref[] holds the same field as REF_ABSOLUTE */
@@ -318,6 +319,7 @@ struct arch {
 	/* Registers that carry the first integer arguments, in their order, as bits of insn.clobbers (psABI figure 3.4). */
 	uint8_t argument_count;
 	uint8_t argument[8];
+	uint8_t fill_count;	/* the one of these (by its number in the list) that says how many pieces an instruction fills; see insn.fills */
 
 	/* Registers that a call need not preserve, as a mask like insn.clobbers (psABI figure 3.4). */
 	uint64_t call_clobbers;

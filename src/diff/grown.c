@@ -4,7 +4,7 @@
  * Objects that live in the process are as large as the old build made them, and hold what its code has put there. Where a new member moves those behind
  * it, code that is otherwise the same has other displacements, and explain.c sees that. One at the end of its structure, or in a gap, moves nothing. What gives
  * it away:
- * - another size is asked of an allocator, or told when an object is given back;
+ * - another size is asked of an allocator, or told when an object is given back or filled with zeros;
  * - new code loads and stores a number at a displacement at which no old code does either.
  *
  * What only loads there may be a fix that looks at a member which the old build fills by copying a whole structure. And a small displacement is one of some
@@ -20,13 +20,16 @@
 
 #define WRAPPED 2u	/* functions of the program's own that hand a size on */
 
-/* Functions of libraries that are told the size of one object, and by which argument, from 0. Those with two are together. */
+/* Functions of libraries that are told the size of one object, and by which argument, from 0. Those with two are together. (Not memcpy(): that mostly is told
+ * how much of one is meant, and a fix may well be that it was too much.) */
 static const struct allocator {
 	const char *name;
 	unsigned int argument;
 } allocators[] = {
 	/* C */
 	{ "malloc", 0 }, { "calloc", 1 }, { "realloc", 1 }, { "reallocarray", 2 }, { "aligned_alloc", 1 }, { "memalign", 1 }, { "posix_memalign", 2 },
+	/* what fills an object with zeros */
+	{ "memset", 2 }, { "__memset_chk", 2 }, { "bzero", 1 }, { "explicit_bzero", 1 },
 	/* C++: operator new and new[], delete and delete[] with a size */
 	{ "_Znwm", 0 }, { "_Znam", 0 }, { "_ZnwmRKSt9nothrow_t", 0 }, { "_ZnamRKSt9nothrow_t", 0 }, { "_ZnwmSt11align_val_t", 0 },
 	{ "_ZnamSt11align_val_t", 0 }, { "_ZdlPvm", 1 }, { "_ZdaPvm", 1 }, { "_ZdlPvmSt11align_val_t", 1 },
@@ -39,6 +42,9 @@ static const struct allocator {
 	{ "ngx_palloc", 1 }, { "ngx_pcalloc", 1 }, { "ngx_alloc", 0 }, { "ngx_calloc", 0 }, { "palloc", 0 }, { "palloc0", 0 },
 	{ "MemoryContextAlloc", 1 }, { "MemoryContextAllocZero", 1 }, { "PyObject_Malloc", 0 }, { "PyMem_Malloc", 0 },
 };
+
+/* An instruction that does what memset() would. */
+static const struct allocator filler = { "memset, inlined,", 0 };
 
 /* A size that is told. */
 struct request {
@@ -120,6 +126,12 @@ static const struct allocator *allocator_of(const struct program *program, const
 	return depth && function != NO_FUNCTION ? find_wrapped(program, function, depth - 1) : NULL;
 }
 
+static void note_filled(const struct arch *arch, const struct insn *insn, const struct arguments *arguments, struct requests *requests)
+{
+	if (arguments->known[arch->fill_count])
+		*array_add(requests) = (struct request){ &filler, arguments->value[arch->fill_count] * insn->fills };
+}
+
 static void note_request(const struct program *program, const struct insn *insn, const struct arguments *arguments, struct requests *requests)
 {
 	const struct allocator *allocator = allocator_of(program, insn, WRAPPED);
@@ -161,6 +173,8 @@ static void find_requests(const struct program *program, uint32_t function, stru
 				break;
 			if (leaves(&insn))
 				note_request(program, &insn, &arguments, requests);
+			if (insn.fills)
+				note_filled(arch, &insn, &arguments, requests);
 			follow_arguments(arch, code + at, &insn, &arguments);
 		}
 	}

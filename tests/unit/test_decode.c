@@ -224,6 +224,29 @@ static void numbers_in_memory(void **state)
 	}
 }
 
+/* What fills memory as memset() does, and what only looks like it. */
+static void fills_memory(void **state)
+{
+	static const struct {
+		uint8_t code[16], fills;
+	} samples[] = {
+		{ { 0xf3, 0xaa }, 1 },		/* rep stosb */
+		{ { 0x66, 0xf3, 0xab }, 2 },	/* rep stosw */
+		{ { 0xf3, 0xab }, 4 },		/* rep stosd */
+		{ { 0xf3, 0x48, 0xab }, 8 },	/* rep stosq */
+		{ { 0x48, 0xab }, 0 },		/* stosq: one piece */
+		{ { 0xf3, 0x48, 0xa5 }, 0 },	/* rep movsq */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
+		struct insn insn;
+
+		assert_true(arch_x86_64.decode(samples[i].code, 16, 0x1000, &insn));
+		assert_int_equal(insn.fills, samples[i].fills);
+	}
+}
+
 static bool is_same(const struct insn *one, const struct insn *other)
 {
 	for (int i = 0; i < 2; i++)
@@ -430,6 +453,7 @@ int main(void)
 		cmocka_unit_test(control_flow),
 		cmocka_unit_test(nops_of_all_lengths),
 		cmocka_unit_test(numbers_in_memory),
+		cmocka_unit_test(fills_memory),
 		cmocka_unit_test(references_and_numbers),
 		cmocka_unit_test(written_registers),
 		cmocka_unit_test(cut_instructions),

@@ -242,6 +242,23 @@ static void collect_immediate(const ZydisDecodedInstruction *insn, uint64_t addr
 		});
 }
 
+/* rep stos: what compilers make of memset() */
+static uint8_t filled_by(const ZydisDecodedInstruction *insn)
+{
+	switch (insn->attributes & ZYDIS_ATTRIB_HAS_REP ? insn->mnemonic : ZYDIS_MNEMONIC_INVALID) {
+	case ZYDIS_MNEMONIC_STOSB:
+		return 1;
+	case ZYDIS_MNEMONIC_STOSW:
+		return 2;
+	case ZYDIS_MNEMONIC_STOSD:
+		return 4;
+	case ZYDIS_MNEMONIC_STOSQ:
+		return 8;
+	default:
+		return 0;
+	}
+}
+
 void x86_64_describe(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operand, uint64_t address, struct insn *out)
 {
 	bool has_immediate = false;
@@ -260,5 +277,6 @@ void x86_64_describe(const ZydisDecodedInstruction *insn, const ZydisDecodedOper
 	}
 	if (has_immediate)
 		collect_immediate(insn, address, out);
+	out->fills = filled_by(insn);
 	out->clobbers = out->kind == INSN_NOP ? 0 : collect_clobbers(insn, operand);
 }

@@ -35,6 +35,7 @@ const struct arch arch_x86_64 = {
 	/* rdi, rsi, rdx, rcx, r8, r9 */
 	.argument_count = 6,
 	.argument = { 7, 6, 2, 1, 8, 9 },
+	.fill_count = 3,
 	/* All but rbx, rsp, rbp and r12 to r15. */
 	.call_clobbers = ~(UINT64_C(1) << 3 | UINT64_C(1) << 4 | UINT64_C(1) << 5 | UINT64_C(0xf) << 12),
 	/* rax, rdx */
