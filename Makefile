@@ -16,6 +16,7 @@
 #   make cycles CYCLES=10000	a patch goes in and out of a process so often: nothing is left of it
 #   make bench-upgrade	what stent upgrade takes where a thousand processes run what was replaced
 #   make torture SECONDS=600	calls of two versions that meet, in 16 threads while patches come and go: none, it says
+#   make midway MOMENTS=40	programs from Debian packages, patched in the middle of their work (downloads them)
 #   make real PAIRS="..."	security updates of Debian 12, taken by programs at work: a row for each (downloads them)
 #   make model      every state of the model of the transition (installs spin)
 #   make man        the manual pages, in build/man
@@ -136,8 +137,11 @@ cycles:
 	@BUILD=$(BUILD) CYCLES=$(CYCLES) tests/invisible/cycles.sh
 
 # What tests/real/checker.py decodes code with: Zydis, and nothing of stent.
-.PHONY: real real-programs bench-diff
-real-programs: $(BUILD)/tests/real/references
+.PHONY: midway real real-programs bench-diff
+real-programs: $(BUILD)/tests/real/references $(BUILD)/tests/real/midway.so
+$(BUILD)/tests/real/midway.so: tests/real/midway.c
+	@mkdir -p $(@D)
+	$(COMPILE) -fPIC -shared $(LDFLAGS) -o $@ $<
 $(BUILD)/tests/real/references: tests/real/references.c
 	@mkdir -p $(@D)
 	$(COMPILE) $(LDFLAGS) -o $@ $< -lZydis
@@ -242,6 +246,13 @@ bench-diff:
 	@BUILD=$(BUILD) bench/bench_diff.sh
 
 PAIRS ?=
+MOMENTS ?= 40
+
+midway:
+	@scripts/deps build real
+	+@$(MAKE) --no-print-directory all real-programs
+	@BUILD=$(BUILD) tests/real/midway.py --moments $(MOMENTS)
+
 real:
 	@scripts/deps build real
 	+@$(MAKE) --no-print-directory all real-programs
