@@ -1,11 +1,12 @@
 /*
- * midway.c: preloaded into a program, stops it in the middle of its work: at a certain call of malloc() or free(), below whatever code made it.
+ * midway.c: preloaded into a program, stops it in the middle of its work: at certain calls of malloc() or free(), below whatever code made them.
  *
- *	MIDWAY=FILE		when the program ends, write to FILE how many such calls it has made
- *	MIDWAY=FILE MIDWAY_AT=N	at call N write FILE.here, and wait for as long as there is FILE
+ *	MIDWAY=FILE			when the program ends, write to FILE how many such calls it has made
+ *	MIDWAY=FILE MIDWAY_AT=N,M	at call N write FILE.N, and wait until that is gone; then the same at call M
  */
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +20,9 @@ void *__libc_realloc(void *old, size_t size);
 void __libc_free(void *memory);
 
 static char path[256];
-static long at;			/* 0: count only */
-static atomic_long calls;
+static bool counting;
+static long next;		/* 0: none */
+static atomic_long at, calls;
 
 static void wait_here(void)
 {
@@ -28,17 +30,18 @@ static void wait_here(void)
 	char here[300];
 	int file;
 
-	snprintf(here, sizeof(here), "%s.here", path);
+	snprintf(here, sizeof(here), "%s.%ld", path, atomic_load(&at));
 	file = open(here, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	if (file >= 0)
 		close(file);
-	while (!access(path, F_OK))
+	atomic_store(&at, next);
+	while (!access(here, F_OK))
 		nanosleep(&while_waiting, NULL);
 }
 
 static void count(void)
 {
-	if (atomic_fetch_add(&calls, 1) + 1 == at)
+	if (atomic_fetch_add(&calls, 1) + 1 == atomic_load(&at))
 		wait_here();
 }
 
@@ -78,12 +81,16 @@ __attribute__((constructor)) static void begin(void)
 	unsetenv("LD_PRELOAD");
 	unsetenv("MIDWAY");
 	atomic_store(&calls, 0);
-	at = number ? atol(number) : 0;
+	counting = !number;
+	if (number) {
+		atomic_store(&at, atol(number));
+		next = strchr(number, ',') ? atol(strchr(number, ',') + 1) : 0;
+	}
 }
 
 __attribute__((destructor)) static void end(void)
 {
-	FILE *file = *path && !at ? fopen(path, "w") : NULL;
+	FILE *file = *path && counting ? fopen(path, "w") : NULL;
 
 	if (file) {
 		fprintf(file, "%ld\n", atomic_load(&calls));

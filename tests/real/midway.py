@@ -2,8 +2,9 @@
 """Patches programs from Debian packages in the middle of their work, at moments that nobody has chosen, and compares what they print with
 what the old build and the new one print: midway.py [--tap] [--moments N] [NAME...]
 
-A program that is patched has made objects with old code that new code goes on with. Each is stopped by midway.c at a call of malloc()
-or free(); where a function that is to be replaced has called that, the patch does not go in, which is an answer, too.
+A program that is patched has made objects with old code that new code goes on with; and the other way round where the patch is taken out again, at
+another moment. Each is stopped by midway.c at calls of malloc() or free(); where a function that is to be replaced has called that, the patch
+does not go in, or out, which is an answer, too.
 """
 import argparse
 import collections
@@ -20,6 +21,8 @@ import real
 import workloads
 
 LIMIT = 60
+NAME = "midway"
+PATCHED, BUSY, GIVEN_BACK, KEPT = 0, 4, "given back", "kept"	# the first two are what stent exits with
 PRELOADED = os.path.join(real.BUILD, "tests/real/midway.so")
 
 
@@ -90,7 +93,7 @@ class Program:
         self.case, self.folder = CASES[pair.name], folder
         self.old, self.new, self.libraries = paths
         self.tool = os.path.join(workloads.fetch(self.case.package, pair.old), self.case.command[0]) if self.case.package else None
-        self.printed = os.path.join(folder, "printed")
+        self.printed, self.held = os.path.join(folder, "printed"), os.path.join(folder, "held")
         self.case.prepare(folder)
 
     def start(self, image, **variables):
@@ -120,20 +123,26 @@ class Program:
         with open(file, encoding="ascii") as counted:
             return int(counted.read())
 
-    def patch_at(self, moment, patch):
+    def reaches(self, process, moment):
+        """False: it has ended before."""
+        workloads.until(LIMIT, lambda: os.path.exists(f"{self.held}.{moment}") or process.poll() is not None, f"call {moment}")
+        return os.path.exists(f"{self.held}.{moment}")
+
+    def go_on(self, moment):
+        os.unlink(f"{self.held}.{moment}")
+
+    def patch_at(self, moment, later, patch):
         """What stent says, and what the program prints. None: it has ended before."""
-        hold = os.path.join(self.folder, "hold")
-        with open(hold, "w", encoding="ascii"):
-            pass
-        process = self.start(self.old, LD_PRELOAD=PRELOADED, MIDWAY=hold, MIDWAY_AT=str(moment))
-        try:
-            workloads.until(LIMIT, lambda: os.path.exists(f"{hold}.here") or process.poll() is not None, "the moment")
-            if not os.path.exists(f"{hold}.here"):
-                return None
-            status, said, _ = real.run(real.STENT, "apply", "--timeout", "0.3", patch, "-p", str(process.pid))
-            os.unlink(f"{hold}.here")
-        finally:
-            os.unlink(hold)
+        process = self.start(self.old, LD_PRELOAD=PRELOADED, MIDWAY=self.held, MIDWAY_AT=f"{moment},{later}")
+        if not self.reaches(process, moment):
+            return None
+        status, said, _ = real.run(real.STENT, "apply", "--timeout", "0.3", patch, "-p", str(process.pid))
+        self.go_on(moment)
+        if self.reaches(process, later):
+            if not status:
+                status, said, _ = real.run(real.STENT, "revert", "--timeout", "0.3", NAME, "-p", str(process.pid))
+                status = GIVEN_BACK if not status else KEPT if status == 4 else status
+            self.go_on(later)
         return status, said, self.outcome(process)
 
 
@@ -143,12 +152,12 @@ def patch_often(program, patch, moments, calls):
     counts, wrong, source = collections.Counter(), None, random.Random(calls)
     for _ in range(moments):
         moment = source.randrange(1, calls)
-        answer = program.patch_at(moment, patch)
+        answer = program.patch_at(moment, source.randrange(moment + 1, 2 * calls), patch)
         if not answer:
             continue
         status, said, printed = answer
         counts[status] += 1
-        if status not in (0, 4):
+        if status not in (PATCHED, BUSY, GIVEN_BACK, KEPT):
             wrong = wrong or f"at call {moment} stent ends with {status}: {said.strip()[-300:]}"
         elif printed not in expected:
             wrong = wrong or f"patched at call {moment} it ends with {printed[0]} and prints {len(printed[1])} bytes that neither build prints: {printed[1][-200:]!r}"
@@ -161,15 +170,16 @@ def take(pair, moments, folder):
     if isinstance(paths, str):
         return "skipped", paths
     patch = os.path.join(folder, "midway.stent")
-    status, said, _ = real.run(real.STENT, "diff", paths[0], paths[1], "-o", patch, "--old-version", pair.old, "--new-version", pair.new)
+    status, said, _ = real.run(real.STENT, "diff", paths[0], paths[1], "-o", patch, "--name", NAME, "--old-version", pair.old, "--new-version", pair.new)
     if status:
         return "no patch", said.strip()[-300:]
     program = Program(pair, paths, folder)
     calls = program.count_calls()
     counts, wrong = patch_often(program, patch, moments, calls)
-    if not counts[0]:
+    if not counts[PATCHED] + counts[GIVEN_BACK]:
         wrong = wrong or "it was never patched"
-    return f"{calls:9} calls, {moments} moments: patched {counts[0]}, busy in old code {counts[4]}", wrong
+    return (f"{calls:9} calls, {moments} moments: patched {counts[PATCHED]}, and given back {counts[GIVEN_BACK]}; "
+            f"busy in old code {counts[BUSY]}, in new {counts[KEPT]}"), wrong
 
 
 def main():
