@@ -182,20 +182,21 @@ static void *run_timer(void *unused)
 {
 	const struct itimerspec each = { { 0, 1000000 }, { 0, 1000000 } };
 	int descriptor = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-	struct timespec start;
+	struct timespec earliest, latest;	/* that it can have begun at */
 	uint64_t expired;
 	long before, sum = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
+	clock_gettime(CLOCK_MONOTONIC, &earliest);
 	timerfd_settime(descriptor, 0, &each, NULL);
+	clock_gettime(CLOCK_MONOTONIC, &latest);
 	while (going) {
-		before = elapsed_since(&start);
+		before = elapsed_since(&latest);
 		if (read(descriptor, &expired, sizeof(expired)) != sizeof(expired)) {
 			wrong_timers++;
 			continue;
 		}
 		sum += (long)expired;
-		if (sum < before - 1 || sum > elapsed_since(&start) + 1)
+		if (sum < before - 1 || sum > elapsed_since(&earliest) + 1)
 			wrong_timers++;
 	}
 	close(descriptor);

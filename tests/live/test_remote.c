@@ -142,13 +142,13 @@ static _Noreturn void run_victim(enum victim kind)
 	if (pipe(pipes) || socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
 		_exit(2);
 	setsockopt(sockets[0], SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+
+	long start = now_milliseconds();	/* before the other one begins its nap */
+
 	if (kind == READ_PIPE && fork() == 0) {
 		nanosleep(&nap, NULL);
 		_exit(write(pipes[1], "x", 1) != 1);
 	}
-
-	long start = now_milliseconds();
-
 	board->ready = 1;
 	errno = 0;
 	switch (kind) {
