@@ -41,14 +41,17 @@ static const struct allocator {
 	{ "apr_palloc", 1 }, { "CRYPTO_malloc", 0 }, { "CRYPTO_zalloc", 0 }, { "_talloc_zero", 1 }, { "talloc_named_const", 1 },
 	{ "ngx_palloc", 1 }, { "ngx_pcalloc", 1 }, { "ngx_alloc", 0 }, { "ngx_calloc", 0 }, { "palloc", 0 }, { "palloc0", 0 },
 	{ "MemoryContextAlloc", 1 }, { "MemoryContextAllocZero", 1 }, { "PyObject_Malloc", 0 }, { "PyMem_Malloc", 0 },
+	{ "AcquireMagickMemory", 0 }, { "AcquireQuantumMemory", 1 },
 };
 
-/* An instruction that does what memset() would. */
-static const struct allocator filler = { "memset, inlined,", 0 };
+/* Others are known by this in their names, in whatever case. Of those one of the first arguments is the size, if any. */
+static const char alloc[] = "alloc";
+#define FIRST_ARGUMENTS 2u
 
 /* A size that is told. */
 struct request {
-	const struct allocator *allocator;
+	const char *callee;
+	unsigned int argument;
 	uint64_t size;
 };
 
@@ -129,17 +132,25 @@ static const struct allocator *allocator_of(const struct program *program, const
 static void note_filled(const struct arch *arch, const struct insn *insn, const struct arguments *arguments, struct requests *requests)
 {
 	if (arguments->known[arch->fill_count])
-		*array_add(requests) = (struct request){ &filler, arguments->value[arch->fill_count] * insn->fills };
+		*array_add(requests) = (struct request){ "memset, inlined,", 0, arguments->value[arch->fill_count] * insn->fills };
+}
+
+static void note_argument(const char *callee, unsigned int argument, const struct arguments *arguments, struct requests *requests)
+{
+	if (arguments->known[argument])
+		*array_add(requests) = (struct request){ callee, argument, arguments->value[argument] };
 }
 
 static void note_request(const struct program *program, const struct insn *insn, const struct arguments *arguments, struct requests *requests)
 {
 	const struct allocator *allocator = allocator_of(program, insn, WRAPPED);
 	const struct allocator *end = allocators + sizeof(allocators) / sizeof(*allocators), *first = allocator;
+	const char *name = allocator ? NULL : callee_name(program, &insn->ref[0]);
 
 	for (; allocator && allocator < end && strcmp(allocator->name, first->name) == 0; allocator++)
-		if (arguments->known[allocator->argument])
-			*array_add(requests) = (struct request){ allocator, arguments->value[allocator->argument] };
+		note_argument(allocator->name, allocator->argument, arguments, requests);
+	for (unsigned int i = 0; i < FIRST_ARGUMENTS && name && strcasestr(name, alloc); i++)
+		note_argument(name, i, arguments, requests);
 }
 
 /* Behind the instruction. A number is put into a register by what writes to nothing else, and loads nothing. */
@@ -180,12 +191,17 @@ static void find_requests(const struct program *program, uint32_t function, stru
 	}
 }
 
+static bool is_same_place(const struct request *one, const struct request *other)
+{
+	return one->argument == other->argument && !strcmp(one->callee, other->callee);
+}
+
 /* Take out of both what both have. */
 static void cancel(struct requests *old, struct requests *new)
 {
 	for (size_t i = 0; i < old->count; i++)
 		for (size_t k = 0; k < new->count; k++) {
-			if (old->item[i].allocator != new->item[k].allocator || old->item[i].size != new->item[k].size)
+			if (!is_same_place(&old->item[i], &new->item[k]) || old->item[i].size != new->item[k].size)
 				continue;
 			old->item[i--] = old->item[--old->count];
 			new->item[k] = new->item[--new->count];
@@ -198,8 +214,8 @@ static char *compare_requests(const struct requests *old, const struct requests 
 {
 	for (size_t i = 0; i < old->count; i++)
 		for (size_t k = 0; k < new->count; k++)
-			if (old->item[i].allocator == new->item[k].allocator)
-				return text_format("an object's size changed: %s tells %s 0x%" PRIx64 " bytes where it told it 0x%" PRIx64, name, new->item[k].allocator->name,
+			if (is_same_place(&old->item[i], &new->item[k]))
+				return text_format("an object's size changed: %s tells %s 0x%" PRIx64 " bytes where it told it 0x%" PRIx64, name, new->item[k].callee,
 						   new->item[k].size, old->item[i].size);
 	return NULL;
 }
