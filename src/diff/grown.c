@@ -4,7 +4,7 @@
  * Objects that live in the process are as large as the old build made them, and hold what its code has put there. Where a new member moves those behind
  * it, code that is otherwise the same has other displacements, and explain.c sees that. One at the end of its structure, or in a gap, moves nothing. What gives
  * it away:
- * - another size is asked of an allocator, or told when an object is given back or filled with zeros;
+ * - another size is asked of an allocator, or told when an object is given back or filled (memset());
  * - new code loads and stores a number at a displacement at which no old code does either.
  *
  * What only loads there may be a fix that looks at a member which the old build fills by copying a whole structure. And a small displacement is one of some
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/frame.h"
 #include "base/search.h"
 
 #define WRAPPED 2u	/* functions of the program's own that hand a size on */
@@ -28,7 +29,7 @@ static const struct allocator {
 } allocators[] = {
 	/* C */
 	{ "malloc", 0 }, { "calloc", 1 }, { "realloc", 1 }, { "reallocarray", 2 }, { "aligned_alloc", 1 }, { "memalign", 1 }, { "posix_memalign", 2 },
-	/* what fills an object with zeros */
+	/* what fills a whole object, mostly with zeros */
 	{ "memset", 2 }, { "__memset_chk", 2 }, { "bzero", 1 }, { "explicit_bzero", 1 },
 	/* C++: operator new and new[], delete and delete[] with a size */
 	{ "_Znwm", 0 }, { "_Znam", 0 }, { "_ZnwmRKSt9nothrow_t", 0 }, { "_ZnamRKSt9nothrow_t", 0 }, { "_ZnwmSt11align_val_t", 0 },
@@ -44,9 +45,8 @@ static const struct allocator {
 	{ "AcquireMagickMemory", 0 }, { "AcquireQuantumMemory", 1 },
 };
 
-/* Others are known by this in their names, in whatever case. Of those one of the first arguments is the size, if any. */
+/* Others are known by this in their names, in whatever case (but not of C++ and Rust, whose names say all their types, too). */
 static const char alloc[] = "alloc";
-#define FIRST_ARGUMENTS 2u
 
 /* A size that is told. */
 struct request {
@@ -65,6 +65,7 @@ struct requests {
 struct arguments {
 	bool known[8];
 	uint64_t value[8];
+	bool address[8];	/* of something in the image, or on the stack */
 };
 
 /* NO_FUNCTION: not one of the program's own, or not known. */
@@ -131,7 +132,7 @@ static const struct allocator *allocator_of(const struct program *program, const
 
 static void note_filled(const struct arch *arch, const struct insn *insn, const struct arguments *arguments, struct requests *requests)
 {
-	if (arguments->known[arch->fill_count])
+	if (arguments->known[arch->fill_count] && !arguments->address[0])
 		*array_add(requests) = (struct request){ "memset, inlined,", 0, arguments->value[arch->fill_count] * insn->fills };
 }
 
@@ -141,27 +142,54 @@ static void note_argument(const char *callee, unsigned int argument, const struc
 		*array_add(requests) = (struct request){ callee, argument, arguments->value[argument] };
 }
 
+/* The object is there already: the first argument says where. */
+static bool fills(const struct allocator *allocator)
+{
+	return strstr(allocator->name, "memset") || strstr(allocator->name, "bzero");
+}
+
 static void note_request(const struct program *program, const struct insn *insn, const struct arguments *arguments, struct requests *requests)
 {
 	const struct allocator *allocator = allocator_of(program, insn, WRAPPED);
 	const struct allocator *end = allocators + sizeof(allocators) / sizeof(*allocators), *first = allocator;
 	const char *name = allocator ? NULL : callee_name(program, &insn->ref[0]);
 
+	/* (What is on the stack, or a variable, is seen in other ways.) */
 	for (; allocator && allocator < end && strcmp(allocator->name, first->name) == 0; allocator++)
-		note_argument(allocator->name, allocator->argument, arguments, requests);
-	for (unsigned int i = 0; i < FIRST_ARGUMENTS && name && strcasestr(name, alloc); i++)
-		note_argument(name, i, arguments, requests);
+		if (!fills(allocator) || !arguments->address[0])
+			note_argument(allocator->name, allocator->argument, arguments, requests);
+	/* The first argument, or the second behind a pool, or a number of objects. (Behind a size, or a text, it mostly is a line number.) */
+	if (name && name[0] != '_' && strcasestr(name, alloc))
+		note_argument(name, strcasestr(name, "calloc") || (!arguments->known[0] && !arguments->address[0]), arguments, requests);
+}
+
+/* Does the instruction make an address? In an image of fixed address that is a number, too. */
+static bool makes_address(const struct program *program, const uint8_t *code, uint64_t at, const struct insn *insn)
+{
+	struct insn_effect effect;
+
+	for (size_t i = 0; i < 2; i++)
+		if (insn->ref[i].kind == REF_ADDRESS || (insn->ref[i].kind == REF_ABSOLUTE && program->image->fixed_address &&
+							 image_section(program->image, insn->ref[i].target)))
+			return true;
+	return program->image->arch->effect(code, insn->length, at, &effect) && effect.kind == EFFECT_MOVE &&
+	       effect.source == REGISTER_STACK_POINTER;
 }
 
 /* Behind the instruction. A number is put into a register by what writes to nothing else, and loads nothing. */
-static void follow_arguments(const struct arch *arch, const uint8_t *code, const struct insn *insn, struct arguments *arguments)
+static void follow_arguments(const struct program *program, const uint8_t *code, uint64_t at, const struct insn *insn, struct arguments *arguments)
 {
+	const struct arch *arch = program->image->arch;
+
 	for (unsigned int i = 0; i < arch->argument_count; i++) {
 		uint64_t bit = UINT64_C(1) << arch->argument[i];
 
 		if (leaves(insn) || insn->kind == INSN_RETURN || insn->clobbers & bit)
-			arguments->known[i] = false;
-		if (insn->clobbers == bit && insn->immediate.size >= 4 && !insn->displacement.size) {
+			arguments->known[i] = arguments->address[i] = false;
+		if (insn->clobbers != bit)
+			continue;
+		arguments->address[i] = makes_address(program, code, at, insn);
+		if (!arguments->address[i] && insn->immediate.size >= 4 && !insn->displacement.size) {
 			arguments->known[i] = true;
 			arguments->value[i] = insn_number(code, insn->immediate);
 		}
@@ -186,7 +214,7 @@ static void find_requests(const struct program *program, uint32_t function, stru
 				note_request(program, &insn, &arguments, requests);
 			if (insn.fills)
 				note_filled(arch, &insn, &arguments, requests);
-			follow_arguments(arch, code + at, &insn, &arguments);
+			follow_arguments(program, code + at, range->span.start + at, &insn, &arguments);
 		}
 	}
 }
@@ -385,12 +413,12 @@ char *grown_member(const struct comparison *comparison, const bool *included)
 	return what;
 }
 
-char *grown_object(const struct comparison *comparison)
+char *grown_object(const struct comparison *comparison, const bool *included)
 {
 	char *what = NULL;
 
 	for (uint32_t f = 0; f < comparison->old.functions.count && !what; f++)
-		if (comparison->changed[f])
+		if (comparison->changed[f] && included[comparison->new_of[f]])
 			what = find_resized(comparison, f);
 	return what;
 }

@@ -136,13 +136,24 @@ static const char *renamed(const struct diff_options *options, const char *libra
 	return library;
 }
 
-/* libdns-9.18.49.so, libdns-9.18.50.so; libssl.so.1.1, libssl.so.3 */
+/* Of libdns-9.18.49.so and libdns.so.10 it is libdns, of libssl.so.3 libssl. */
+static size_t stem_length(const char *library)
+{
+	const char *suffix = strstr(library, ".so");
+	size_t length = strcspn(library, "0123456789");
+
+	if (suffix && (size_t)(suffix - library) < length)
+		length = (size_t)(suffix - library);
+	while (length && (library[length - 1] == '-' || library[length - 1] == '.'))
+		length--;
+	return length;
+}
+
 static bool have_same_stem(const char *one, const char *other)
 {
-	const char *suffix = strstr(one, ".so");
-	size_t digit = strcspn(one, "0123456789"), stem = suffix && (size_t)(suffix - one) < digit ? (size_t)(suffix - one) : digit;
+	size_t stem = stem_length(one);
 
-	return !strncmp(one, other, stem);
+	return stem && stem == stem_length(other) && !strncmp(one, other, stem);
 }
 
 /* What the new build needs in the place of a library that it does not need any more, under any name; or NULL. */

@@ -31,13 +31,18 @@ static bool is_named(const char *name, const struct package_file *file, const st
 	return !strcmp(name, file->path) || !strcmp(name, slash ? slash + 1 : file->path) || (image->name && !strcmp(name, image->name));
 }
 
-static bool is_excluded(struct comparing *comparing, const struct package_file *file, const struct image *image)
+/* `found`: per name that is to be excluded, set if it is this one's; or NULL. */
+static bool is_excluded(const struct diff_options *options, const struct package_file *file, const struct image *image, bool *found)
 {
 	bool is = false;
 
-	for (size_t i = 0; i < comparing->options->exclude_count; i++)
-		if (is_named(comparing->options->exclude[i], file, image))
-			is = comparing->excluded[i] = true;
+	for (size_t i = 0; i < options->exclude_count; i++) {
+		if (!is_named(options->exclude[i], file, image))
+			continue;
+		is = true;
+		if (found)
+			found[i] = true;
+	}
 	return is;
 }
 
@@ -90,7 +95,7 @@ static void compare_pair(struct comparing *comparing, struct package_file *old_f
 		return;
 	}
 	status = open_file(old_file, &old, &why);
-	if (is_excluded(comparing, old_file, &old)) {
+	if (is_excluded(comparing->options, old_file, &old, comparing->excluded)) {
 		note(comparing, old_file->path, PACKAGE_EXCLUDED, NULL);
 	} else {
 		if (status == STATUS_OK)
@@ -105,17 +110,16 @@ static void compare_pair(struct comparing *comparing, struct package_file *old_f
 	new_file->bytes = NULL;
 }
 
-/* The name that others need it by. free() it. NULL: none does. */
-static char *soname_of(const struct package_file *file, struct comparing *comparing, bool *excluded)
+/* The name that others need it by. free() it. NULL: none does, or it is left out by the user. */
+static char *soname_of(const struct package_file *file, const struct diff_options *options)
 {
 	struct error unused = { 0 };
 	char *soname = NULL;
 	struct image image;
 
-	if (image_read_bytes(file->path, memory_copy(file->bytes, file->size), file->size, &image, &unused) == STATUS_OK && image.soname) {
+	if (image_read_bytes(file->path, memory_copy(file->bytes, file->size), file->size, &image, &unused) == STATUS_OK && image.soname &&
+	    !is_excluded(options, file, &image, NULL))
 		soname = text_copy(image.soname);
-		*excluded = is_excluded(comparing, file, &image);
-	}
 	image_close(&image);
 	error_clear(&unused);
 	return soname;
@@ -126,7 +130,6 @@ static void find_renamed(struct comparing *comparing)
 {
 	for (size_t i = 0; i < comparing->old.files.count; i++) {
 		struct package_file *old_file = &comparing->old.files.item[i], *new_file = NULL;
-		bool excluded = false, unused = false;
 		struct renamed_library one;
 
 		if (comparing->pairing.new_of[i] == NO_FILE)
@@ -134,8 +137,8 @@ static void find_renamed(struct comparing *comparing)
 		new_file = &comparing->new.files.item[comparing->pairing.new_of[i]];
 		if (!strcmp(old_file->path, new_file->path))	/* (most are, and reading all twice takes long) */
 			continue;
-		one = (struct renamed_library){ soname_of(old_file, comparing, &excluded), soname_of(new_file, comparing, &unused) };
-		if (one.old_name && one.new_name && !excluded && strcmp(one.old_name, one.new_name) != 0) {
+		one = (struct renamed_library){ soname_of(old_file, comparing->options), soname_of(new_file, comparing->options) };
+		if (one.old_name && one.new_name && strcmp(one.old_name, one.new_name) != 0) {
 			*array_add(&comparing->renamed) = one;
 			continue;
 		}

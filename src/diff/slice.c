@@ -130,7 +130,7 @@ static void check_layout(struct slicing *slicing)
 		report_layout(slicing, text_format("an object on the stack has another size: in %zu function%s nothing but the frame's size and places in it differ (%s)",
 						   reframed->count, reframed->count == 1 ? "" : "s", reframed->first),
 			      "code that stays, also of other images, takes it for one of the old size");
-	report_layout(slicing, grown_object(comparison), live_objects);
+	report_layout(slicing, grown_object(comparison, slicing->included), live_objects);
 	report_layout(slicing, grown_member(comparison, slicing->included), live_objects);
 }
 

@@ -60,12 +60,22 @@ static enum status read_files(struct scope *scope)
 	return STATUS_OK;
 }
 
+/* Libraries that are there twice are of several namespaces (dlmopen(3), LD_AUDIT); in some of them nobody sees the program's symbols. */
+static bool has_namespaces(const struct scope *scope)
+{
+	for (size_t i = 0; i < scope->survey->images.count; i++)
+		for (size_t k = 0; k < i && scope->files[i].soname; k++)
+			if (scope->files[k].soname && !strcmp(scope->files[i].soname, scope->files[k].soname))
+				return true;
+	return false;
+}
+
 /* The images that the target and the program need, and those that they need. A name that stands for two images marks both: more can't be
  * said of it. */
 static void mark_needed(struct scope *scope)
 {
 	uint64_t program = 0;	/* its headers, where the kernel has put them; or those of a dynamic linker that was started by name */
-	bool again = true, known = process_auxv(scope->survey->process, AT_PHDR, &program);
+	bool again = true, known = !has_namespaces(scope) && process_auxv(scope->survey->process, AT_PHDR, &program);
 
 	for (size_t i = 0; i < scope->survey->images.count; i++)
 		scope->needed[i] = &scope->survey->images.item[i] == scope->target ||

@@ -21,6 +21,7 @@ import real
 import workloads
 
 LIMIT = 60
+PRINTED = 1000	# bytes that each prints at the least
 NAME = "midway"
 PATCHED, BUSY, GIVEN_BACK, KEPT = 0, 4, "given back", "kept"	# the first two are what stent exits with
 PRELOADED = os.path.join(real.BUILD, "tests/real/midway.so")
@@ -69,7 +70,7 @@ def for_pdf(folder):
 
 def for_gs(folder):
     with open(os.path.join(folder, "a.ps"), "w", encoding="ascii") as file:
-        file.write("%!PS\n/Helvetica findfont 24 scalefont setfont 72 700 moveto (Hello) show\n0 1 60 { dup 8 mul 100 add exch 9 mul 100 add moveto "
+        file.write("%!PS\n0 1 60 { dup 8 mul 100 add exch 9 mul 100 add moveto "
                    "30 0 rlineto 0 30 rlineto closepath gsave 0.5 0.2 0.7 setrgbcolor fill grestore stroke } for\nshowpage\n")
 
 
@@ -94,6 +95,7 @@ class Program:
         self.old, self.new, self.libraries = paths
         self.tool = os.path.join(workloads.fetch(self.case.package, pair.old), self.case.command[0]) if self.case.package else None
         self.printed, self.held = os.path.join(folder, "printed"), os.path.join(folder, "held")
+        self.process = None
         self.case.prepare(folder)
 
     def start(self, image, **variables):
@@ -101,8 +103,14 @@ class Program:
         environment = dict(os.environ, LC_ALL="C", TZ="UTC", HOME=self.folder, GS_LIB=workloads.ghostscript_folders(self.libraries),
                            LD_LIBRARY_PATH=f"{os.path.dirname(image)}:{self.libraries}", **variables)
         with open(self.printed, "wb") as file:
-            return subprocess.Popen([self.tool or image, *self.case.command[1:]], env=environment, cwd=self.folder, stdin=subprocess.DEVNULL,
-                                    stdout=file, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen([self.tool or image, *self.case.command[1:]], env=environment, cwd=self.folder, stdin=subprocess.DEVNULL,
+                                            stdout=file, stderr=subprocess.STDOUT)
+        return self.process
+
+    def end(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def outcome(self, process):
         try:
@@ -149,6 +157,9 @@ class Program:
 def patch_often(program, patch, moments, calls):
     """How often each thing happened; the first thing that is wrong."""
     expected = [program.run(program.old), program.run(program.new)]
+    for status, printed in expected:
+        if status not in (0, 1) or len(printed) < PRINTED:
+            raise RuntimeError(f"unpatched it ends with {status} and prints {printed[:300]!r}")
     counts, wrong, source = collections.Counter(), None, random.Random(calls)
     for _ in range(moments):
         moment = source.randrange(1, calls)
@@ -174,9 +185,12 @@ def take(pair, moments, folder):
     if status:
         return "no patch", said.strip()[-300:]
     program = Program(pair, paths, folder)
-    calls = program.count_calls()
-    counts, wrong = patch_often(program, patch, moments, calls)
-    if not counts[PATCHED] + counts[GIVEN_BACK]:
+    try:
+        calls = program.count_calls()
+        counts, wrong = patch_often(program, patch, moments, calls)
+    finally:
+        program.end()
+    if not counts[PATCHED] + counts[GIVEN_BACK] + counts[KEPT]:
         wrong = wrong or "it was never patched"
     return (f"{calls:9} calls, {moments} moments: patched {counts[PATCHED]}, and given back {counts[GIVEN_BACK]}; "
             f"busy in old code {counts[BUSY]}, in new {counts[KEPT]}"), wrong
@@ -190,6 +204,8 @@ def main():
     options = parser.parse_args()
     os.environ["STENT_ROWS_CACHE"] = os.path.join(real.BUILD, "rows")
     pairs = [pair for pair in real.read_pairs() if pair.name in (options.names or CASES)]
+    if len(pairs) != len(options.names or CASES):
+        sys.exit("midway.py: there is no such program: " + ", ".join(set(options.names or CASES) - {pair.name for pair in pairs}))
     failed = 0
     if options.tap:
         print(f"1..{len(pairs)}", flush=True)
@@ -197,7 +213,7 @@ def main():
         folder = tempfile.mkdtemp(prefix="stent-midway.")
         try:
             line, wrong = take(pair, options.moments, folder)
-        except (OSError, RuntimeError, subprocess.SubprocessError) as problem:
+        except Exception as problem:	# whatever it is, it is the answer
             line, wrong = "broken", f"{type(problem).__name__}: {problem}"
         shutil.rmtree(folder, ignore_errors=True)
         skipped = line == "skipped"

@@ -201,18 +201,19 @@ static void test_one_image(void **state)
 
 /* (The first build is there already when the second one is made.) */
 #define NUMBER "$([ -e v1 ] && echo 2 || echo 1)"
-#define NEEDS_LIBZ "$(echo 'int z;' | gcc -shared -fPIC -x c - -Wl,-soname,libz-1.0-" NUMBER ".so -o libz.so; echo -Wl,--no-as-needed ./libz.so) "
+#define NEEDS(library) "$(echo 'int z;' | gcc -shared -fPIC -x c - -Wl,-soname," library " -o libz.so; echo -Wl,--no-as-needed ./libz.so) "
+#define OTHER_LIBRARY "$([ -e v1 ] && echo libzstd.so.1 || echo libz.so.1)"
 
 /* New code that is made for another library than the process has goes in only together with that. */
 static void test_renamed_library(void **state)
 {
-	static const char *const library = "libz-1.0-1.so";
+	static const char *const old_name = "libz-1.0-1.so", *const new_name = "libz-1.0-2.so";
 
 	for (int i = 0; i < 3; i++) {
-		const struct diff_options options = { .exclude = &library, .exclude_count = i == 2 };
+		const struct diff_options options = { .exclude = &old_name, .exclude_count = i == 2 };
 		struct set set = { 0 };
 
-		add_pair(&set, CHANGED, LIBRARY "libuser.so.1 " NEEDS_LIBZ, "usr/lib/libuser.so.1", "usr/lib/libuser.so.1");
+		add_pair(&set, CHANGED, LIBRARY "libuser.so.1 " NEEDS("libz-1.0-" NUMBER ".so"), "usr/lib/libuser.so.1", "usr/lib/libuser.so.1");
 		if (i)
 			add_pair(&set, CHANGED, LIBRARY "libz-1.0-" NUMBER ".so", "usr/lib/libz-1.0-1.so", "usr/lib/libz-1.0-2.so");
 		assert_int_equal(compare(&set, &options), i == 1 ? STATUS_OK : STATUS_REFUSED);
@@ -223,6 +224,26 @@ static void test_renamed_library(void **state)
 			assert_non_null(strstr(set.error.text, "libuser.so.1: its new build is made for libz-1.0-2.so, the running one for libz-1.0-1.so"));
 		set_free(&set);
 	}
+
+	/* What is left out is the one that runs, and has the old name. */
+	const struct diff_options options = { .exclude = &new_name, .exclude_count = 1 };
+	struct set set = { 0 };
+
+	add_pair(&set, CHANGED, LIBRARY "libz-1.0-" NUMBER ".so", "usr/lib/libz-1.0-1.so", "usr/lib/libz-1.0-2.so");
+	assert_int_equal(compare(&set, &options), STATUS_ERROR);
+	assert_non_null(strstr(set.error.text, new_name));
+	set_free(&set);
+}
+
+/* One that begins with the same letters is another one. */
+static void test_other_library(void **state)
+{
+	const struct diff_options options = { 0 };
+	struct set set = { 0 };
+
+	add_pair(&set, CHANGED, LIBRARY "libuser.so.1 " NEEDS(OTHER_LIBRARY), "usr/lib/libuser.so.1", "usr/lib/libuser.so.1");
+	assert_int_equal(compare(&set, &options), STATUS_OK);
+	set_free(&set);
 }
 
 int main(void)
@@ -234,6 +255,7 @@ int main(void)
 		cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_one_image),
 		cmocka_unit_test(test_renamed_library),
+		cmocka_unit_test(test_other_library),
 	};
 
 	alarm(120);
