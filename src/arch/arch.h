@@ -58,6 +58,8 @@ static inline uint64_t insn_number(const uint8_t *code, struct insn_number field
 		return load64(code + field.offset);
 	case 4:
 		return (uint64_t)(int64_t)(int32_t)load32(code + field.offset);
+	case 2:
+		return (uint64_t)(int64_t)(int16_t)load16(code + field.offset);
 	case 1:
 		return (uint64_t)(int64_t)(int8_t)code[field.offset];
 	default:

@@ -33,7 +33,7 @@ static const char usage[] =
 	"                            along (a name as the refusal prints it; may be repeated)\n"
 	"      --exclude IMAGE       of packages: leave this program or library as it is (a path, file name or\n"
 	"                            soname; may be repeated)\n"
-	"      --allow-layout        go on although a structure seems to have moved or grown\n"
+	"      --allow-layout        go on although structures seem to have another layout or size\n"
 	"  -h, --help                this text\n"
 	"\n"
 	"Exit codes: 0 written; 1 error; 2 refused, with every reason; 3 nothing to do.\n";

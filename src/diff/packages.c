@@ -24,15 +24,15 @@ static void note(struct comparing *comparing, const char *path, enum package_ver
 		*why = (struct error){ 0 };
 }
 
-static bool is_named(const char *name, const struct package_file *file, const struct image *image)
+static bool is_named(const char *name, const struct package_file *file, const char *image)
 {
 	const char *slash = strrchr(file->path, '/');
 
-	return !strcmp(name, file->path) || !strcmp(name, slash ? slash + 1 : file->path) || (image->name && !strcmp(name, image->name));
+	return !strcmp(name, file->path) || !strcmp(name, slash ? slash + 1 : file->path) || (image && !strcmp(name, image));
 }
 
-/* `found`: per name that is to be excluded, set if it is this one's; or NULL. */
-static bool is_excluded(const struct diff_options *options, const struct package_file *file, const struct image *image, bool *found)
+/* `image`: its name, or NULL. `found`: per name that is to be excluded, set if it is this one's; or NULL. */
+static bool is_excluded(const struct diff_options *options, const struct package_file *file, const char *image, bool *found)
 {
 	bool is = false;
 
@@ -95,7 +95,7 @@ static void compare_pair(struct comparing *comparing, struct package_file *old_f
 		return;
 	}
 	status = open_file(old_file, &old, &why);
-	if (is_excluded(comparing->options, old_file, &old, comparing->excluded)) {
+	if (is_excluded(comparing->options, old_file, old.name, comparing->excluded)) {
 		note(comparing, old_file->path, PACKAGE_EXCLUDED, NULL);
 	} else {
 		if (status == STATUS_OK)
@@ -110,26 +110,11 @@ static void compare_pair(struct comparing *comparing, struct package_file *old_f
 	new_file->bytes = NULL;
 }
 
-/* The name that others need it by. free() it. NULL: none does, or it is left out by the user. */
-static char *soname_of(const struct package_file *file, const struct diff_options *options)
-{
-	struct error unused = { 0 };
-	char *soname = NULL;
-	struct image image;
-
-	if (image_read_bytes(file->path, memory_copy(file->bytes, file->size), file->size, &image, &unused) == STATUS_OK && image.soname &&
-	    !is_excluded(options, file, &image, NULL))
-		soname = text_copy(image.soname);
-	image_close(&image);
-	error_clear(&unused);
-	return soname;
-}
-
 /* What is left out by the user is not patched together with others. */
 static void find_renamed(struct comparing *comparing)
 {
 	for (size_t i = 0; i < comparing->old.files.count; i++) {
-		struct package_file *old_file = &comparing->old.files.item[i], *new_file = NULL;
+		const struct package_file *old_file = &comparing->old.files.item[i], *new_file;
 		struct renamed_library one;
 
 		if (comparing->pairing.new_of[i] == NO_FILE)
@@ -137,8 +122,9 @@ static void find_renamed(struct comparing *comparing)
 		new_file = &comparing->new.files.item[comparing->pairing.new_of[i]];
 		if (!strcmp(old_file->path, new_file->path))	/* (most are, and reading all twice takes long) */
 			continue;
-		one = (struct renamed_library){ soname_of(old_file, comparing->options), soname_of(new_file, comparing->options) };
-		if (one.old_name && one.new_name && strcmp(one.old_name, one.new_name) != 0) {
+		one = (struct renamed_library){ pairing_soname(old_file), pairing_soname(new_file) };
+		if (one.old_name && one.new_name && strcmp(one.old_name, one.new_name) != 0 &&
+		    !is_excluded(comparing->options, old_file, one.old_name, NULL)) {
 			*array_add(&comparing->renamed) = one;
 			continue;
 		}

@@ -57,7 +57,7 @@ static char *versionless_key(const struct package_file *file)
 	return key;
 }
 
-static char *soname_key(const struct package_file *file)
+char *pairing_soname(const struct package_file *file)
 {
 	struct error unused = { 0 };
 	char *soname = NULL;
@@ -142,7 +142,7 @@ void pairing_make(const struct packages *old, const struct packages *new, struct
 	pairing->old_of = no_counterparts(new->files.count);
 	pair_by(old, new, path_key, pairing);
 	pair_by(old, new, versionless_key, pairing);
-	pair_by(old, new, soname_key, pairing);
+	pair_by(old, new, pairing_soname, pairing);
 }
 
 void pairing_free(struct pairing *pairing)

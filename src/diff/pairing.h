@@ -14,4 +14,7 @@ struct pairing {
 void pairing_make(const struct packages *old, const struct packages *new, struct pairing *pairing);
 void pairing_free(struct pairing *pairing);
 
+/* The soname of a library. free() it. NULL: the file is none, or can't be read. */
+char *pairing_soname(const struct package_file *file) must_check;
+
 #endif

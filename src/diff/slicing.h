@@ -78,9 +78,6 @@ void bind_function(struct slicing *slicing, uint32_t new_function);
 
 /* imports.c: can the slice have a pointer to that symbol of another image? */
 bool import_is_address(const struct data_ref *slot) must_check;
-
-/* Is new code made for the libraries that the process has? */
-void import_check_libraries(struct slicing *slicing);
 /* imports.c: bind a slot of the slice's own to a symbol that the process has to be searched for. False, with the reason reported, when
  * that can't be. */
 bool import_slot(struct slicing *slicing, const struct data_ref *slot);
@@ -91,6 +88,8 @@ void import_stub(struct slicing *slicing, uint64_t address);
 /* imports.c: collect the stubs of the old image; the one of these that leads where the new image's at the address does, or 0. */
 void import_find_stubs(struct slicing *slicing);
 uint64_t import_old_stub(struct slicing *slicing, uint64_t address);
+/* imports.c: is new code made for the libraries that the process has? If not, that is reported. */
+void import_check_libraries(struct slicing *slicing);
 
 /* bind.c, for the others: a field of the slice := target + addend; a refusal that says which code refers to what; put a section into the slice. */
 void bind_add(struct slicing *slicing, uint64_t where, enum binding_type type, enum anchor anchor, uint64_t target, int64_t addend);

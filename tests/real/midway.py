@@ -88,7 +88,7 @@ CASES = {
 
 
 class Program:
-    """One pair's, with its input in a folder."""
+    """One pair's, with its input in a folder. It runs once at a time."""
 
     def __init__(self, pair, paths, folder):
         self.case, self.folder = CASES[pair.name], folder
@@ -105,25 +105,20 @@ class Program:
         with open(self.printed, "wb") as file:
             self.process = subprocess.Popen([self.tool or image, *self.case.command[1:]], env=environment, cwd=self.folder, stdin=subprocess.DEVNULL,
                                             stdout=file, stderr=subprocess.STDOUT)
-        return self.process
 
     def end(self):
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
 
-    def outcome(self, process):
-        try:
-            process.wait(LIMIT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
+    def outcome(self):
+        status = self.process.wait(LIMIT)
         with open(self.printed, "rb") as file:
-            return process.returncode, file.read()
+            return status, file.read()
 
     def run(self, image, **variables):
-        return self.outcome(self.start(image, **variables))
+        self.start(image, **variables)
+        return self.outcome()
 
     def count_calls(self):
         file = os.path.join(self.folder, "calls")
@@ -131,9 +126,9 @@ class Program:
         with open(file, encoding="ascii") as counted:
             return int(counted.read())
 
-    def reaches(self, process, moment):
+    def reaches(self, moment):
         """False: it has ended before."""
-        workloads.until(LIMIT, lambda: os.path.exists(f"{self.held}.{moment}") or process.poll() is not None, f"call {moment}")
+        workloads.until(LIMIT, lambda: os.path.exists(f"{self.held}.{moment}") or self.process.poll() is not None, f"call {moment}")
         return os.path.exists(f"{self.held}.{moment}")
 
     def go_on(self, moment):
@@ -141,17 +136,17 @@ class Program:
 
     def patch_at(self, moment, later, patch):
         """What stent says, and what the program prints. None: it has ended before."""
-        process = self.start(self.old, LD_PRELOAD=PRELOADED, MIDWAY=self.held, MIDWAY_AT=f"{moment},{later}")
-        if not self.reaches(process, moment):
+        self.start(self.old, LD_PRELOAD=PRELOADED, MIDWAY=self.held, MIDWAY_AT=f"{moment},{later}")
+        if not self.reaches(moment):
             return None
-        status, said, _ = real.run(real.STENT, "apply", "--timeout", "0.3", patch, "-p", str(process.pid))
+        status, said, _ = real.run(real.STENT, "apply", "--timeout", "0.3", patch, "-p", str(self.process.pid))
         self.go_on(moment)
-        if self.reaches(process, later):
+        if self.reaches(later):
             if not status:
-                status, said, _ = real.run(real.STENT, "revert", "--timeout", "0.3", NAME, "-p", str(process.pid))
+                status, said, _ = real.run(real.STENT, "revert", "--timeout", "0.3", NAME, "-p", str(self.process.pid))
                 status = GIVEN_BACK if not status else KEPT if status == 4 else status
             self.go_on(later)
-        return status, said, self.outcome(process)
+        return status, said, self.outcome()
 
 
 def patch_often(program, patch, moments, calls):
