@@ -1,0 +1,225 @@
+/*
+ * What may interrupt it: nothing of it is in a process. A thread that comes to the place enters the kernel for a moment, which takes a note of it
+ * and lets it go on; no signal is sent. Where stent is killed the kernel closes the events.
+ */
+#include "process/tripwire.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/hw_breakpoint.h>
+#include <linux/magic.h>
+#include <linux/perf_event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "process/threads.h"
+
+#define LIST_MAX 4096
+#define READS_MAX 100u	/* of a clock that takes nanoseconds to go on */
+#define RECENT 10000000u	/* ns */
+
+/* -1: there is none. (A container may have a file of its own there, which lists those that it may use.) */
+static int open_list(void)
+{
+	int file = open("/sys/devices/system/cpu/online", O_RDONLY | O_CLOEXEC);
+	struct statfs system;
+
+	if (file >= 0 && (fstatfs(file, &system) < 0 || system.f_type != SYSFS_MAGIC)) {
+		close(file);
+		file = -1;
+	}
+	return file;
+}
+
+/* As "0-3,6" and a line end (Documentation/admin-guide/cputopology.rst). False: it can't be read, or is cut. */
+static bool list_processors(int file, char text[LIST_MAX])
+{
+	ssize_t count = file < 0 ? -1 : pread(file, text, LIST_MAX - 1, 0);
+
+	if (count <= 0 || text[count - 1] != '\n')
+		return false;
+	text[count] = '\0';
+	return true;
+}
+
+static size_t size_of_pages(void)
+{
+	return 2 * (size_t)sysconf(_SC_PAGESIZE);	/* what perf_event_open(2) calls the metadata page, and one of data */
+}
+
+static int most_descriptors(void)
+{
+	struct rlimit limit = { 0 };
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	return limit.rlim_cur > INT_MAX ? INT_MAX : (int)limit.rlim_cur;
+}
+
+/* Every execution makes a record, of which only that there is one is of interest. */
+static bool set_one(struct tripwire *wire, uint64_t place, int processor)
+{
+	struct perf_event_attr attributes = {
+		.type = PERF_TYPE_BREAKPOINT,
+		.size = sizeof(attributes),
+		.sample_period = 1,
+		.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING,
+		.exclude_kernel = 1,
+		.exclude_hv = 1,
+		.bp_type = HW_BREAKPOINT_X,
+		.bp_addr = place,
+		.bp_len = sizeof(long),	/* the only one for execution */
+	};
+	int event = (int)syscall(SYS_perf_event_open, &attributes, -1, processor, -1, PERF_FLAG_FD_CLOEXEC);
+	void *page;
+
+	/* Others need descriptors, too. */
+	if (event < 0 || event > most_descriptors() / 2) {
+		if (event >= 0)
+			close(event);
+		return false;
+	}
+	page = mmap(NULL, size_of_pages(), PROT_READ | PROT_WRITE, MAP_SHARED, event, 0);
+	if (page == MAP_FAILED) {
+		close(event);
+		return false;
+	}
+	*array_add(&wire->events) = (struct tripwire_event){ event, page };
+	return true;
+}
+
+static bool set_range(struct tripwire *wire, uint64_t place, unsigned long first, unsigned long last)
+{
+	for (unsigned long processor = first; processor <= last; processor++)
+		if (!set_one(wire, place, (int)processor))
+			return false;
+	return true;
+}
+
+static bool set_at(struct tripwire *wire, uint64_t place)
+{
+	for (char *at = wire->processors; *at && *at != '\n'; at += *at == ',') {
+		unsigned long first = strtoul(at, &at, 10), last = *at == '-' ? strtoul(at + 1, &at, 10) : first;
+
+		if ((*at && *at != ',' && *at != '\n') || !set_range(wire, place, first, last))
+			return false;
+	}
+	return wire->events.count != 0;
+}
+
+static bool set_all(const uint64_t *places, size_t count, struct tripwire *wire)
+{
+	char list[LIST_MAX];
+
+	*wire = (struct tripwire){ .list = open_list() };
+	if (!list_processors(wire->list, list))
+		return false;
+	wire->processors = text_copy(list);
+	for (size_t i = 0; i < count; i++)
+		if (!set_at(wire, places[i]))
+			return false;
+	return count && tripwire_check(wire);
+}
+
+static __attribute__((noinline)) void step_on(void)
+{
+	__asm__ volatile("" : : : "memory");
+}
+
+/* A machine's emulator may give out breakpoints at which nothing happens. */
+static bool works(void)
+{
+	uint64_t place = (uint64_t)(uintptr_t)step_on;
+	struct tripwire wire;
+	bool touched = false;
+
+	if (set_all(&place, 1, &wire) && tripwire_untouched(&wire)) {
+		step_on();
+		touched = !tripwire_untouched(&wire);
+	}
+	tripwire_remove(&wire);
+	return touched;
+}
+
+bool tripwire_set(const uint64_t *places, size_t count, struct tripwire *wire)
+{
+	*wire = (struct tripwire){ .list = -1 };
+	if (works() && set_all(places, count, wire))
+		return true;
+	tripwire_remove(wire);
+	return false;
+}
+
+void tripwire_remove(struct tripwire *wire)
+{
+	for (size_t i = 0; i < wire->events.count; i++) {
+		munmap(wire->events.item[i].page, size_of_pages());
+		close(wire->events.item[i].event);
+	}
+	array_free(&wire->events);
+	free(wire->processors);
+	if (wire->list >= 0)
+		close(wire->list);
+	*wire = (struct tripwire){ .list = -1 };
+}
+
+/* Its clock goes on: that of an event that was taken away stands still for good (__perf_event_exit_context() in kernel/events/core.c). And it was
+ * never left out for want of a breakpoint. */
+static bool is_alive(const struct tripwire_event *event)
+{
+	struct { uint64_t count, enabled, running; } first, now;
+
+	if (read(event->event, &first, sizeof(first)) != sizeof(first))
+		return false;
+	for (unsigned int reads = 0; reads < READS_MAX; reads++) {
+		if (read(event->event, &now, sizeof(now)) != sizeof(now) || now.enabled != now.running)
+			return false;
+		if (now.enabled > first.enabled)
+			return true;
+	}
+	return false;
+}
+
+static bool has_same_processors(const struct tripwire *wire)
+{
+	char list[LIST_MAX];
+
+	return list_processors(wire->list, list) && !strcmp(list, wire->processors);
+}
+
+bool tripwire_check(struct tripwire *wire)
+{
+	uint64_t begun = clock_now();
+	bool whole = has_same_processors(wire);
+
+	for (size_t i = 0; i < wire->events.count && whole; i++)
+		whole = is_alive(&wire->events.item[i]);
+	if (whole)
+		wire->whole = begun;
+	return whole;
+}
+
+/*
+ * The kernel writes the record, and then says how far it has written, before the thread executes the instruction (perf_output_put_handle() in
+ * kernel/events/ring_buffer.c); the thread stops later, and that we have waited for it orders its stores before our load.
+ */
+bool tripwire_untouched(const struct tripwire *wire)
+{
+	for (size_t i = 0; i < wire->events.count; i++)
+		if (__atomic_load_n(&wire->events.item[i].page->data_head, __ATOMIC_ACQUIRE))
+			return false;
+	return true;
+}
+
+/*
+ * The clocks are not asked in each stop, because that interrupts the processors. Between two times that are so close none goes offline and comes back: each
+ * of these waits for all others, and for a grace period of RCU. One that has come online stays in the list.
+ */
+bool tripwire_holds(struct tripwire *wire)
+{
+	return tripwire_untouched(wire) && (clock_now() - wire->whole < RECENT ? has_same_processors(wire) : tripwire_check(wire));
+}
