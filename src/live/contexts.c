@@ -1,5 +1,7 @@
-/* What may interrupt it: as for a stack (stacks.c), nothing. */
+/* What may interrupt a search in a stop: as for a stack (stacks.c), nothing. While the process runs: sweep.c. */
 #include "live/contexts.h"
+
+#include "live/sweep.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,8 +77,8 @@ static bool hit_context(void *context, uint64_t word, uint64_t place)
 	const struct survey *survey = search->survey;
 
 	(void)place;
-	for (size_t i = 0; i < survey->context_starts.count; i++)
-		search->found |= survey->context_starts.item[i] == word;
+	for (size_t i = 0; i < survey->makers.count; i++)
+		search->found |= survey->makers.item[i].words.start == word;
 	return !search->found;
 }
 
@@ -98,8 +100,8 @@ static bool hit_unreadable(void *context, struct range run)
 	struct search *search = context;
 	const struct mapping *mapping = maps_find(search->maps, run.start);
 
-	/* What has gone meanwhile leads nowhere, and the memory of a device is no stack. */
-	if (!search->tid || (mapping && mapping->inode && !strncmp(mapping->name, "/dev/", 5)))
+	/* What has gone meanwhile leads nowhere. */
+	if (!search->tid || (mapping && mapping_of_device(mapping)))
 		return true;
 	return stop(search, STACK_UNRELIABLE, "memory in which suspended contexts may be can't be read");
 }
@@ -131,7 +133,7 @@ static bool add_memory(struct search *search)
 	for (size_t i = 0; i < search->maps->count && all; i++) {
 		const struct mapping *mapping = &search->maps->item[i];
 
-		if (mapping->read && mapping->write)
+		if (sweep_counts(mapping, &search->pages.own))
 			all = add_mapping(search, mapping);
 	}
 	pages_close(&search->pages);
@@ -197,53 +199,111 @@ static void find_own_memory(struct search *search, const struct threads *threads
 }
 
 /*
- * Contexts that makecontext() makes can be told by what it puts on their stacks: without any there is nothing to search for. Who runs all coroutines on
- * one stack, and keeps copies of it, has made them there: it is where it was put.
+ * Contexts that makecontext() makes can be told by what it puts on their stacks, wherever these are kept: without any there is nothing to search for.
+ * (One that has ended has the address behind a call there, and may have left more on its stack.)
  */
 static bool has_contexts(struct search *search)
 {
 	const struct survey *survey = search->survey;
-	ARRAY(struct range) starts = { 0 };
+	ARRAY(struct range) words = { 0 };
 	struct scan_set set;
 
-	if (!survey->made_contexts || !survey->context_starts.count)
+	if (!survey->made_contexts || !survey->makers.count)
 		return true;
-	for (size_t i = 0; i < survey->context_starts.count; i++)
-		*array_add(&starts) = (struct range){ survey->context_starts.item[i], survey->context_starts.item[i] + 1 };
-	scan_set_build(&set, starts.item, starts.count);
-	search_for(search, &set, false, hit_context);
+	for (size_t i = 0; i < survey->makers.count; i++)
+		*array_add(&words) = (struct range){ survey->makers.item[i].words.start, survey->makers.item[i].words.start + 1 };
+	scan_set_build(&set, words.item, words.count);
+	search_for(search, &set, true, hit_context);
 	scan_set_free(&set);
-	array_free(&starts);
+	array_free(&words);
 	return search->found || search->result->verdict != STACK_FREE;
 }
 
-static const char *too_much = "suspended contexts may be in more memory than is searched";
-
 struct contexts *contexts_new(void)
 {
-	struct contexts *contexts = memory_zeroed(1, sizeof(*contexts));
-
-	word_search_open(true, &contexts->words);
-	return contexts;
+	return memory_zeroed(1, sizeof(struct contexts));
 }
 
 void contexts_free(struct contexts *contexts)
 {
-	if (contexts)
+	if (!contexts)
+		return;
+	tripwire_remove(&contexts->wire);
+	if (contexts->words.bytes)
 		word_search_close(&contexts->words);
 	free(contexts);
 }
 
-void contexts_rehearse(struct contexts *contexts, const struct survey *survey, struct stack_result *result)
+static bool set_wire(const struct survey *survey, struct tripwire *wire)
+{
+	ARRAY(uint64_t) places = { 0 };
+	bool set = survey->makers.count != 0;
+
+	for (size_t i = 0; i < survey->makers.count; i++) {
+		*array_add(&places) = survey->makers.item[i].behind;
+		set = set && survey->makers.item[i].behind;
+	}
+	set = set && tripwire_set(places.item, places.count, wire);
+	array_free(&places);
+	return set;
+}
+
+/*
+ * Is it known, from now on, that there is none? The wire is set before the memory is swept, so who makes one later comes to it, or is within
+ * makecontext() still: transition_prepare() has that in the way.
+ */
+static bool look_for_none(struct contexts *contexts, const struct survey *survey, const struct patience *patience)
+{
+	if (!survey->made_contexts || contexts->seen || !set_wire(survey, &contexts->wire))
+		return false;
+	contexts->none = sweep_is_clean(survey, patience);
+	contexts->seen = !contexts->none;
+	if (contexts->seen)
+		tripwire_remove(&contexts->wire);
+	return contexts->none;
+}
+
+static bool still_has_none(struct contexts *contexts)
+{
+	if (!contexts->none)
+		return false;
+	if (tripwire_untouched(&contexts->wire) && tripwire_check(&contexts->wire))
+		return true;
+	tripwire_remove(&contexts->wire);
+	return contexts->none = false;
+}
+
+static const char *too_much = "suspended contexts may be in more memory than is searched";
+
+void contexts_rehearse(struct contexts *contexts, const struct survey *survey, const struct patience *patience, struct stack_result *result)
 {
 	struct search search = { .survey = survey, .maps = &survey->maps, .words = &contexts->words, .result = result };
+	bool first = !contexts->words.bytes;
 
 	*result = (struct stack_result){ .verdict = STACK_FREE };
-	if (!add_memory(&search))
+	if (!survey->switches || still_has_none(contexts))
+		return;
+	/* Others may have had all breakpoints, or made a context that has ended since. */
+	if ((first || contexts->too_much) && look_for_none(contexts, survey, patience))
+		return;
+	if (first)
+		word_search_open(true, &contexts->words);
+	contexts->too_much = !add_memory(&search);
+	if (contexts->too_much)
 		stop(&search, STACK_UNRELIABLE, too_much);
-	else if (!contexts->rehearsed)
+	else if (first)
 		search_for(&search, NULL, false, NULL);
-	contexts->rehearsed = true;
+}
+
+void contexts_ready(struct contexts *contexts)
+{
+	if (contexts && contexts->none)
+		(void)!tripwire_check(&contexts->wire);	/* if it isn't whole, the stop finds that, too */
+}
+
+bool contexts_to_search(const struct contexts *contexts)
+{
+	return contexts && !contexts->none;
 }
 
 void contexts_check(struct contexts *contexts, const struct stack_check *check, const struct maps *maps, const struct threads *threads,
@@ -256,6 +316,12 @@ void contexts_check(struct contexts *contexts, const struct stack_check *check, 
 	contexts->size = contexts->took = 0;
 	if (!check->survey->switches)
 		return;
+	if (contexts->none) {
+		/* (Nothing is prepared for a search now.) */
+		if (!tripwire_holds(&contexts->wire))
+			stop(&search, STACK_UNRELIABLE, "a context may have been made just now");
+		return;
+	}
 	find_own_memory(&search, threads);
 	/* (Without a thread all have ended.) */
 	if (search.tid && !add_memory(&search)) {

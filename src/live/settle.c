@@ -201,7 +201,7 @@ static bool contexts_are_free(struct settling *settling)
 	contexts_check(transition->contexts, &transition->leaving, &settling->maps, &transition->threads, &result);
 	report->searching += transition->contexts->took;
 	report->searched = transition->contexts->size;
-	if (!report->searched_for)
+	if (report->searched && !report->searched_for)
 		report->searched_for = utf8_make_printable(text_copy(transition->survey->switches));
 	if (result.verdict != STACK_FREE)
 		block(transition, transition->survey->process->pid, result.text);
@@ -429,6 +429,7 @@ void settle_rehearse(void *context, const struct threads *threads)
 	versions_free(&settling.versions);
 	maps_free(&settling.maps);
 	error_clear(&unused);
+	contexts_ready(transition->contexts);
 	stacks_rehearse(&transition->leaving, threads);
 }
 
@@ -437,7 +438,7 @@ enum status settle_all(struct transition *transition, bool force, struct error *
 	const struct process *process = transition->survey->process;
 	struct settling settling = { .transition = transition };
 	/* Suspended contexts are looked for everywhere, frames only where threads are. */
-	enum status status = (transition->survey->switches ? maps_read : maps_look)(process, &settling.maps, error);
+	enum status status = (contexts_to_search(transition->contexts) ? maps_read : maps_look)(process, &settling.maps, error);
 
 	if (status == STATUS_OK)
 		status = read_versions(&settling, error);

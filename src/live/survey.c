@@ -30,7 +30,7 @@ void survey_free(struct survey *survey)
 	free(survey->blind);
 	free(survey->asks);
 	array_free(&survey->finders);
-	array_free(&survey->context_starts);
+	array_free(&survey->makers);
 	array_free(&survey->restorers);
 	array_free(&survey->modules);
 	ledgers_free(&survey->ledgers);

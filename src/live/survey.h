@@ -29,6 +29,13 @@ struct survey_finder {
 	uint8_t bytes[ARCH_ENTRY_MAX];	/* at the entry, in the file */
 };
 
+/* A makecontext(3). What it writes to the top of each context's stack stays there as long as the context lives; then one of the same words is there. */
+struct context_maker {
+	struct range code;
+	struct range words;	/* code that ends a context: its start is what the context's function returns to; what is called there returns into it */
+	uint64_t behind;	/* the instruction that follows when makecontext() has written it; 0: not known */
+};
+
 struct survey {
 	const struct process *process;
 	struct maps maps;
@@ -39,8 +46,8 @@ struct survey {
 	ARRAY(struct range) restorers;	/* code that signal handlers return to */
 	uint64_t search;	/* bytes of memory that may be searched for such contexts: the user's to say */
 	char *switches;		/* code that can leave a context suspended (a coroutine), or NULL; owned */
-	bool made_contexts;	/* it makes all of its contexts by makecontext(3), and each holds one of these: */
-	ARRAY(uint64_t) context_starts;
+	bool made_contexts;	/* it makes all of its contexts by makecontext(3), which is one of these: */
+	ARRAY(struct context_maker) makers;
 	/* Known after survey_unwind(): */
 	ARRAY(struct unwind_module) modules;	/* sorted */
 	ARRAY(struct survey_finder) finders;

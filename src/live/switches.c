@@ -29,28 +29,6 @@ static bool is_runtime(const char *name)
 	return false;
 }
 
-/*
- * makecontext() puts the address of the code that ends a context where the context's first function returns to; it stands there
- * as long as the context lives (glibc, sysdeps/unix/sysv/linux/x86_64/makecontext.c: __start_context). It is the one address of
- * code that makecontext() takes.
- */
-static void note_context_start(struct survey *survey, const struct image *image, uint64_t bias)
-{
-	const struct symbol *symbol = symbol_named(image, "makecontext", true);
-	const uint8_t *code = symbol ? image_bytes(image, symbol->value, symbol->size) : NULL;
-	struct insn insn;
-
-	for (uint64_t at = 0; code && at < symbol->size; at += insn.length) {
-		const struct section *section;
-
-		if (!image->arch->decode(code + at, symbol->size - at, symbol->value + at, &insn))
-			return;
-		section = insn.ref[0].kind == REF_ADDRESS ? image_section(image, insn.ref[0].target) : NULL;
-		if (section && section->execute)
-			*array_add(&survey->context_starts) = insn.ref[0].target + bias;
-	}
-}
-
 static void note(struct survey *survey, bool made, char *text)
 {
 	if (!survey->switches || (survey->made_contexts && !made)) {
@@ -62,12 +40,110 @@ static void note(struct survey *survey, bool made, char *text)
 	}
 }
 
+/*
+ * Where does it go on behind the instruction that stores the register somewhere else than in the frame, which is reached from `at` in any
+ * case? 0: that is not seen.
+ */
+static uint64_t find_behind_store(const struct image *image, struct range code, uint64_t at, uint8_t wanted)
+{
+	struct insn_effect effect;
+	struct insn insn;
+
+	for (; at < code.end; at += effect.length) {
+		const uint8_t *bytes = image_bytes(image, at, code.end - at);
+
+		if (!bytes || !image->arch->effect(bytes, code.end - at, at, &effect) || !image->arch->decode(bytes, code.end - at, at, &insn) ||
+		    (effect.insn != INSN_OTHER && effect.insn != INSN_NOP))
+			return 0;
+		if (effect.kind == EFFECT_STORE && effect.source == wanted)
+			return effect.target == NO_REGISTER || insn.on_stack ? 0 : at + effect.length;
+		if (effect.kind != EFFECT_STORE && effect.kind != EFFECT_SPOIL &&
+		    (effect.target == wanted || (effect.kind == EFFECT_EXCHANGE && effect.source == wanted)))
+			return 0;
+		if (effect.writes & 1u << wanted)
+			return 0;
+	}
+	return 0;
+}
+
+#define END_MAX 64	/* bytes of the code that ends a context */
+
+/* Up to where it can't go on. */
+static struct range code_up_to_stop(const struct image *image, uint64_t start)
+{
+	struct range code = { start, start + 1 };
+	struct insn insn;
+
+	for (uint64_t at = start; at < start + END_MAX; at += insn.length) {
+		const uint8_t *bytes = image_bytes(image, at, END_MAX);
+
+		if (!bytes || !image->arch->decode(bytes, END_MAX, at, &insn))
+			break;
+		code.end = at + insn.length;
+		if (insn.kind == INSN_STOP)
+			break;
+	}
+	return code;
+}
+
+/*
+ * makecontext() puts the address of the code that ends a context where the context's first function returns to (glibc,
+ * sysdeps/unix/sysv/linux/x86_64/makecontext.c: __start_context). That calls setcontext() with the stack pointer as it is behind that return, so
+ * what the call returns to comes to the same place. It is the one address of code that makecontext() takes.
+ */
+static bool find_makers(struct survey *survey, const struct image *image, const struct symbol *symbol, uint64_t bias)
+{
+	struct range code = { symbol->value, symbol->value + symbol->size };
+	const uint8_t *bytes = image_bytes(image, code.start, symbol->size);
+	size_t before = survey->makers.count;
+	struct insn_effect effect;
+
+	for (uint64_t at = code.start; bytes && at < code.end; at += effect.length) {
+		const struct section *section;
+		struct range words;
+		uint64_t behind;
+
+		if (!image->arch->effect(bytes + (at - code.start), code.end - at, at, &effect))
+			return false;
+		section = effect.kind == EFFECT_ADDRESS && effect.refers ? image_section(image, effect.address) : NULL;
+		if (!section || !section->execute)
+			continue;
+		words = code_up_to_stop(image, effect.address);
+		behind = find_behind_store(image, code, at + effect.length, effect.target);
+		*array_add(&survey->makers) = (struct context_maker){
+			.code = { code.start + bias, code.end + bias },
+			.words = { words.start + bias, words.end + bias },
+			.behind = behind ? behind + bias : 0,
+		};
+	}
+	return survey->makers.count > before;
+}
+
+/* A patch may be in force there, or somebody else's. */
+static bool runs_as_in_file(const struct survey *survey, const struct image *image, const struct symbol *symbol, uint64_t bias)
+{
+	const uint8_t *bytes = image_bytes(image, symbol->value, symbol->size);
+	const struct process_bytes piece = { symbol->value + bias, bytes, symbol->size };
+
+	return bytes && symbol->size && process_holds(survey->process, &piece, 1);
+}
+
+/* Who has one of its own makes contexts of whatever kind. */
+static void note_makers(struct survey *survey, const struct mapped_image *mapped, const struct image *image)
+{
+	const struct symbol *symbol = symbol_named(image, "makecontext", true);
+
+	if (symbol && (!is_runtime(mapped->name) || !runs_as_in_file(survey, image, symbol, mapped->bias) ||
+		       !find_makers(survey, image, symbol, mapped->bias)))
+		note(survey, false, text_format("%s has a makecontext() that is not known", mapped->name));
+}
+
 void survey_note_switches(struct survey *survey, const struct mapped_image *mapped, const struct image *image,
 			  const struct code_rows *code)
 {
 	static const char *const jumps[] = { "longjmp", "_longjmp", "siglongjmp", "__longjmp_chk", "swapcontext" };
 
-	note_context_start(survey, image, mapped->bias);
+	note_makers(survey, mapped, image);
 	if (is_runtime(mapped->name))
 		return;
 	if (imports(image, "makecontext"))

@@ -36,11 +36,12 @@ struct transition {
 	enum version to;
 	const struct live_options *options;
 	struct live_report *report;
+	struct patience *patience;	/* to go where it goes now; longer by what is prepared without waiting for anybody */
 	struct stack_check leaving;	/* versions that are left; dispatchers and displaced copies, which belong to both */
 	struct stack_check entries;	/* where nobody may go on when entries are redirected; and dispatchers, as above */
 	struct threads threads;		/* in a stop of all */
 	struct blockers blockers;	/* of the last try */
-	struct contexts *contexts;	/* to look for suspended ones; NULL unless survey->switches, then made before the first stop */
+	struct contexts *contexts;	/* to look for suspended ones; NULL unless survey->switches, then made before the first stop with this survey */
 	struct remote_leftovers leftovers;	/* stubs of killed patchers, to be removed when all stands still */
 	const char *together;		/* why threads can only move all at once, or NULL */
 	bool was_active;		/* the patch was in force, or on its way out, when this stent came */

@@ -88,6 +88,9 @@ void transition_prepare(struct transition *transition)
 
 		stack_check_add(entries, (struct range){ finder->site + 1, finder->site + finder->span }, "_dl_find_object");
 	}
+	/* Who is in it may have made a context half, which contexts.c can't know of yet. */
+	for (size_t i = 0; i < transition->survey->makers.count && transition->survey->made_contexts; i++)
+		stack_check_add(leaving, transition->survey->makers.item[i].code, "makecontext");
 	/* All code of the slice, also what is part of no listed function. */
 	for (size_t i = 0; i < ledger->parts.count; i++) {
 		const struct ledger_part *part = &ledger->parts.item[i];
@@ -212,23 +215,27 @@ bool transition_is_alone(struct transition *transition)
 	return !other;
 }
 
-/* Where there may be coroutines, is what has to be searched for them little enough? If not, a blocker says so, and nobody has to stop for it. */
+/*
+ * Where there may be coroutines, is what has to be searched for them little enough? If not, a blocker says so, and nobody has to stop for it. The first time
+ * is no waiting for threads, and does not count as such.
+ */
 static bool prepare_contexts(struct transition *transition)
 {
 	const struct survey *survey = transition->survey;
+	bool first = !transition->contexts;
+	uint64_t begun = clock_now();
 	struct stack_result result;
 
-	if (!survey->switches) {
-		contexts_free(transition->contexts);
-		transition->contexts = NULL;
+	if (!survey->switches)
 		return true;
-	}
-	if (!transition->contexts)
+	if (first)
 		transition->contexts = contexts_new();
-	contexts_rehearse(transition->contexts, survey, &result);
+	contexts_rehearse(transition->contexts, survey, transition->patience, &result);
+	if (first)
+		transition->patience->deadline += clock_now() - begun;
 	if (result.verdict != STACK_FREE)
 		blockers_add(&transition->blockers, survey->process, survey->process->pid, result.text);
-	return result.verdict == STACK_FREE;
+	return result.verdict == STACK_FREE && !patience_cancelled(transition->patience);
 }
 
 static enum status try_once(struct transition *transition, const struct pace *pace, struct error *error)
@@ -262,6 +269,8 @@ static enum status renew_survey(struct transition *transition, struct error *err
 	maps_free(&maps);
 	if (status != STATUS_OK || same)
 		return status;
+	contexts_free(transition->contexts);
+	transition->contexts = NULL;
 	survey_free(survey);
 	status = survey_read(process, survey, error);
 	survey->search = search;
@@ -319,8 +328,9 @@ static void tell_between(const struct transition *transition)
 }
 
 /* STATUS_OK: all have arrived. STATUS_NOTHING: the patience was over. */
-static enum status drive(struct transition *transition, const struct patience *patience, struct error *error)
+static enum status drive(struct transition *transition, struct error *error)
 {
+	const struct patience *patience = transition->patience;
 	struct pace pace = { WAIT_FIRST, STOP_FIRST, FOLLOW_FIRST, SLEEP_FIRST };
 
 	for (bool first = true; first || !patience_over(patience); first = false) {
@@ -369,16 +379,18 @@ static struct patience patience_to_turn(const struct patience *patience)
 }
 
 /* Take back to where it began who has moved. */
-static enum status turn_round(struct transition *transition, const struct patience *patience, struct error *error)
+static enum status turn_round(struct transition *transition, struct error *error)
 {
 	const struct process *process = transition->survey->process;
-	const struct patience again = patience_to_turn(patience);
+	struct patience again = patience_to_turn(transition->patience);
 	enum status status;
 
 	transition->to = transition->to == VERSION_NEW ? VERSION_OLD : VERSION_NEW;
 	transition->begun = false;
 	transition_prepare(transition);
-	status = drive(transition, &again, error);
+	transition->patience = &again;
+	status = drive(transition, error);
+	transition->patience = NULL;	/* it is over */
 	if (status == STATUS_OK)
 		return STATUS_GAVE_UP;
 	if (status != STATUS_NOTHING)
@@ -403,9 +415,10 @@ static enum status force_all(struct transition *transition, struct error *error)
 	return status;
 }
 
-static enum status over(struct transition *transition, const struct patience *patience, struct error *error)
+static enum status over(struct transition *transition, struct error *error)
 {
 	const struct process *process = transition->survey->process;
+	const struct patience *patience = transition->patience;
 
 	if (transition->options->no_wait && transition->begun)
 		return STATUS_OK;
@@ -415,13 +428,14 @@ static enum status over(struct transition *transition, const struct patience *pa
 		  patience_cancelled(patience) ? "interrupted" : "gave up", (double)(clock_now() - patience->began) / 1e9,
 		  transition->report->tries);
 	say_who(transition, error);
-	return transition_is_on(transition) ? turn_round(transition, patience, error) : STATUS_GAVE_UP;
+	return transition_is_on(transition) ? turn_round(transition, error) : STATUS_GAVE_UP;
 }
 
 enum status transition_run(struct survey *survey, struct ledger *ledger, enum version to, const struct live_options *options,
 			   const struct patience *patience, struct live_report *report, struct error *error)
 {
-	struct transition transition = { .survey = survey, .ledger = ledger, .to = to, .options = options, .report = report,
+	struct patience own = *patience;
+	struct transition transition = { .survey = survey, .ledger = ledger, .to = to, .options = options, .report = report, .patience = &own,
 					 .was_active = ledger->state == LEDGER_ACTIVE || ledger->state == LEDGER_REVERTING };
 	enum status status = headroom_check_transition(survey, ledger, error);
 
@@ -431,9 +445,9 @@ enum status transition_run(struct survey *survey, struct ledger *ledger, enum ve
 	transition.together = find_obstacle(&transition);
 	remote_leftovers(survey->process, &survey->maps, &survey->images, &transition.leftovers);
 	transition.traps.changed = ledger->traps_ignored;	/* a killed stent's */
-	status = drive(&transition, patience, error);
+	status = drive(&transition, error);
 	if (status == STATUS_NOTHING)
-		status = over(&transition, patience, error);
+		status = over(&transition, error);
 	else if (status != STATUS_OK && transition_is_on(&transition))
 		error_add(error, status, "process %d (%s): patch %s stays %s; apply or revert it again", survey->process->pid,
 			  survey->process->comm, ledger->name, ledger_condition(ledger));

@@ -134,12 +134,13 @@ static bool read_together(const struct running *running, const struct word_piece
 	return running->visit->tid && process_read_pieces(running->visit->tid, pieces, piece->count, bytes, piece->size);
 }
 
+/* (What the process may not read itself, by its memory's file.) */
 static bool read_run(const struct running *running, struct range run, uint8_t *bytes)
 {
 	size_t size = run.end - run.start;
 
-	return running->visit->tid ? process_read_stopped(running->visit->tid, run.start, bytes, size) :
-				     process_read(running->visit->process, run.start, bytes, size);
+	return (running->visit->tid && process_read_stopped(running->visit->tid, run.start, bytes, size)) ||
+	       process_read(running->visit->process, run.start, bytes, size);
 }
 
 /* Words that begin in a run and end in the next one, where that follows at once. */

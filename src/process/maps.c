@@ -183,10 +183,13 @@ static bool query(struct maps_query *query, uint64_t address)
 
 enum status maps_look(const struct process *process, struct maps *maps, struct error *error)
 {
+	static bool answers;	/* the kernel */
+
 	*maps = (struct maps){ .query = memory_resize(NULL, 1, sizeof(*maps->query)) };
 	maps->query->descriptor = process->mappings;
 	/* Nothing is at address 0, unless the program wants it so. A kernel that can't be asked says so: ENOTTY. */
-	if (query(maps->query, 0) || errno == ENOENT)
+	answers = answers || query(maps->query, 0) || errno == ENOENT;
+	if (answers && maps->query->descriptor >= 0)
 		return STATUS_OK;
 	maps_free(maps);
 	return maps_read(process, maps, error);
@@ -251,4 +254,9 @@ bool mapping_anonymous(const struct mapping *mapping)
 bool mapping_special(const struct mapping *mapping, const char *name)
 {
 	return !mapping->inode && !strcmp(mapping->name, name);
+}
+
+bool mapping_of_device(const struct mapping *mapping)
+{
+	return mapping->inode && !strncmp(mapping->name, "/dev/", 5);
 }

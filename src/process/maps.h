@@ -50,6 +50,9 @@ const struct mapping *maps_next_code(const struct maps *maps, uint64_t address);
 /* Private, not of a file, and without a name of the kernel's. */
 bool mapping_anonymous(const struct mapping *mapping);
 
+/* Of a file in /dev: a device's, which may not be readable, or a file's in /dev/shm. */
+bool mapping_of_device(const struct mapping *mapping);
+
 /* The kernel's name "[stack]", "[heap]", "[vdso]". */
 bool mapping_special(const struct mapping *mapping, const char *name);
 

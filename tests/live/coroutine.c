@@ -1,16 +1,19 @@
 /*
  * coroutine.c: a program with a coroutine, built twice, the second time with -DVERSION=2.
  *
- *	coroutine made|own|copied|given|last|never [MIB]	it switches by swapcontext(), by code of its own, by the first with its stack elsewhere
- *					meanwhile and at no even address, by its own in a thread whose stack lies in one
- *					piece of memory with the coroutine's, by it as the last thing of a function that does not return, or
+ *	coroutine made|own|copied|closed|given|last|late|never [MIB]	it switches by swapcontext(), by code of its own, by the first with its stack elsewhere
+ *					meanwhile and at no even address, or closed meanwhile, by its own in a thread whose stack lies in one
+ *					piece of memory with the coroutine's, by it as the last thing of a function that does not return, by
+ *					the first, and the coroutine is made when it is first wanted, or
  *					never (but it could); so much memory is in use. The memory around its own has been used and given back,
  *					and words that lead there are left
  *
- * With -DMADE_ONLY it has no such code of its own, but a word in its data that looks like an address in the function.
+ * With -DOWN_MAKER it has a makecontext() of its own, which a library might as well have.
+ * With -DMADE_ONLY it has no such code of its own, but where it never switches a word in its data that looks like an address in the function.
  *
  * Lines of standard input: "inside" and "outside" make the coroutine run to its next place, which is in the patched
- * function or not, and be suspended there; "ask" calls the function. Each is answered with what the function returned last.
+ * function or not, and be suspended there; "ask" calls the function; "stay" has another thread call it, which stays in it until "go". Each is answered
+ * with what the function returned last.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -19,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #ifndef VERSION
 #define VERSION 1
@@ -31,7 +35,9 @@
 
 static ucontext_t main_context, context;
 static void *main_stack, *own_stack;
-static int own, number;
+static int own, closed, late, number;
+static volatile int staying, going;
+static pthread_t stays;
 static char *stack, *copy;	/* where the coroutine runs, and where its stack is while it does not; or NULL */
 static char *volatile words[2][WORDS];
 extern char __executable_start[], end[];	/* the linker's */
@@ -66,6 +72,25 @@ static void switch_stack(void **save, void *to)
 static char *volatile stale;
 #endif
 
+#ifdef OWN_MAKER
+__attribute__((noipa)) static void end_context(void)
+{
+	_exit(1);
+}
+
+static void (*const end_of_contexts)(void) = end_context;
+
+__attribute__((noipa)) void makecontext(ucontext_t *made, void (*function)(void), int count, ...)
+{
+	uintptr_t *top = (uintptr_t *)(((uintptr_t)made->uc_stack.ss_sp + made->uc_stack.ss_size) & ~15ul) - 1;
+
+	(void)count;
+	*top = (uintptr_t)*(void (*const volatile *)(void))&end_of_contexts;
+	made->uc_mcontext.gregs[REG_RSP] = (greg_t)top;
+	made->uc_mcontext.gregs[REG_RIP] = (greg_t)function;
+}
+#endif
+
 int work(int suspend);
 void clear(void);
 void leave(void);
@@ -84,6 +109,8 @@ static void enter(void)
 {
 	if (copy)
 		memcpy(stack, copy, STACK);
+	if (closed)
+		mprotect(stack, STACK, PROT_READ | PROT_WRITE);
 	if (own)
 		switch_stack(&main_stack, own_stack);
 	else
@@ -92,6 +119,14 @@ static void enter(void)
 		memcpy(copy, stack, STACK);
 		memset(stack, 0, STACK);
 	}
+	if (closed)
+		mprotect(stack, STACK, PROT_NONE);
+}
+
+__attribute__((noipa)) static void stay(void)
+{
+	for (staying = 1; !going;)
+		usleep(1000);
 }
 
 PATCHED int work(int suspend)
@@ -99,8 +134,10 @@ PATCHED int work(int suspend)
 	char text[32];
 
 	snprintf(text, sizeof(text), "%d", 10 * VERSION);
-	if (suspend)
+	if (suspend == 1)
 		leave();
+	else if (suspend)
+		stay();
 	return atoi(text);
 }
 
@@ -185,6 +222,35 @@ static void leave_words(uintptr_t start, char *volatile *word)
 static void (*volatile entering)(void) = enter;
 static int (*volatile working)(int) = work;
 
+static void *call(void *unused)
+{
+	(void)!working(2);
+	clear();
+	return unused;
+}
+
+static void begin_stay(void)
+{
+	if (pthread_create(&stays, NULL, call, NULL))
+		exit(1);
+	while (!staying)
+		usleep(1000);
+}
+
+static void end_stay(void)
+{
+	going = 1;
+	pthread_join(stays, NULL);
+}
+
+static void go_on(void)
+{
+	if (late)
+		prepare(stack);
+	late = 0;
+	entering();
+}
+
 static void *obey(void *unused)
 {
 	char line[32];
@@ -194,8 +260,12 @@ static void *obey(void *unused)
 	while (fgets(line, sizeof(line), stdin)) {
 		if (strcmp(line, "ask\n") == 0)
 			number = working(0);
+		else if (strcmp(line, "stay\n") == 0)
+			begin_stay();
+		else if (strcmp(line, "go\n") == 0)
+			end_stay();
 		else
-			entering();
+			go_on();
 		printf("%d\n", number);
 		fflush(stdout);
 	}
@@ -224,8 +294,10 @@ int main(int argc, char **argv)
 
 	memset(memory, 1, size);
 #ifdef MADE_ONLY
-	stale = (char *)work;
-	stale += argc + 6;	/* not known when it is compiled: stent diff would refuse it */
+	if (strcmp(argv[1], "never") == 0) {
+		stale = (char *)work;
+		stale += argc + 6;	/* not known when it is compiled: stent diff would refuse it */
+	}
 #endif
 	own = strcmp(argv[1], "own") == 0 || strcmp(argv[1], "given") == 0 ? 1 : strcmp(argv[1], "last") == 0 ? 2 : 0;
 	leave_words(((uintptr_t)__executable_start & ~4095ul) - 65536 - LEFT, words[0]);
@@ -234,8 +306,11 @@ int main(int argc, char **argv)
 		obey_in_given_memory();
 		return 0;
 	}
-	stack = calloc(1, STACK);
-	if (strcmp(argv[1], "never") != 0)
+	stack = aligned_alloc(4096, STACK);
+	memset(stack, 0, STACK);
+	closed = strcmp(argv[1], "closed") == 0;
+	late = strcmp(argv[1], "late") == 0;
+	if (!late && strcmp(argv[1], "never") != 0)
 		prepare(stack);
 	if (strcmp(argv[1], "copied") == 0) {
 		copy = (char *)malloc(STACK + 3) + 3;

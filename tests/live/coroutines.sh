@@ -15,7 +15,7 @@ build() {	# NAME FLAG...
 	limit 60 "$stent" diff "$scratch/$1.1" "$scratch/$1.2" -o "$scratch/$1.stent" --name "$1"
 }
 
-plan 48
+plan 74
 
 answers() {	# WHAT ANSWER
 	local answer
@@ -59,7 +59,7 @@ everywhere() {
 }
 
 check "two builds" build coroutine
-for kind in made own copied given; do
+for kind in made own copied closed given; do
 	victim_start "$scratch/coroutine.1" $kind
 	verdict $? "a program with a coroutine ($kind)"
 	answers inside 0
@@ -110,12 +110,86 @@ victim_stop
 
 # What makecontext() has put on no stack is no context, whatever else is in memory.
 check "two builds without code of their own that switches" build made -DMADE_ONLY
-victim_start "$scratch/made.1" made
+for kind in made copied closed; do
+	victim_start "$scratch/made.1" $kind
+	answers inside 0
+	check "a context that makecontext() has made is found ($kind)" refused made 'a suspended context may be in work.*made.1 calls makecontext()'
+	answers outside 10
+	check "and found to have left ($kind)" applied made
+	victim_stop
+done
+
+# What is known of libc's holds for no other, and for none that somebody has changed.
+check "two builds with a makecontext() of their own" build maker -DMADE_ONLY -DOWN_MAKER
+victim_start "$scratch/maker.1" made
 answers inside 0
-check "a context that makecontext() has made is found" refused made 'a suspended context may be in work'
+check "what that has made is found" refused maker 'a suspended context may be in work.*maker.1 has a makecontext() that is not known'
 victim_stop
-victim_start "$scratch/made.1" never
-check "where it has made none, none is feared" applied made
-answers ask 20
-verdict $? "which shows, too"
+changed() {
+	local library base place
+	library=$(awk '/\/libc\.so\.6$/ { print $NF; exit }' "/proc/$victim/maps")
+	base=$(awk '/\/libc\.so\.6$/ { sub("-.*", ""); print; exit }' "/proc/$victim/maps")
+	place=$(nm -D --defined-only "$library" | awk '$3 ~ /^makecontext@/ { print $1; exit }')
+	printf '\xcc' | dd of="/proc/$victim/mem" bs=1 seek=$((16#$base + 16#$place)) conv=notrunc status=none
+}
+victim_start "$scratch/made.1" late
+check "libc's is changed" changed
+check "which is no reason to refuse" applied made -v
+check "but one to search" says_search 0 'libc.so.6 has a makecontext() that is not known'
 victim_stop
+
+has_wire() {
+	# shellcheck disable=SC2010,SC2012 # what they lead to
+	ls -l "/proc/$started/fd" 2>/dev/null | grep -q perf_event
+}
+
+not_searched() {
+	! grep searched "$scratch/out"
+}
+
+still_waits() {
+	sleep 1
+	! ended "$started" || { cat "$scratch/out"; return 1; }
+}
+
+arrives() {
+	wait "$started" || { cat "$scratch/out"; return 1; }
+}
+
+# That it has made none is seen while it runs; then a context is made all the same, while a thread keeps the patch waiting.
+victim_start "$scratch/made.1" late 40
+answers stay 0
+verdict $? "a thread is in the function"
+start "$stent" apply --timeout 20 "$scratch/made.stent" -p "$victim" >"$scratch/out" 2>&1
+if within 5 has_wire; then
+	check "which is not replaced then" still_waits
+	answers inside 0
+	verdict $? "the first context is made, and suspended in it"
+	answers go 0
+	verdict $? "the thread leaves it"
+	check "which is not replaced then" still_waits
+	answers outside 10
+	verdict $? "the context has left it"
+	arrives
+	verdict $? "which is replaced then"
+	check "memory has been searched for it" says_search 40 'made.1 calls makecontext()'
+	victim_stop
+
+	victim_start "$scratch/made.1" never 40
+	check "where it has made none, none is feared, in however much memory" applied made --search 8
+	check "which is not searched while it stands still" not_searched
+	answers ask 20
+	verdict $? "which shows"
+	victim_stop
+else
+	for what in "it waits" "a first context" "the thread leaves" "it waits for the context" "which leaves" "it is replaced" "a search" "no search" \
+		"in however much memory"; do
+		skip "$what" "no breakpoints of processors are to be had"
+	done
+	echo go >&"$victim_in"
+	arrives
+	victim_stop
+	victim_start "$scratch/made.1" never
+	check "where it has made none, none is feared" applied made
+	victim_stop
+fi

@@ -37,11 +37,14 @@ struct answers {
 /* Nothing is printed while the process is stopped. */
 static enum status ask(const struct stack_check *check, struct answers *answers, struct error *error)
 {
+	const struct patience patience = patience_for(STOP_MS, NULL);
 	struct contexts *contexts = contexts_new();
 	struct threads threads = { 0 };
 	struct maps maps = { 0 };
-	enum status status = threads_stop(check->survey->process, STOP_MS, &threads, error);
+	enum status status;
 
+	contexts_rehearse(contexts, check->survey, &patience, &answers->contexts);
+	status = threads_stop(check->survey->process, STOP_MS, &threads, error);
 	if (status == STATUS_OK)
 		status = maps_read(check->survey->process, &maps, error);
 	answers->all_free = status == STATUS_OK;
