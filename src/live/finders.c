@@ -295,6 +295,25 @@ enum status finders_check_sites(const struct survey *survey, const struct ledger
 	return put_all(survey, ledger, ledger, true, error);
 }
 
+/* Another one of them, behind it in the list, stands before it. */
+static bool is_covered(const struct ledger *ledger, size_t index)
+{
+	for (size_t i = index + 1; i < ledger->finders.count; i++)
+		if (ledger->finders.item[i].site == ledger->finders.item[index].site)
+			return true;
+	return false;
+}
+
+void finders_list_sites(const struct ledger *ledger, bool put, struct process_pieces *pieces)
+{
+	for (size_t i = 0; i < ledger->finders.count; i++) {
+		const struct ledger_finder *finder = &ledger->finders.item[i];
+
+		if (!is_covered(ledger, i))
+			*array_add(pieces) = (struct process_bytes){ finder->site, put ? finder->jump : finder->original, finder->size };
+	}
+}
+
 enum status finders_put(const struct survey *survey, const struct ledger *ledger, const struct ledger *moving, struct error *error)
 {
 	return put_all(survey, ledger, moving, false, error);

@@ -39,6 +39,9 @@ enum status finders_link(struct link *link, const struct survey *survey, const s
 /* With all threads stopped: each entry that a finder is to stand in is as it was, or leads to finders of patches that are known. */
 enum status finders_check_sites(const struct survey *survey, const struct ledger *ledger, struct error *error) must_check;
 
+/* Add what stands in these entries where no other patch has finders there: the finders, or what was there before. */
+void finders_list_sites(const struct ledger *ledger, bool put, struct process_pieces *pieces);
+
 /* With all threads stopped: put the patch's finders into their chains. Nothing is done where they are in already. `moving`: the patch of the transition, which
  * the survey need not have yet. */
 enum status finders_put(const struct survey *survey, const struct ledger *ledger, const struct ledger *moving,

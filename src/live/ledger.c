@@ -408,6 +408,16 @@ bool ledger_peek(const struct process *process, uint64_t address, uint64_t nonce
 	return header->state >= LEDGER_PREPARED && header->state <= LEDGER_REVERTED;
 }
 
+void ledger_list_header(const struct ledger *ledger, struct ledger_words *words, struct process_pieces *pieces)
+{
+	uint64_t address = ledger_address(ledger);
+
+	*words = (struct ledger_words){ ledger->state, ledger->nonce };
+	*array_add(pieces) = (struct process_bytes){ address, magic, sizeof(magic) };
+	*array_add(pieces) = (struct process_bytes){ address + STATE_AT, &words->state, sizeof(words->state) };
+	*array_add(pieces) = (struct process_bytes){ address + HEADER_SIZE, &words->nonce, sizeof(words->nonce) };
+}
+
 bool ledger_is_there(const struct process *process, const struct ledger *ledger)
 {
 	struct ledger header;
@@ -432,14 +442,27 @@ enum status ledger_store_state(const struct process *process, struct ledger *led
 	return status;
 }
 
-enum status ledger_store_applied(const struct process *process, struct ledger *ledger, uint64_t applied,
-				 struct error *error)
+enum status ledger_store_active(const struct process *process, struct ledger *ledger, uint64_t applied, struct error *error)
 {
-	enum status status = store_word(process, ledger, APPLIED_AT, applied, error);
+	uint8_t words[APPLIED_AT + 8 - STATE_AT];
+	enum status status;
 
-	if (status == STATUS_OK)
-		ledger->applied = applied;
-	return status;
+	store64(words, LEDGER_ACTIVE);
+	store64(words + (APPLIED_AT - STATE_AT), applied);
+	status = process_put(process, ledger_address(ledger) + STATE_AT, words, sizeof(words), error);
+	if (status != STATUS_OK)
+		return status;
+	ledger->state = LEDGER_ACTIVE;
+	ledger->applied = applied;
+	return STATUS_OK;
+}
+
+enum status ledger_store_forced(const struct process *process, struct ledger *ledger, bool forced, struct error *error)
+{
+	if (ledger->forced == forced)
+		return STATUS_OK;
+	ledger->forced = forced;
+	return ledger_store_flags(process, ledger, error);
 }
 
 enum status ledger_store_flags(const struct process *process, const struct ledger *ledger, struct error *error)

@@ -156,9 +156,11 @@ uint64_t ledger_address(const struct ledger *ledger);
 enum status ledger_store_state(const struct process *process, struct ledger *ledger, enum ledger_state state,
 			       struct error *error) must_check;
 
-/* Store when the patch was applied, with one aligned write. */
-enum status ledger_store_applied(const struct process *process, struct ledger *ledger, uint64_t applied,
-				 struct error *error) must_check;
+/* Store that it is active, with one aligned write, and since when, with another one. */
+enum status ledger_store_active(const struct process *process, struct ledger *ledger, uint64_t applied, struct error *error) must_check;
+
+/* Store whether threads were forced, with one aligned write, if that is news. */
+enum status ledger_store_forced(const struct process *process, struct ledger *ledger, bool forced, struct error *error) must_check;
 
 /* Store detached, traps_ignored, removing and forced as they are in *ledger, with one aligned write. */
 enum status ledger_store_flags(const struct process *process, const struct ledger *ledger, struct error *error) must_check;
@@ -172,6 +174,12 @@ const uint8_t *ledger_below(const struct ledger *ledger, const struct ledger_fun
 /* The process still has this ledger, in the state that it is known to have. Other stents change or remove it only with threads
  * stopped: the answer holds as long as the caller has one stopped. */
 bool ledger_is_there(const struct process *process, const struct ledger *ledger) must_check;
+
+/* Add what stands in the process where that is so, for process_holds(). The numbers are in *words. */
+struct ledger_words {
+	uint64_t state, nonce;
+};
+void ledger_list_header(const struct ledger *ledger, struct ledger_words *words, struct process_pieces *pieces);
 
 /* A redirected function of some ledger. */
 struct ledger_site {

@@ -51,6 +51,7 @@ struct settling {
 	struct versions versions;
 	ARRAY(struct arrival) arrivals;
 	bool first;		/* nobody goes by the table: entries may have no jumps, or not all */
+	bool as_left;		/* all stands in the process that the last step of stent's has left there, the selector as well */
 	bool all;		/* every thread is there, or can go there now */
 	bool force;		/* because the user says so */
 };
@@ -60,20 +61,47 @@ static void block(struct transition *transition, pid_t tid, const char *text)
 	blockers_add(&transition->blockers, transition->survey->process, tid, text);
 }
 
-/* The process is still the one that was prepared, and its entries hold what they should. */
-static enum status check_process(const struct transition *transition, const struct versions *versions, struct error *error)
+static enum version version_left(const struct transition *transition)
 {
+	return transition->to == VERSION_NEW ? VERSION_OLD : VERSION_NEW;
+}
+
+/* Where it has not begun: what mostly is so, asked by one system call. If it isn't, those who look one by one say what is wrong, if anything is. */
+static bool stands_as_left(const struct transition *transition)
+{
+	const struct ledger *ledger = transition->ledger;
+	uint64_t selector = versions_table(ledger, version_left(transition));
+	bool put = transition->to == VERSION_OLD, stands;
+	struct process_pieces pieces = { 0 };
+	struct ledger_words words;
+
+	ledger_list_header(ledger, &words, &pieces);
+	finders_list_sites(ledger, put, &pieces);
+	versions_list_sites(ledger, put ? SITE_SETTLED : SITE_ORIGINAL, &pieces);
+	*array_add(&pieces) = (struct process_bytes){ ledger->dispatch.selector, &selector, sizeof(selector) };
+	stands = process_holds(transition->survey->process, pieces.item, pieces.count);
+	array_free(&pieces);
+	return stands;
+}
+
+/* The process is still the one that was prepared, and its entries hold what they should. */
+static enum status check_process(struct settling *settling, struct error *error)
+{
+	const struct transition *transition = settling->transition;
 	const struct process *process = transition->survey->process;
 	const struct ledger *ledger = transition->ledger;
 	unsigned int allowed = transition->to == VERSION_NEW ? SITE_ORIGINAL : SITE_SETTLED;
 
+	settling->as_left = !transition_is_on(transition) && stands_as_left(transition);
+	if (settling->as_left)
+		return STATUS_OK;
 	/* The region may have been unmapped, or another one may have come to lie at its place. (After exec() nothing can be read.) */
 	if (!ledger_is_there(process, ledger))
 		return fail(error, "process %d (%s) has executed another program or unmapped the patch meanwhile",
 			    process->pid, process->comm);
 	/* What a killed stent left half done; but where each goes by its own entry all are jumps, or the image was mapped anew. */
 	if (transition_is_on(transition))
-		allowed = versions->selector ? SITE_ORIGINAL | SITE_JUMP | SITE_SETTLED : SITE_JUMP;
+		allowed = settling->versions.selector ? SITE_ORIGINAL | SITE_JUMP | SITE_SETTLED : SITE_JUMP;
 	if (finders_check_sites(transition->survey, ledger, error) != STATUS_OK)
 		return STATUS_REFUSED;
 	return versions_check_sites(process, ledger, allowed, error);
@@ -244,10 +272,8 @@ static enum status finish(const struct settling *settling, struct error *error)
 	struct ledger *ledger = transition->ledger;
 	bool new = transition->to == VERSION_NEW;
 	bool stays = new && transition->was_active;	/* it has turned round: who was in the other version then still is */
-	enum status status;
+	enum status status = ledger_store_forced(process, ledger, settling->force || (ledger->forced && stays), error);
 
-	ledger->forced = settling->force || (ledger->forced && stays);
-	status = ledger_store_flags(process, ledger, error);
 	if (status == STATUS_OK)
 		status = versions_put_selector(process, ledger, transition->to, error);
 
@@ -258,23 +284,25 @@ static enum status finish(const struct settling *settling, struct error *error)
 	/* Who was forced out may still be in new code. */
 	if (status == STATUS_OK && !new && !ledger->forced)
 		status = finders_remove(transition->survey, ledger, ledger, error);
-	if (status == STATUS_OK && new)
-		status = ledger_store_applied(process, ledger, (uint64_t)time(NULL), error);
-	return status == STATUS_OK ? ledger_store_state(process, ledger, new ? LEDGER_ACTIVE : LEDGER_REVERTED, error) : status;
+	if (status != STATUS_OK)
+		return status;
+	return new ? ledger_store_active(process, ledger, (uint64_t)time(NULL), error) :
+		     ledger_store_state(process, ledger, LEDGER_REVERTED, error);
 }
 
-static enum status write_all(struct settling *settling, struct error *error)
+/* Up to where entries lead to dispatchers, which say what was the case before. */
+static enum status begin(const struct settling *settling, struct error *error)
 {
 	const struct transition *transition = settling->transition;
 	const struct process *process = transition->survey->process;
 	struct ledger *ledger = transition->ledger;
-	enum version from = transition->to == VERSION_NEW ? VERSION_OLD : VERSION_NEW;
+	enum version from = version_left(transition);
 	enum status status = STATUS_OK;
 
 	/* Where it begins, dispatchers are to say what all run, and a revert what lies below; nobody asks them yet. */
 	if (settling->first && from == VERSION_NEW && ledger->detached)
 		status = stacking_put_base(process, ledger, error);
-	if (status == STATUS_OK && !transition_is_on(transition))
+	if (status == STATUS_OK && !transition_is_on(transition) && !settling->as_left)
 		status = versions_put_selector(process, ledger, from, error);
 	if (status == STATUS_OK)
 		status = ledger_store_state(process, ledger, transition->to == VERSION_NEW ? LEDGER_INSTALLING : LEDGER_REVERTING,
@@ -287,12 +315,42 @@ static enum status write_all(struct settling *settling, struct error *error)
 		status = finders_put(transition->survey, ledger, ledger, error);
 	if (status == STATUS_OK && settling->first)
 		status = versions_put_sites(process, ledger, SITE_JUMP, error);
-	if (status == STATUS_OK && settling->all)
-		return finish(settling, error);
+	return status;
+}
+
+/*
+ * Both halves are written in their order, and each is read back as a whole. So all that the commit rests on is known to stand there before it; what comes
+ * behind it changes nothing for anybody but in what the next stent finds.
+ */
+static enum status write_half(const struct settling *settling, enum status (*half)(const struct settling *settling, struct error *error),
+			      struct error *error)
+{
+	const struct process *process = settling->transition->survey->process;
+	enum status written, status;
+
+	process_put_off(process);
+	written = half(settling, error);
+	status = process_put_done(process, error);
+	return written == STATUS_OK ? status : written;
+}
+
+static enum status go_by_table(const struct settling *settling, struct error *error)
+{
+	const struct transition *transition = settling->transition;
+
+	return versions_put_per_thread(transition->survey->process, transition->ledger, error);
+}
+
+static enum status write_all(struct settling *settling, struct error *error)
+{
+	enum status status = write_half(settling, begin, error);
+
 	if (status == STATUS_OK)
-		status = versions_put_per_thread(process, ledger, error);
-	settling->transition->begun = status == STATUS_OK;
-	return status == STATUS_OK ? STATUS_NOTHING : status;
+		status = write_half(settling, settling->all ? finish : go_by_table, error);
+	if (settling->all || status != STATUS_OK)
+		return status;
+	settling->transition->begun = true;
+	return STATUS_NOTHING;
 }
 
 /* The threads that have not arrived, for watch.c, and for who wants to know what it waits for. */
@@ -327,7 +385,7 @@ static enum status undo(const struct settling *settling, enum ledger_state befor
 	const struct transition *transition = settling->transition;
 	const struct process *process = transition->survey->process;
 	bool new = transition->to == VERSION_NEW;
-	enum status status = versions_put_selector(process, transition->ledger, new ? VERSION_OLD : VERSION_NEW, error);
+	enum status status = versions_put_selector(process, transition->ledger, version_left(transition), error);
 
 	/* Below a patch that has replaced nobody after all lies what it found. */
 	if (status == STATUS_OK && new && transition->ledger->detached) {
@@ -401,7 +459,7 @@ static enum status read_versions(struct settling *settling, struct error *error)
 
 	if (!transition_is_on(transition)) {
 		settling->first = true;
-		settling->versions.selector = transition->to == VERSION_NEW ? ledger->old_table : ledger->new_table;
+		settling->versions.selector = versions_table(ledger, version_left(transition));
 		settling->versions.entry = memory_zeroed((size_t)1 << ledger->dispatch.table_bits, sizeof(struct dispatch_entry));
 		return STATUS_OK;
 	}
@@ -424,7 +482,7 @@ void settle_rehearse(void *context, const struct threads *threads)
 	/* (Seizing many threads takes a while: then the answer to this is the newest, and only the count is asked for in the stop.) */
 	(void)!sharing_process(transition->survey->process);
 	if (maps_look(transition->survey->process, &settling.maps, &unused) == STATUS_OK &&
-	    read_versions(&settling, &unused) == STATUS_OK && check_process(transition, &settling.versions, &unused) == STATUS_OK)
+	    read_versions(&settling, &unused) == STATUS_OK && check_process(&settling, &unused) == STATUS_OK)
 		(void)!transition_knows(transition, &settling.maps);
 	versions_free(&settling.versions);
 	maps_free(&settling.maps);
@@ -443,7 +501,7 @@ enum status settle_all(struct transition *transition, bool force, struct error *
 	if (status == STATUS_OK)
 		status = read_versions(&settling, error);
 	if (status == STATUS_OK)
-		status = check_process(transition, &settling.versions, error);
+		status = check_process(&settling, error);
 	if (status == STATUS_OK)
 		status = settle(&settling, force, error);
 	versions_free(&settling.versions);

@@ -8,7 +8,7 @@ static size_t table_size(const struct ledger *ledger)
 	return (size_t)1 << ledger->dispatch.table_bits;
 }
 
-static uint64_t table_of(const struct ledger *ledger, enum version version)
+uint64_t versions_table(const struct ledger *ledger, enum version version)
 {
 	return version == VERSION_NEW ? ledger->new_table : ledger->old_table;
 }
@@ -70,7 +70,7 @@ void versions_set(const struct ledger *ledger, struct versions *versions, uint64
 	struct dispatch_entry *entry = find(ledger, versions, thread_pointer);
 
 	versions->used += !entry->key;
-	*entry = (struct dispatch_entry){ dispatch_key(thread_pointer), table_of(ledger, version) };
+	*entry = (struct dispatch_entry){ dispatch_key(thread_pointer), versions_table(ledger, version) };
 }
 
 void versions_clear(const struct ledger *ledger, struct versions *versions)
@@ -115,22 +115,22 @@ enum status versions_put_one(const struct process *process, const struct ledger 
 
 	if (!entry->key)
 		return STATUS_NOTHING;
-	status = put_word(process, ledger->dispatch.table + offset, table_of(ledger, version), error);
+	status = put_word(process, ledger->dispatch.table + offset, versions_table(ledger, version), error);
 	if (status == STATUS_OK)
-		entry->version = table_of(ledger, version);
+		entry->version = versions_table(ledger, version);
 	return status;
 }
 
 enum status versions_put_fallback(const struct process *process, const struct ledger *ledger, enum version version,
 				  struct error *error)
 {
-	return put_word(process, ledger->dispatch.fallback, table_of(ledger, version), error);
+	return put_word(process, ledger->dispatch.fallback, versions_table(ledger, version), error);
 }
 
 enum status versions_put_selector(const struct process *process, const struct ledger *ledger, enum version version,
 				  struct error *error)
 {
-	return put_word(process, ledger->dispatch.selector, table_of(ledger, version), error);
+	return put_word(process, ledger->dispatch.selector, versions_table(ledger, version), error);
 }
 
 enum status versions_put_per_thread(const struct process *process, const struct ledger *ledger, struct error *error)
@@ -143,40 +143,37 @@ static const uint8_t *bytes_of(const struct ledger *ledger, const struct ledger_
 	return bytes == SITE_ORIGINAL ? ledger_below(ledger, function) : bytes == SITE_JUMP ? function->jump : function->settled;
 }
 
-/* What stands in all entries of the patch, or is to. As many as there are functions, at most; free() it. */
-static struct process_bytes *list_sites(const struct ledger *ledger, enum site_bytes bytes, size_t *count)
+void versions_list_sites(const struct ledger *ledger, enum site_bytes bytes, struct process_pieces *pieces)
 {
-	struct process_bytes *sites = memory_resize(NULL, ledger->functions.count + 1, sizeof(*sites));
-
-	*count = 0;
 	for (size_t i = 0; i < ledger->functions.count; i++) {
 		const struct ledger_function *function = &ledger->functions.item[i];
 
 		if (ledger_has_site(ledger, function))
-			sites[(*count)++] = (struct process_bytes){ function->site, bytes_of(ledger, function, bytes), function->size };
+			*array_add(pieces) = (struct process_bytes){ function->site, bytes_of(ledger, function, bytes), function->size };
 	}
-	return sites;
 }
 
 enum status versions_put_sites(const struct process *process, const struct ledger *ledger, enum site_bytes bytes,
 			       struct error *error)
 {
-	size_t count;
-	struct process_bytes *sites = list_sites(ledger, bytes, &count);
-	enum status status = process_put_all(process, sites, count, error);
+	struct process_pieces sites = { 0 };
+	enum status status;
 
-	free(sites);
+	versions_list_sites(ledger, bytes, &sites);
+	status = process_put_all(process, sites.item, sites.count, error);
+	array_free(&sites);
 	return status;
 }
 
 /* All hold the same: one of them may. */
 static bool hold_all(const struct process *process, const struct ledger *ledger, enum site_bytes bytes)
 {
-	size_t count;
-	struct process_bytes *sites = list_sites(ledger, bytes, &count);
-	bool hold = process_holds(process, sites, count);
+	struct process_pieces sites = { 0 };
+	bool hold;
 
-	free(sites);
+	versions_list_sites(ledger, bytes, &sites);
+	hold = process_holds(process, sites.item, sites.count);
+	array_free(&sites);
 	return hold;
 }
 

@@ -58,6 +58,12 @@ enum site_bytes {
 	SITE_SETTLED = 4,	/* to the new version */
 };
 
+/* Add what stands, or is to stand, in all entries of the patch. The bytes are the ledger's. */
+void versions_list_sites(const struct ledger *ledger, enum site_bytes bytes, struct process_pieces *pieces);
+
+/* Address of the version table that is the version's, as it stands in the selector. */
+uint64_t versions_table(const struct ledger *ledger, enum version version);
+
 /* With all threads stopped, and none in the bytes behind the first one. */
 enum status versions_put_sites(const struct process *process, const struct ledger *ledger, enum site_bytes bytes,
 			       struct error *error) must_check;

@@ -100,18 +100,102 @@ static bool holds(const struct process *process, const struct process_bytes *pie
 	return same;
 }
 
-enum status process_put_all(const struct process *process, const struct process_bytes *pieces, size_t count, struct error *error)
+static enum status read_back(const struct process *process, const struct process_bytes *pieces, size_t count, struct error *error)
 {
-	for (size_t i = 0; i < count; i++)
-		if (!process_write(process, pieces[i].address, pieces[i].bytes, pieces[i].size))
-			return fail(error, "process %d: can't write %zu bytes at %#lx: %s", process->pid, pieces[i].size, pieces[i].address,
-				    strerror(errno));
 	if (count > 1 && process_holds(process, pieces, count))
 		return STATUS_OK;
 	for (size_t i = 0; i < count; i++)
 		if (!holds(process, &pieces[i]))
 			return fail(error, "process %d: what was written at %#lx does not read back", process->pid, pieces[i].address);
 	return STATUS_OK;
+}
+
+#define PUTS_MAX 64u	/* who puts more has them read back at once, which takes one call as well */
+
+/* What was put and has not been read back. No two overlap. */
+struct process_puts {
+	bool off;
+	ARRAY(struct process_bytes) pieces;	/* the bytes are owned */
+};
+
+static void forget(struct process_puts *puts)
+{
+	for (size_t i = 0; i < puts->pieces.count; i++)
+		free((void *)puts->pieces.item[i].bytes);
+	puts->pieces.count = 0;
+}
+
+static enum status read_back_puts(const struct process *process, struct error *error)
+{
+	struct process_puts *puts = process->puts;
+	enum status status = read_back(process, puts->pieces.item, puts->pieces.count, error);
+
+	forget(puts);
+	return status;
+}
+
+static struct process_bytes *find_overlap(struct process_puts *puts, const struct process_bytes *piece)
+{
+	for (size_t i = 0; i < puts->pieces.count; i++)
+		if (puts->pieces.item[i].address < piece->address + piece->size &&
+		    piece->address < puts->pieces.item[i].address + puts->pieces.item[i].size)
+			return &puts->pieces.item[i];
+	return NULL;
+}
+
+/* Those that the piece hides in part, or takes the place of, are as they were until it is written. */
+static enum status make_room(const struct process *process, const struct process_bytes *pieces, size_t count, struct error *error)
+{
+	bool hides = process->puts->pieces.count + count > PUTS_MAX;
+
+	for (size_t i = 0; i < count && !hides; i++)
+		hides = find_overlap(process->puts, &pieces[i]) != NULL;
+	return hides ? read_back_puts(process, error) : STATUS_OK;
+}
+
+static void remember(struct process_puts *puts, const struct process_bytes *piece)
+{
+	*array_add(&puts->pieces) = (struct process_bytes){ piece->address, memory_copy(piece->bytes, piece->size), piece->size };
+}
+
+enum status process_put_all(const struct process *process, const struct process_bytes *pieces, size_t count, struct error *error)
+{
+	bool off = process->puts && process->puts->off && count <= PUTS_MAX;
+	enum status status = off ? make_room(process, pieces, count, error) : STATUS_OK;
+
+	for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+		if (!process_write(process, pieces[i].address, pieces[i].bytes, pieces[i].size))
+			return fail(error, "process %d: can't write %zu bytes at %#lx: %s", process->pid, pieces[i].size, pieces[i].address,
+				    strerror(errno));
+		if (off)
+			remember(process->puts, &pieces[i]);
+	}
+	return status == STATUS_OK && !off ? read_back(process, pieces, count, error) : status;
+}
+
+void process_put_off(const struct process *process)
+{
+	process->puts->off = true;
+}
+
+enum status process_put_done(const struct process *process, struct error *error)
+{
+	process->puts->off = false;
+	return read_back_puts(process, error);
+}
+
+struct process_puts *process_puts_new(void)
+{
+	return memory_zeroed(1, sizeof(struct process_puts));
+}
+
+void process_puts_free(struct process_puts *puts)
+{
+	if (!puts)
+		return;
+	forget(puts);
+	array_free(&puts->pieces);
+	free(puts);
 }
 
 enum status process_put(const struct process *process, uint64_t address, const void *data, size_t size,

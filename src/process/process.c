@@ -207,6 +207,7 @@ enum status process_open(pid_t pid, enum process_use use, struct process *proces
 	char path[64];
 
 	*process = (struct process){ .pid = pid, .handle = -1, .directory = -1, .memory = -1, .mappings = -1, .lock = -1 };
+	process->puts = process_puts_new();
 	if (pid <= 0)
 		return fail(error, "%d is not the number of a process", pid);
 	if (pid == getpid())
@@ -235,6 +236,8 @@ void process_close(struct process *process)
 		close(process->directory);
 	if (process->handle >= 0)
 		close(process->handle);
+	process_puts_free(process->puts);
+	process->puts = NULL;
 	process->lock = process->mappings = process->memory = process->directory = process->handle = -1;
 }
 

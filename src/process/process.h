@@ -18,6 +18,8 @@
 #include "base/error.h"
 #include "base/memory.h"
 
+struct process_puts;
+
 #define COMM_MAX 64	/* 15 bytes of the kernel's, escaped by it */
 
 struct process {
@@ -28,6 +30,7 @@ struct process {
 	int memory;		/* /proc/PID/task/TID/mem */
 	int mappings;		/* /proc/PID/task/TID/maps, to ask for single ones; -1: none */
 	int lock;		/* held by the one stent that may change it; -1: none */
+	struct process_puts *puts;	/* see process_put_off() */
 	uint64_t stack_start;	/* stack pointer that the program began with (its first thread); 0: not known */
 };
 
@@ -132,6 +135,11 @@ struct process_bytes {
 	size_t size;
 };
 
+struct process_pieces {
+	struct process_bytes *item;
+	size_t count, room;
+};
+
 /*
  * Do they stand there, every one? Asked of many at once, which takes one system call where each by itself takes one for each. False: not all, or it
  * can't be told this way. The process is stopped; or a wrong answer does no harm, because its number may be another's.
@@ -145,5 +153,17 @@ enum status process_put(const struct process *process, uint64_t address, const v
 /* The same for many pieces, which are written in their order, and then all read back. Behind one that can't be written nothing is. No two
  * overlap. */
 enum status process_put_all(const struct process *process, const struct process_bytes *pieces, size_t count, struct error *error) must_check;
+
+/*
+ * From here on what is put is written at once, in order, but read back not before process_put_done(), by one system call for all: for a few words
+ * while the process stands still, when nothing but the last of them makes anything of the others. Of a place that is put to again what was
+ * there is read back before. STATUS_ERROR of process_put_done() names an address; also after a failed process_put().
+ */
+void process_put_off(const struct process *process);
+enum status process_put_done(const struct process *process, struct error *error) must_check;
+
+/* memory.c, for process_open() and process_close(); may be NULL. */
+struct process_puts *process_puts_new(void) must_check;
+void process_puts_free(struct process_puts *puts);
 
 #endif

@@ -20,16 +20,27 @@ static struct {
 	uint64_t made;
 } alone;
 
-/* "processes" in /proc/stat (fs/proc/stat.c). A file that something else has put in its place (as containers do) says nothing. */
+/* The last line that begins so, from the line end before it; or NULL. */
+static const char *find_line(const char *text, size_t length, const char *beginning)
+{
+	const char *at;
+
+	for (; (at = memrchr(text, '\n', length)); length = (size_t)(at - text))
+		if (!strncmp(at + 1, beginning, strlen(beginning)))
+			return at;
+	return NULL;
+}
+
+/* "processes" in /proc/stat (fs/proc/stat.c), some lines before its end. A file that something else has put in its place (as containers do) says nothing. */
 uint64_t sharing_tasks_made(void)
 {
-	static const char name[] = "\nprocesses ";
+	static const char name[] = "processes ";
 	static char text[STAT_MAX];
 	static int descriptor = -1;	/* stays open: it is asked again while a process stands still */
 	struct statfs system;
 	size_t length = 0;
 	ssize_t count = 0;
-	char *found;
+	const char *found;
 
 	if (descriptor < 0) {
 		descriptor = open("/proc/stat", O_RDONLY | O_CLOEXEC);
@@ -45,9 +56,9 @@ uint64_t sharing_tasks_made(void)
 		length += (size_t)count;
 		count = pread(descriptor, text + length, sizeof(text) - 1 - length, (off_t)length);
 		text[length + (count > 0 ? (size_t)count : 0)] = '\0';
-		found = strstr(text, name);
+		found = find_line(text, length + (count > 0 ? (size_t)count : 0), name);
 	} while (count > 0 && !(found && strchr(found + 1, '\n')));
-	return found && strchr(found + 1, '\n') ? strtoull(found + strlen(name), NULL, 10) : 0;
+	return found && strchr(found + 1, '\n') ? strtoull(found + 1 + strlen(name), NULL, 10) : 0;
 }
 
 bool sharing_two(pid_t one, pid_t other)

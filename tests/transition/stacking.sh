@@ -116,7 +116,7 @@ replaces_failing() {
 		fi
 		only both && runs_exactly a2h2b2c1d2 || fails "$(cat "$scratch/output")" || return 1
 	done
-	[ "$status" = 0 ] && [ "$write" -gt 30 ] && runs_exactly a3h3b3c1d1 && only three && revert_ends 0 three && text_is_old && sound
+	[ "$status" = 0 ] && [ "$write" -gt 25 ] && runs_exactly a3h3b3c1d1 && only three && revert_ends 0 three && text_is_old && sound
 }
 
 # Killed anywhere, and what lies below is one thing: while threads go back to it one by one, and when all have.

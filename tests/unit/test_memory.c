@@ -118,12 +118,92 @@ static void test_more_than_one_call_takes(void **state)
 	assert_true(process_holds(&process, pieces, 0));
 }
 
+static enum status put(size_t offset, const char *text, struct error *error)
+{
+	return process_put(&process, (uint64_t)(uintptr_t)pages + offset, text, strlen(text), error);
+}
+
+/* Somebody else writes there. */
+static void spoil(size_t offset)
+{
+	assert_true(process_write(&process, (uint64_t)(uintptr_t)pages + offset, "?", 1));
+}
+
+static void test_what_is_read_back_later_is_written_at_once(void **state)
+{
+	struct error error = { 0 };
+	char address[32];
+
+	(void)state;
+	process_put_off(&process);
+	assert_int_equal(put(10, "one", &error), STATUS_OK);
+	assert_int_equal(put(PAGE + 20, "two", &error), STATUS_OK);
+	assert_true(reads(10, "one") && reads(PAGE + 20, "two"));
+	assert_int_equal(process_put_done(&process, &error), STATUS_OK);
+
+	process_put_off(&process);
+	assert_int_equal(put(10, "four", &error), STATUS_OK);
+	assert_int_equal(put(30, "five", &error), STATUS_OK);
+	spoil(13);
+	assert_int_equal(process_put_done(&process, &error), STATUS_ERROR);
+	snprintf(address, sizeof(address), "%#lx", (unsigned long)(uintptr_t)pages + 10);
+	assert_non_null(strstr(error.text, address));
+	error_clear(&error);
+
+	/* It is over then. */
+	spoil(10);
+	assert_int_equal(put(30, "six", &error), STATUS_OK);
+	assert_int_equal(process_put_done(&process, &error), STATUS_OK);
+}
+
+static void test_what_others_hide_is_read_back_before(void **state)
+{
+	struct error error = { 0 };
+
+	(void)state;
+	process_put_off(&process);
+	assert_int_equal(put(10, "one", &error), STATUS_OK);
+	assert_int_equal(put(10, "two", &error), STATUS_OK);
+	assert_int_equal(put(12, "three", &error), STATUS_OK);
+	assert_true(reads(10, "twthree"));
+	assert_int_equal(process_put_done(&process, &error), STATUS_OK);
+
+	process_put_off(&process);
+	assert_int_equal(put(10, "one", &error), STATUS_OK);
+	spoil(11);
+	assert_int_equal(put(12, "three", &error), STATUS_ERROR);
+	assert_false(reads(12, "three"));
+	error_clear(&error);
+	assert_int_equal(process_put_done(&process, &error), STATUS_OK);
+}
+
+static void test_more_than_are_kept(void **state)
+{
+	static struct process_bytes pieces[PIECES];
+	struct error error = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < PIECES; i++)
+		pieces[i] = at(100 + i * 2, i % 2 ? "a" : "b");
+	process_put_off(&process);
+	assert_int_equal(put(10, "one", &error), STATUS_OK);
+	assert_int_equal(process_put_all(&process, pieces, PIECES, &error), STATUS_OK);
+	for (size_t i = 0; i < PIECES; i++)
+		assert_int_equal(put(100 + i * 2, "c", &error), STATUS_OK);
+	spoil(100 + (PIECES - 1) * 2);
+	assert_int_equal(process_put_done(&process, &error), STATUS_ERROR);
+	error_clear(&error);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_everywhere, begin, end),
 		cmocka_unit_test_setup_teardown(test_behind_a_failure_nothing_is_written, begin, end),
 		cmocka_unit_test_setup_teardown(test_more_than_one_call_takes, begin, end),
+		cmocka_unit_test_setup_teardown(test_what_is_read_back_later_is_written_at_once, begin, end),
+		cmocka_unit_test_setup_teardown(test_what_others_hide_is_read_back_before, begin, end),
+		cmocka_unit_test_setup_teardown(test_more_than_are_kept, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
