@@ -20,7 +20,8 @@
 #include "process/threads.h"
 
 #define LIST_MAX 4096
-#define READS_MAX 100u	/* of a clock that takes nanoseconds to go on */
+#define TICKS 25000000u	/* ns; two of the longest that there are */
+#define BRIEF 200000u	/* ns; while something stands still */
 #define RECENT 10000000u	/* ns */
 
 /* -1: there is none. (A container may have a file of its own there, which lists those that it may use.) */
@@ -167,21 +168,21 @@ void tripwire_remove(struct tripwire *wire)
 	*wire = (struct tripwire){ .list = -1 };
 }
 
-/* Its clock goes on: that of an event that was taken away stands still for good (__perf_event_exit_context() in kernel/events/core.c). And it was
- * never left out for want of a breakpoint. */
-static bool is_alive(const struct tripwire_event *event)
+/*
+ * Its clock goes on: that of an event that was taken away stands still for good (__perf_event_exit_context() in kernel/events/core.c). And it was
+ * never left out for want of a breakpoint. (Where processors' clocks are not to be relied on, this one goes on with each tick only: kernel/sched/clock.c.)
+ */
+static bool is_alive(const struct tripwire_event *event, uint64_t end)
 {
 	struct { uint64_t count, enabled, running; } first, now;
 
 	if (read(event->event, &first, sizeof(first)) != sizeof(first))
 		return false;
-	for (unsigned int reads = 0; reads < READS_MAX; reads++) {
+	do {
 		if (read(event->event, &now, sizeof(now)) != sizeof(now) || now.enabled != now.running)
 			return false;
-		if (now.enabled > first.enabled)
-			return true;
-	}
-	return false;
+	} while (now.enabled == first.enabled && clock_now() < end);
+	return now.enabled > first.enabled;
 }
 
 static bool has_same_processors(const struct tripwire *wire)
@@ -191,16 +192,21 @@ static bool has_same_processors(const struct tripwire *wire)
 	return list_processors(wire->list, list) && !strcmp(list, wire->processors);
 }
 
-bool tripwire_check(struct tripwire *wire)
+static bool check(struct tripwire *wire, uint64_t most)
 {
 	uint64_t begun = clock_now();
 	bool whole = has_same_processors(wire);
 
 	for (size_t i = 0; i < wire->events.count && whole; i++)
-		whole = is_alive(&wire->events.item[i]);
+		whole = is_alive(&wire->events.item[i], begun + most);
 	if (whole)
 		wire->whole = begun;
 	return whole;
+}
+
+bool tripwire_check(struct tripwire *wire)
+{
+	return check(wire, TICKS);
 }
 
 /*
@@ -221,5 +227,5 @@ bool tripwire_untouched(const struct tripwire *wire)
  */
 bool tripwire_holds(struct tripwire *wire)
 {
-	return tripwire_untouched(wire) && (clock_now() - wire->whole < RECENT ? has_same_processors(wire) : tripwire_check(wire));
+	return tripwire_untouched(wire) && (clock_now() - wire->whole < RECENT ? has_same_processors(wire) : check(wire, BRIEF));
 }

@@ -34,7 +34,8 @@ void tripwire_remove(struct tripwire *wire);
 
 /*
  * Nothing of it has been missing since it was set, and wire->whole says so. The kernel takes events away from a processor that goes offline, for
- * good; one that came online since has none. Interrupts each processor for a moment: some microseconds each.
+ * good; one that came online since has none. Interrupts each processor for a moment: some microseconds each, and some milliseconds on machines with
+ * coarse clocks.
  */
 bool tripwire_check(struct tripwire *wire) must_check;
 
@@ -44,7 +45,7 @@ bool tripwire_check(struct tripwire *wire) must_check;
  */
 bool tripwire_untouched(const struct tripwire *wire) must_check;
 
-/* The same, up to now: for a stop, if tripwire_check() has been called some milliseconds before it at most; else it calls that. */
+/* The same, up to now: for a stop, if tripwire_check() has been called some milliseconds before it at most; else it does that, if it is quick. */
 bool tripwire_holds(struct tripwire *wire) must_check;
 
 #endif
