@@ -208,7 +208,7 @@ static bool has_contexts(struct search *search)
 	ARRAY(struct range) words = { 0 };
 	struct scan_set set;
 
-	if (!survey->made_contexts || !survey->makers.count)
+	if (!survey->made_contexts || survey->unknown_maker || !survey->makers.count)
 		return true;
 	for (size_t i = 0; i < survey->makers.count; i++)
 		*array_add(&words) = (struct range){ survey->makers.item[i].words.start, survey->makers.item[i].words.start + 1 };
@@ -237,7 +237,7 @@ void contexts_free(struct contexts *contexts)
 static bool set_wire(const struct survey *survey, struct tripwire *wire)
 {
 	ARRAY(uint64_t) places = { 0 };
-	bool set = survey->makers.count != 0;
+	bool set = !survey->unknown_maker;
 
 	for (size_t i = 0; i < survey->makers.count; i++) {
 		*array_add(&places) = survey->makers.item[i].behind;

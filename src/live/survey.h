@@ -46,8 +46,9 @@ struct survey {
 	ARRAY(struct range) restorers;	/* code that signal handlers return to */
 	uint64_t search;	/* bytes of memory that may be searched for such contexts: the user's to say */
 	char *switches;		/* code that can leave a context suspended (a coroutine), or NULL; owned */
-	bool made_contexts;	/* it makes all of its contexts by makecontext(3), which is one of these: */
+	bool made_contexts;	/* it makes all of its contexts by makecontext(3), which is one of these, */
 	ARRAY(struct context_maker) makers;
+	bool unknown_maker;	/* or one of which nothing is known */
 	/* Known after survey_unwind(): */
 	ARRAY(struct unwind_module) modules;	/* sorted */
 	ARRAY(struct survey_finder) finders;

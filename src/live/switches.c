@@ -123,19 +123,24 @@ static bool find_makers(struct survey *survey, const struct image *image, const 
 static bool runs_as_in_file(const struct survey *survey, const struct image *image, const struct symbol *symbol, uint64_t bias)
 {
 	const uint8_t *bytes = image_bytes(image, symbol->value, symbol->size);
-	const struct process_bytes piece = { symbol->value + bias, bytes, symbol->size };
+	uint8_t *runs = memory_zeroed(1, symbol->size);
+	bool same = bytes && process_read(survey->process, symbol->value + bias, runs, symbol->size) && !memcmp(runs, bytes, symbol->size);
 
-	return bytes && symbol->size && process_holds(survey->process, &piece, 1);
+	free(runs);
+	return same;
 }
 
-/* Who has one of its own makes contexts of whatever kind. */
+/* Who has one of its own makes contexts of whatever kind, and calls it without importing it. */
 static void note_makers(struct survey *survey, const struct mapped_image *mapped, const struct image *image)
 {
 	const struct symbol *symbol = symbol_named(image, "makecontext", true);
 
-	if (symbol && (!is_runtime(mapped->name) || !runs_as_in_file(survey, image, symbol, mapped->bias) ||
-		       !find_makers(survey, image, symbol, mapped->bias)))
-		note(survey, false, text_format("%s has a makecontext() that is not known", mapped->name));
+	if (!symbol)
+		return;
+	if (!is_runtime(mapped->name))
+		note(survey, false, text_format("%s has a makecontext() of its own", mapped->name));
+	else if (!symbol->size || !runs_as_in_file(survey, image, symbol, mapped->bias) || !find_makers(survey, image, symbol, mapped->bias))
+		survey->unknown_maker = true;
 }
 
 void survey_note_switches(struct survey *survey, const struct mapped_image *mapped, const struct image *image,
