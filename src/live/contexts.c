@@ -306,6 +306,11 @@ bool contexts_to_search(const struct contexts *contexts)
 	return contexts && !contexts->none;
 }
 
+bool contexts_still_none(struct contexts *contexts)
+{
+	return contexts && contexts->none && tripwire_holds(&contexts->wire);
+}
+
 void contexts_check(struct contexts *contexts, const struct stack_check *check, const struct maps *maps, const struct threads *threads,
 		    struct stack_result *result)
 {
@@ -318,7 +323,7 @@ void contexts_check(struct contexts *contexts, const struct stack_check *check, 
 		return;
 	if (contexts->none) {
 		/* (Nothing is prepared for a search now.) */
-		if (!tripwire_holds(&contexts->wire))
+		if (!contexts_still_none(contexts))
 			stop(&search, STACK_UNRELIABLE, "a context may have been made just now");
 		return;
 	}

@@ -35,6 +35,9 @@ void contexts_free(struct contexts *contexts);
 /* Memory will have to be searched in a stop; for NULL false. */
 bool contexts_to_search(const struct contexts *contexts) must_check;
 
+/* There is none, as far as threads are concerned that are stopped; for NULL, and where memory has to be searched, false. */
+bool contexts_still_none(struct contexts *contexts) must_check;
+
 /*
  * With the process running, before it is stopped. Where it can be known that it has no context at all, that is found out here the first time: all of its
  * memory is read, at some GiB in a second, unless that is cancelled. Otherwise read once all that will be searched: what was swapped out is in memory then, and

@@ -430,7 +430,7 @@ static enum status settle(struct settling *settling, bool force, struct error *e
 	list_threads(settling);
 	if (settling->first && !can_begin(settling))
 		return STATUS_NOTHING;
-	if (!settling->all && transition->together && settling->first)
+	if (!settling->all && settling->first && transition_moves_together(transition))
 		return STATUS_NOTHING;
 	/* A child may have been made since the look before the stop; none can be made now. */
 	if (!transition_is_alone(transition) || (!force && !contexts_are_free(settling)))

@@ -43,7 +43,7 @@ struct transition {
 	struct blockers blockers;	/* of the last try */
 	struct contexts *contexts;	/* to look for suspended ones; NULL unless survey->switches, then made before the first stop with this survey */
 	struct remote_leftovers leftovers;	/* stubs of killed patchers, to be removed when all stands still */
-	const char *together;		/* why threads can only move all at once, or NULL */
+	const char *together;		/* why threads can only move all at once, whatever they do, or NULL */
 	bool was_active;		/* the patch was in force, or on its way out, when this stent came */
 	uint64_t files;			/* digest_code_files() of the survey: rows and entries are known of what is mapped like that */
 	bool stale;			/* a stop of all has found other files than these */
@@ -70,6 +70,9 @@ static inline bool transition_knows(const struct transition *transition, const s
 
 /* transition.c: does nobody run in the same memory who isn't stopped together with the process? If not, a blocker says so. */
 bool transition_is_alone(struct transition *transition) must_check;
+
+/* transition.c: threads can only move all at once, as far as is known just now. */
+bool transition_moves_together(const struct transition *transition) must_check;
 
 /* transition.c: what is left when all go where transition->to says: set both checks, again after a change of direction. */
 void transition_prepare(struct transition *transition);

@@ -6,7 +6,7 @@
  *	watch the others	(watch.c) each moves when it comes out
  *	stop all		to see that nobody has been overlooked; commit
  *
- * Where threads can't move one by one (transition->together says why), or shall not, the first step is repeated until all are
+ * Where threads can't move one by one (transition_moves_together()), or shall not, the first step is repeated until all are
  * outside at once. When the patience is over everything turns round, and the same happens in the other direction.
  *
  * What may interrupt a stop of all:
@@ -112,12 +112,18 @@ static const char *find_obstacle(const struct transition *transition)
 
 	if (transition->options->together)
 		return "the user wants it so";
-	/* A thread that has moved may go on with a context that another one left in the other version: no look at a thread tells. */
-	if (transition->survey->switches)
-		return "it may have coroutines";
 	if (wanted && (!process_auxv(transition->survey->process, AT_HWCAP2, &value) || (value & wanted) != wanted))
 		return "programs can't read their thread pointer on this machine";
 	return NULL;
+}
+
+/*
+ * A thread that has moved may go on with a context that another one left in the other version: no look at a thread tells. Where there is none, threads
+ * move one by one until there is one; then nobody moves but in a stop of all, and when memory has been searched.
+ */
+bool transition_moves_together(const struct transition *transition)
+{
+	return transition->together || (transition->survey->switches && !contexts_still_none(transition->contexts));
 }
 
 /* Threads that would not stop. */
@@ -249,7 +255,7 @@ static enum status try_once(struct transition *transition, const struct pace *pa
 	status = stop_and_settle(transition, pace->stop, false, error);
 	if (status == STATUS_NOTHING)
 		blockers_count(&transition->blockers, transition->report);
-	if (status == STATUS_NOTHING && transition->together && !transition_is_on(transition))
+	if (status == STATUS_NOTHING && !transition_is_on(transition) && transition_moves_together(transition))
 		return follow_and_settle(transition, pace, error);
 	count_pause(transition->report, threads_release(process, &transition->threads));
 	return status;
@@ -345,7 +351,7 @@ static enum status drive(struct transition *transition, struct error *error)
 		/* Where nobody is to be watched it was something else that was in the way. */
 		if (transition->stale)
 			status = STATUS_NOTHING;
-		else if (transition->begun && transition->watched.count && !transition->together)
+		else if (transition->begun && transition->watched.count && !transition_moves_together(transition))
 			status = watch_threads(transition, patience, error);
 		else if (!patience_over(patience))
 			wait_for_change(transition, pace.wait, pace.sleep, patience);

@@ -194,7 +194,7 @@ static void remember_stop(const struct transition *transition, struct watched *w
 enum look {
 	LOOK_MOVED,	/* it is there, or has ended: not watched any more */
 	LOOK_STAYS,
-	LOOK_STALE,	/* nothing is known of what the process has mapped meanwhile */
+	LOOK_STALE,	/* nothing is known of what the process has mapped meanwhile, or of contexts that it may have made */
 	LOOK_FAILED,	/* memory can't be read or written: the process has gone */
 };
 
@@ -231,7 +231,7 @@ static enum look examine(struct transition *transition, struct watched *watched,
 		status = maps_read(process, &maps, error);
 	if (status != STATUS_OK) {
 		look = LOOK_FAILED;
-	} else if (!transition_knows(transition, &maps)) {
+	} else if (!transition_knows(transition, &maps) || (transition->survey->switches && !contexts_still_none(transition->contexts))) {
 		look = LOOK_STALE;
 	} else if (versions_of(transition->ledger, &versions, watched->pointer) == transition->to) {
 		look = LOOK_MOVED;

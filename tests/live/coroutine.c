@@ -12,8 +12,8 @@
  * With -DMADE_ONLY it has no such code of its own, but where it never switches a word in its data that looks like an address in the function.
  *
  * Lines of standard input: "inside" and "outside" make the coroutine run to its next place, which is in the patched
- * function or not, and be suspended there; "ask" calls the function; "stay" has another thread call it, which stays in it until "go". Each is answered
- * with what the function returned last.
+ * function or not, and be suspended there; "ask" calls the function; "stay" has another thread call it, which stays in it until "go", and calls it once more; and "carry" has
+ * that thread make the coroutine meanwhile, and have it suspended in the function. Each is answered with what the function returned last.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -36,7 +36,7 @@
 static ucontext_t main_context, context;
 static void *main_stack, *own_stack;
 static int own, closed, late, number;
-static volatile int staying, going;
+static volatile int staying, carrying, going;
 static pthread_t stays;
 static char *stack, *copy;	/* where the coroutine runs, and where its stack is while it does not; or NULL */
 static char *volatile words[2][WORDS];
@@ -123,10 +123,17 @@ static void enter(void)
 		mprotect(stack, STACK, PROT_NONE);
 }
 
+static void prepare(char *memory);
+
 __attribute__((noipa)) static void stay(void)
 {
-	for (staying = 1; !going;)
-		usleep(1000);
+	for (staying = 1; !going; usleep(1000)) {
+		if (!carrying)
+			continue;
+		prepare(stack);
+		enter();
+		late = carrying = 0;
+	}
 }
 
 PATCHED int work(int suspend)
@@ -225,6 +232,7 @@ static int (*volatile working)(int) = work;
 static void *call(void *unused)
 {
 	(void)!working(2);
+	number = working(0);
 	clear();
 	return unused;
 }
@@ -241,6 +249,12 @@ static void end_stay(void)
 {
 	going = 1;
 	pthread_join(stays, NULL);
+}
+
+static void carry(void)
+{
+	for (carrying = 1; carrying;)
+		usleep(1000);
 }
 
 static void go_on(void)
@@ -264,6 +278,8 @@ static void *obey(void *unused)
 			begin_stay();
 		else if (strcmp(line, "go\n") == 0)
 			end_stay();
+		else if (strcmp(line, "carry\n") == 0)
+			carry();
 		else
 			go_on();
 		printf("%d\n", number);

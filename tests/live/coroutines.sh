@@ -15,7 +15,7 @@ build() {	# NAME FLAG...
 	limit 60 "$stent" diff "$scratch/$1.1" "$scratch/$1.2" -o "$scratch/$1.stent" --name "$1"
 }
 
-plan 74
+plan 77
 
 answers() {	# WHAT ANSWER
 	local answer
@@ -156,23 +156,32 @@ arrives() {
 	wait "$started" || { cat "$scratch/out"; return 1; }
 }
 
-# That it has made none is seen while it runs; then a context is made all the same, while a thread keeps the patch waiting.
+installing() {
+	"$stent" status -p "$victim" 2>&1 | grep -q '^made: installing'
+}
+
+# That it has made none is seen while it runs, so threads move one by one. Then a context is made all the same, by a thread in the old function, and left in it.
 victim_start "$scratch/made.1" late 40
 answers stay 0
 verdict $? "a thread is in the function"
 start "$stent" apply --timeout 20 "$scratch/made.stent" -p "$victim" >"$scratch/out" 2>&1
 if within 5 has_wire; then
-	check "which is not replaced then" still_waits
-	answers inside 0
-	verdict $? "the first context is made, and suspended in it"
-	answers go 0
-	verdict $? "the thread leaves it"
-	check "which is not replaced then" still_waits
+	check "which is replaced for others" within 5 installing
+	answers ask 20
+	verdict $? "which shows"
+	answers carry 20
+	verdict $? "it makes the first context, which is suspended in the function"
+	answers go 10
+	verdict $? "the thread leaves it, and stays old as its context does"
+	check "the context does not" still_waits
+	check "so the transition is not at its end" installing
 	answers outside 10
 	verdict $? "the context has left it"
 	arrives
-	verdict $? "which is replaced then"
+	verdict $? "which is the end"
 	check "memory has been searched for it" says_search 40 'made.1 calls makecontext()'
+	answers inside 10 && answers outside 20
+	verdict $? "it runs the new function"
 	victim_stop
 
 	victim_start "$scratch/made.1" never 40
@@ -182,8 +191,8 @@ if within 5 has_wire; then
 	verdict $? "which shows"
 	victim_stop
 else
-	for what in "it waits" "a first context" "the thread leaves" "it waits for the context" "which leaves" "it is replaced" "a search" "no search" \
-		"in however much memory"; do
+	for what in "replaced for others" "which shows" "a first context" "the thread leaves" "the context doesn't" "not at its end" "which leaves" \
+		"the end" "a search" "it runs the new function" "in however much memory" "no search"; do
 		skip "$what" "no breakpoints of processors are to be had"
 	done
 	echo go >&"$victim_in"
