@@ -203,6 +203,8 @@ static enum status install(const struct application *application, struct survey 
 			application->report->reused = true;
 			link->ledger.state = LEDGER_REVERTED;	/* as the ledger that stays there */
 			link->ledger.nonce = kept->nonce;
+			link->ledger.forced = kept->forced;
+			link->ledger.traps_ignored = kept->traps_ignored;
 			return install_again(survey, link, error);
 		}
 		link_free(link);

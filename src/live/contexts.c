@@ -221,7 +221,10 @@ static bool has_contexts(struct search *search)
 
 struct contexts *contexts_new(void)
 {
-	return memory_zeroed(1, sizeof(struct contexts));
+	struct contexts *contexts = memory_zeroed(1, sizeof(*contexts));
+
+	contexts->wire.list = -1;
+	return contexts;
 }
 
 void contexts_free(struct contexts *contexts)

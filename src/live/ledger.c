@@ -459,10 +459,16 @@ enum status ledger_store_active(const struct process *process, struct ledger *le
 
 enum status ledger_store_forced(const struct process *process, struct ledger *ledger, bool forced, struct error *error)
 {
-	if (ledger->forced == forced)
+	bool before = ledger->forced;
+	enum status status;
+
+	if (forced == before)
 		return STATUS_OK;
 	ledger->forced = forced;
-	return ledger_store_flags(process, ledger, error);
+	status = ledger_store_flags(process, ledger, error);
+	if (status != STATUS_OK)
+		ledger->forced = before;
+	return status;
 }
 
 enum status ledger_store_flags(const struct process *process, const struct ledger *ledger, struct error *error)

@@ -156,7 +156,7 @@ uint64_t ledger_address(const struct ledger *ledger);
 enum status ledger_store_state(const struct process *process, struct ledger *ledger, enum ledger_state state,
 			       struct error *error) must_check;
 
-/* Store that it is active, with one aligned write, and since when, with another one. */
+/* Store that it is active, and since when: two words next to each other, in one write. */
 enum status ledger_store_active(const struct process *process, struct ledger *ledger, uint64_t applied, struct error *error) must_check;
 
 /* Store whether threads were forced, with one aligned write, if that is news. */

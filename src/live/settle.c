@@ -319,8 +319,8 @@ static enum status begin(const struct settling *settling, struct error *error)
 }
 
 /*
- * Both halves are written in their order, and each is read back as a whole. So all that the commit rests on is known to stand there before it; what comes
- * behind it changes nothing for anybody but in what the next stent finds.
+ * Both halves are written in their order, and each is read back as a whole. So all that the commit rests on is known to stand there before it. What comes
+ * with it and behind it is undone as a whole (undo()) where it does not read back.
  */
 static enum status write_half(const struct settling *settling, enum status (*half)(const struct settling *settling, struct error *error),
 			      struct error *error)
@@ -392,6 +392,9 @@ static enum status undo(const struct settling *settling, enum ledger_state befor
 		transition->ledger->detached = false;
 		status = ledger_store_flags(process, transition->ledger, error);
 	}
+	/* They may have been taken out already, and exceptions go through new code. */
+	if (status == STATUS_OK && !new)
+		status = finders_put(transition->survey, transition->ledger, transition->ledger, error);
 	if (status == STATUS_OK)
 		status = versions_put_sites(process, transition->ledger, new ? SITE_ORIGINAL : SITE_SETTLED, error);
 	if (status == STATUS_OK && new)

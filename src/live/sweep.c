@@ -114,7 +114,7 @@ static bool sweep_parts(struct sweep *sweep, struct range range, const struct pa
 {
 	for (uint64_t at = range.start, end;; at = end - PAGE) {
 		end = range.end - at > AT_ONCE ? at + AT_ONCE : range.end;
-		if (patience_cancelled(patience) || !sweep_range(sweep, (struct range){ at, end }))
+		if (patience_over(patience) || !sweep_range(sweep, (struct range){ at, end }))
 			return false;
 		if (end == range.end)
 			return true;

@@ -47,6 +47,7 @@ struct transition {
 	bool was_active;		/* the patch was in force, or on its way out, when this stent came */
 	uint64_t files;			/* digest_code_files() of the survey: rows and entries are known of what is mapped like that */
 	bool stale;			/* a stop of all has found other files than these */
+	bool prepared;			/* contexts have been looked for in the process as it was at first */
 	bool begun;			/* a stop of all has set up everything in this direction */
 	ARRAY(struct watched) watched;
 	size_t turn;			/* of the threads without a breakpoint to be looked at */

@@ -223,25 +223,27 @@ bool transition_is_alone(struct transition *transition)
 
 /*
  * Where there may be coroutines, is what has to be searched for them little enough? If not, a blocker says so, and nobody has to stop for it. The first time
- * is no waiting for threads, and does not count as such.
+ * is no waiting for threads, and takes what it takes.
  */
 static bool prepare_contexts(struct transition *transition)
 {
 	const struct survey *survey = transition->survey;
-	bool first = !transition->contexts;
+	struct patience *patience = transition->patience;
+	const struct patience unhurried = { patience->began, UINT64_MAX, patience->cancelled };
 	uint64_t begun = clock_now();
 	struct stack_result result;
 
 	if (!survey->switches)
 		return true;
-	if (first)
+	if (!transition->contexts)
 		transition->contexts = contexts_new();
-	contexts_rehearse(transition->contexts, survey, transition->patience, &result);
-	if (first)
-		transition->patience->deadline += clock_now() - begun;
+	contexts_rehearse(transition->contexts, survey, transition->prepared ? patience : &unhurried, &result);
+	if (!transition->prepared)
+		patience->deadline += clock_now() - begun;
+	transition->prepared = true;
 	if (result.verdict != STACK_FREE)
 		blockers_add(&transition->blockers, survey->process, survey->process->pid, result.text);
-	return result.verdict == STACK_FREE && !patience_cancelled(transition->patience);
+	return result.verdict == STACK_FREE && !patience_cancelled(patience);
 }
 
 static enum status try_once(struct transition *transition, const struct pace *pace, struct error *error)
@@ -393,6 +395,7 @@ static enum status turn_round(struct transition *transition, struct error *error
 
 	transition->to = transition->to == VERSION_NEW ? VERSION_OLD : VERSION_NEW;
 	transition->begun = false;
+	transition->prepared = true;	/* as far as there is time for it */
 	transition_prepare(transition);
 	transition->patience = &again;
 	status = drive(transition, error);

@@ -168,21 +168,35 @@ void tripwire_remove(struct tripwire *wire)
 	*wire = (struct tripwire){ .list = -1 };
 }
 
-/*
- * Its clock goes on: that of an event that was taken away stands still for good (__perf_event_exit_context() in kernel/events/core.c). And it was
- * never left out for want of a breakpoint. (Where processors' clocks are not to be relied on, this one goes on with each tick only: kernel/sched/clock.c.)
- */
-static bool is_alive(const struct tripwire_event *event, uint64_t end)
-{
-	struct { uint64_t count, enabled, running; } first, now;
+struct time {
+	uint64_t count, enabled, running;
+};
 
-	if (read(event->event, &first, sizeof(first)) != sizeof(first))
-		return false;
-	do {
-		if (read(event->event, &now, sizeof(now)) != sizeof(now) || now.enabled != now.running)
-			return false;
-	} while (now.enabled == first.enabled && clock_now() < end);
-	return now.enabled > first.enabled;
+/* False: it can't be read, or the event was left out for a while for want of a breakpoint. */
+static bool read_time(const struct tripwire_event *event, struct time *time)
+{
+	return read(event->event, time, sizeof(*time)) == sizeof(*time) && time->enabled == time->running;
+}
+
+/*
+ * The clocks of all events go on: that of one that was taken away stands still for good (__perf_event_exit_context() in kernel/events/core.c).
+ * (Where processors' clocks are not to be relied on, these go on with each tick only: kernel/sched/clock.c.)
+ */
+static bool are_alive(const struct tripwire *wire, uint64_t end)
+{
+	struct time *first = memory_zeroed(wire->events.count, sizeof(*first)), now;
+	bool alive = true;
+
+	for (size_t i = 0; i < wire->events.count && alive; i++)
+		alive = read_time(&wire->events.item[i], &first[i]);
+	for (size_t i = 0; i < wire->events.count && alive; i++) {
+		do
+			alive = read_time(&wire->events.item[i], &now);
+		while (alive && now.enabled == first[i].enabled && clock_now() < end);
+		alive = alive && now.enabled > first[i].enabled;
+	}
+	free(first);
+	return alive;
 }
 
 static bool has_same_processors(const struct tripwire *wire)
@@ -195,10 +209,8 @@ static bool has_same_processors(const struct tripwire *wire)
 static bool check(struct tripwire *wire, uint64_t most)
 {
 	uint64_t begun = clock_now();
-	bool whole = has_same_processors(wire);
+	bool whole = has_same_processors(wire) && are_alive(wire, begun + most);
 
-	for (size_t i = 0; i < wire->events.count && whole; i++)
-		whole = is_alive(&wire->events.item[i], begun + most);
 	if (whole)
 		wire->whole = begun;
 	return whole;

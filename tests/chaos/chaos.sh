@@ -75,6 +75,7 @@ kill_once() {	# POINT BEFORE AFTER STENT-ARGUMENT...
 	$before || { echo "before point $point"; return 1; }
 	[ "$1" = upgrade ] || set -- "$@" -p "$victim"
 	limit 60 "$killer" "$point" "$stent" "$@" 2>"$scratch/killer"
+	[ $? != 127 ] || { echo "$killer is not there"; return 1; }
 	! grep -q '^points' "$scratch/killer" || { through=1; return 0; }
 	points=$((points + 1))
 	one_version || { echo "after it was killed at point $point"; return 1; }

@@ -1,4 +1,5 @@
 /* Tripwires: whoever comes to the place is seen, whenever and wherever it came to be, and nobody else. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -11,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "process/tripwire.h"
+#include "live/contexts.h"
 
 #undef fail	/* cmocka has one of its own */
 #include <cmocka.h>
@@ -178,6 +179,14 @@ static void as_many_as_there_are(void **state)
 	tripwire_remove(&wires[0]);
 }
 
+/* (Nothing was set: there is nothing to take away, and descriptor 0 is somebody's.) */
+static void one_that_was_never_set_closes_nothing(void **state)
+{
+	(void)state;
+	contexts_free(contexts_new());
+	assert_true(fcntl(STDIN_FILENO, F_GETFD) >= 0);
+}
+
 static void it_takes_no_more_than_half_of_all_descriptors(void **state)
 {
 	const uint64_t at = (uint64_t)(uintptr_t)place;
@@ -210,6 +219,7 @@ int main(void)
 		cmocka_unit_test(many_times_are_seen_as_one),
 		cmocka_unit_test(it_says_when_it_was_whole),
 		cmocka_unit_test(as_many_as_there_are),
+		cmocka_unit_test(one_that_was_never_set_closes_nothing),
 		cmocka_unit_test(it_takes_no_more_than_half_of_all_descriptors),
 	};
 

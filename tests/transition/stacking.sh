@@ -7,7 +7,7 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 15
+plan 16
 
 build_contract two:-DFAMILY=2 three:-DFAMILY=3 both:"-DFAMILY=2 -DD=2" c:-DC=2 d:-DD=2 >"$scratch/output" 2>&1 ||
 	{ cat "$scratch/output"; exit 1; }
@@ -119,6 +119,15 @@ replaces_failing() {
 	[ "$status" = 0 ] && [ "$write" -gt 25 ] && runs_exactly a3h3b3c1d1 && only three && revert_ends 0 three && text_is_old && sound
 }
 
+# Taken out by force, and applied again to the same memory without: that is said no more. (There was another patch each time: both need as much room.)
+forced_before() {
+	contract_start && apply_ends 0 c && apply_ends 0 two && revert_ends 0 c && enter 0 pair a2 &&
+		revert_ends 0 two --force --timeout 0.5 && status_json | grep -q '"name":"two","state":"reverted","forced":true' &&
+		says ok "send 0 g" && within 5 says 'a2.*\.' "log 0" && apply_ends 0 two >"$scratch/output" 2>&1 &&
+		grep -q 'of an earlier application is used again' "$scratch/output" &&
+		status_json | grep -q '"name":"two","state":"active","forced":false' || fails "$(status_json)"
+}
+
 # Killed anywhere, and what lies below is one thing: while threads go back to it one by one, and when all have.
 replaces_killed() {
 	local status deaths below parked=0
@@ -173,6 +182,7 @@ scenario "--replace with a thread that waits in what goes out" replaces_waiting
 scenario "--replace that gives up" replaces_not
 scenario "--replace in which a write fails" replaces_failing
 scenario "--replace that is killed, and reverted with a thread in it" replaces_killed
+scenario "by force, and then without" forced_before
 scenario "--replace of nothing, and of each other" replaces_nothing
 scenario "another patch while one is half-way" half_way
 

@@ -8,7 +8,7 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 15
+plan 16
 
 build_thrower() {
 	local pair name
@@ -25,6 +25,7 @@ build_thrower() {
 		-L"$scratch/one" -lthrown -Wl,-rpath,"$scratch/one"
 }
 
+"${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -shared -fPIC -o "$scratch/failing.so" "$top/tests/live/preload/failing.c" || exit 1
 build_thrower >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
 begin_transition() {	# DEPTH LOG
@@ -124,6 +125,21 @@ blind_unwinder() {
 	grep -q 'by way of libblind.so, which' "$scratch/refusal" && runs_family 1 && text_is_file "$victim" libc.so.6
 }
 
+# A write that fails while it is taken out, whichever: exceptions pass through what is in force then.
+reverts_failing() {
+	local status write family
+	for ((write = 1; write < 100; write++)); do
+		contract_start && apply_ends 0 two || return 1
+		FAILING=$write LD_PRELOAD=$scratch/failing.so revert two >"$scratch/output" 2>&1
+		status=$?
+		grep -q "^write $write fails" "$scratch/output" || break
+		family=2
+		[ "$status" != 0 ] || family=1	# it was none that counts
+		throws_again "$family" && contract_stop || fails "$(cat "$scratch/output")" || return 1
+	done
+	[ "$status" = 0 ] && [ "$write" -gt 8 ] && throws_again 1
+}
+
 # Taken out again, exceptions pass through the original code.
 throws_after() {
 	contract_start && apply_ends 0 two && revert_ends 0 two && enter 0 1 a1a1 && says ok "send 0 t" &&
@@ -136,6 +152,7 @@ scenario "one thrown through four frames of it" throws_through_many
 scenario "exceptions caught before they leave it" throws_within
 scenario "pthread_cancel through frames of C and C++" cancelled
 scenario "an exception after the patch was taken out" throws_after
+scenario "an exception after a write has failed while it was taken out" reverts_failing
 scenario "an exception thrown through two frames of new code" throws_new
 scenario "exceptions caught before they leave it" throws_within_new
 scenario "pthread_cancel through new code" cancelled_new
