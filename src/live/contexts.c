@@ -221,10 +221,7 @@ static bool has_contexts(struct search *search)
 
 struct contexts *contexts_new(void)
 {
-	struct contexts *contexts = memory_zeroed(1, sizeof(*contexts));
-
-	contexts->wire.list = -1;
-	return contexts;
+	return memory_zeroed(1, sizeof(struct contexts));
 }
 
 void contexts_free(struct contexts *contexts)

@@ -40,9 +40,9 @@ bool contexts_still_none(struct contexts *contexts) must_check;
 
 /*
  * With the process running, before it is stopped. Where it can be known that it has no context at all, that is found out here the first time: all of its
- * memory is read, at some GiB in a second, unless the patience is over before that. Otherwise read once all that will be searched: what was swapped out is in memory then, and
- * no search in a stop waits for a disk. Nothing of that is believed but that there is too much of it (STACK_UNRELIABLE, else STACK_FREE): the process
- * need not be stopped to find that. Later it is only looked whether that is so still. `survey` is the same each time.
+ * memory is read, at some GiB in a second, unless the patience is over before that. Otherwise read once all that will be searched: what was swapped
+ * out is in memory then, and no search in a stop waits for a disk. Nothing of that is believed but that there is too much of it (STACK_UNRELIABLE,
+ * else STACK_FREE): the process need not be stopped to find that. Later it is only looked whether that is so still. `survey` is the same each time.
  */
 void contexts_rehearse(struct contexts *contexts, const struct survey *survey, const struct patience *patience, struct stack_result *result);
 

@@ -2,7 +2,7 @@
  * A stop of all threads: the transition begins, is taken over from a killed stent, turns round and ends in one of these, and
  * always by the same steps. Where stent is killed between any two of them, all threads run on as they are:
  *
- *	selector := what all run	(once)
+ *	selector := what all run	(once, and unless it stands there)
  *	ledger INSTALLING/REVERTING	the next stent takes over, beginning with a stop of all
  *	entries of the table		nobody reads them before the selector is 0. Later: only those of threads that are free now
  *					change, and of threads that are no more. Values before keys
@@ -61,16 +61,11 @@ static void block(struct transition *transition, pid_t tid, const char *text)
 	blockers_add(&transition->blockers, transition->survey->process, tid, text);
 }
 
-static enum version version_left(const struct transition *transition)
-{
-	return transition->to == VERSION_NEW ? VERSION_OLD : VERSION_NEW;
-}
-
 /* Where it has not begun: what mostly is so, asked by one system call. If it isn't, those who look one by one say what is wrong, if anything is. */
 static bool stands_as_left(const struct transition *transition)
 {
 	const struct ledger *ledger = transition->ledger;
-	uint64_t selector = versions_table(ledger, version_left(transition));
+	uint64_t selector = versions_table(ledger, transition_from(transition));
 	bool put = transition->to == VERSION_OLD, stands;
 	struct process_pieces pieces = { 0 };
 	struct ledger_words words;
@@ -296,7 +291,7 @@ static enum status begin(const struct settling *settling, struct error *error)
 	const struct transition *transition = settling->transition;
 	const struct process *process = transition->survey->process;
 	struct ledger *ledger = transition->ledger;
-	enum version from = version_left(transition);
+	enum version from = transition_from(transition);
 	enum status status = STATUS_OK;
 
 	/* Where it begins, dispatchers are to say what all run, and a revert what lies below; nobody asks them yet. */
@@ -385,7 +380,7 @@ static enum status undo(const struct settling *settling, enum ledger_state befor
 	const struct transition *transition = settling->transition;
 	const struct process *process = transition->survey->process;
 	bool new = transition->to == VERSION_NEW;
-	enum status status = versions_put_selector(process, transition->ledger, version_left(transition), error);
+	enum status status = versions_put_selector(process, transition->ledger, transition_from(transition), error);
 
 	/* Below a patch that has replaced nobody after all lies what it found. */
 	if (status == STATUS_OK && new && transition->ledger->detached) {
@@ -462,7 +457,7 @@ static enum status read_versions(struct settling *settling, struct error *error)
 
 	if (!transition_is_on(transition)) {
 		settling->first = true;
-		settling->versions.selector = versions_table(ledger, version_left(transition));
+		settling->versions.selector = versions_table(ledger, transition_from(transition));
 		settling->versions.entry = memory_zeroed((size_t)1 << ledger->dispatch.table_bits, sizeof(struct dispatch_entry));
 		return STATUS_OK;
 	}

@@ -11,8 +11,9 @@
 bool sweep_counts(const struct mapping *mapping, bool *own) must_check;
 
 /*
- * Does no memory hold one of the words of survey->makers, which the stack of a context that has ended has as well? False: some does, or not all can be read, or more would have to be read from a disk than may be searched, or the patience is over.
- * At some GiB in a second; what has never been touched is not read.
+ * Does no memory hold one of the words of survey->makers, which the stack of a context that has ended has as well? False: some does, or not all
+ * can be read, or more would have to be read from a disk than may be searched, or the patience is over. At some GiB in a second; what has never been
+ * touched is not read.
  */
 bool sweep_is_clean(const struct survey *survey, const struct patience *patience) must_check;
 

@@ -63,6 +63,12 @@ static inline bool transition_is_on(const struct transition *transition)
 	return ledger_half_done(transition->ledger);
 }
 
+/* Which version is left. */
+static inline enum version transition_from(const struct transition *transition)
+{
+	return transition->to == VERSION_NEW ? VERSION_OLD : VERSION_NEW;
+}
+
 /* The images are those that the survey knows. As long as a thread is stopped, what is said of its stack holds. */
 static inline bool transition_knows(const struct transition *transition, const struct maps *maps)
 {

@@ -393,7 +393,7 @@ static enum status turn_round(struct transition *transition, struct error *error
 	struct patience again = patience_to_turn(transition->patience);
 	enum status status;
 
-	transition->to = transition->to == VERSION_NEW ? VERSION_OLD : VERSION_NEW;
+	transition->to = transition_from(transition);
 	transition->begun = false;
 	transition->prepared = true;	/* as far as there is time for it */
 	transition_prepare(transition);

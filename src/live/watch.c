@@ -231,7 +231,7 @@ static enum look examine(struct transition *transition, struct watched *watched,
 		status = maps_read(process, &maps, error);
 	if (status != STATUS_OK) {
 		look = LOOK_FAILED;
-	} else if (!transition_knows(transition, &maps) || (transition->survey->switches && !contexts_still_none(transition->contexts))) {
+	} else if (!transition_knows(transition, &maps) || transition_moves_together(transition)) {
 		look = LOOK_STALE;
 	} else if (versions_of(transition->ledger, &versions, watched->pointer) == transition->to) {
 		look = LOOK_MOVED;

@@ -3,13 +3,13 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
+
+#include "process/kernel_file.h"
 
 #define KCMP_VM 1	/* linux/kcmp.h */
 #define STAT_MAX 65536	/* bytes of /proc/stat up to what is wanted: some hundred for each processor and interrupt */
@@ -31,24 +31,18 @@ static const char *find_line(const char *text, size_t length, const char *beginn
 	return NULL;
 }
 
-/* "processes" in /proc/stat (fs/proc/stat.c), some lines before its end. A file that something else has put in its place (as containers do) says nothing. */
+/* "processes" in /proc/stat (fs/proc/stat.c), some lines before its end. */
 uint64_t sharing_tasks_made(void)
 {
 	static const char name[] = "processes ";
 	static char text[STAT_MAX];
 	static int descriptor = -1;	/* stays open: it is asked again while a process stands still */
-	struct statfs system;
 	size_t length = 0;
 	ssize_t count = 0;
 	const char *found;
 
-	if (descriptor < 0) {
-		descriptor = open("/proc/stat", O_RDONLY | O_CLOEXEC);
-		if (descriptor >= 0 && (fstatfs(descriptor, &system) < 0 || system.f_type != PROC_SUPER_MAGIC)) {
-			close(descriptor);
-			descriptor = -1;
-		}
-	}
+	if (descriptor < 0)
+		descriptor = kernel_file_open("/proc/stat", PROC_SUPER_MAGIC);
 	if (descriptor < 0)
 		return 0;
 	/* (From its beginning it is made anew, and each further read makes all of it once more.) */

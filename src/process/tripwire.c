@@ -4,7 +4,6 @@
  */
 #include "process/tripwire.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/magic.h>
@@ -14,9 +13,9 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "process/kernel_file.h"
 #include "process/threads.h"
 
 #define LIST_MAX 4096
@@ -24,23 +23,10 @@
 #define BRIEF 200000u	/* ns; while something stands still */
 #define RECENT 10000000u	/* ns */
 
-/* -1: there is none. (A container may have a file of its own there, which lists those that it may use.) */
-static int open_list(void)
-{
-	int file = open("/sys/devices/system/cpu/online", O_RDONLY | O_CLOEXEC);
-	struct statfs system;
-
-	if (file >= 0 && (fstatfs(file, &system) < 0 || system.f_type != SYSFS_MAGIC)) {
-		close(file);
-		file = -1;
-	}
-	return file;
-}
-
 /* As "0-3,6" and a line end (Documentation/admin-guide/cputopology.rst). False: it can't be read, or is cut. */
 static bool list_processors(int file, char text[LIST_MAX])
 {
-	ssize_t count = file < 0 ? -1 : pread(file, text, LIST_MAX - 1, 0);
+	ssize_t count = pread(file, text, LIST_MAX - 1, 0);
 
 	if (count <= 0 || text[count - 1] != '\n')
 		return false;
@@ -114,11 +100,16 @@ static bool set_at(struct tripwire *wire, uint64_t place)
 
 static bool set_all(const uint64_t *places, size_t count, struct tripwire *wire)
 {
+	int file = kernel_file_open("/sys/devices/system/cpu/online", SYSFS_MAGIC);
 	char list[LIST_MAX];
 
-	*wire = (struct tripwire){ .list = open_list() };
-	if (!list_processors(wire->list, list))
+	*wire = (struct tripwire){ 0 };
+	if (file < 0 || !list_processors(file, list)) {
+		if (file >= 0)
+			close(file);
 		return false;
+	}
+	wire->list = file;
 	wire->processors = text_copy(list);
 	for (size_t i = 0; i < count; i++)
 		if (!set_at(wire, places[i]))
@@ -148,7 +139,7 @@ static bool works(void)
 
 bool tripwire_set(const uint64_t *places, size_t count, struct tripwire *wire)
 {
-	*wire = (struct tripwire){ .list = -1 };
+	*wire = (struct tripwire){ 0 };
 	if (works() && set_all(places, count, wire))
 		return true;
 	tripwire_remove(wire);
@@ -162,10 +153,10 @@ void tripwire_remove(struct tripwire *wire)
 		close(wire->events.item[i].event);
 	}
 	array_free(&wire->events);
-	free(wire->processors);
-	if (wire->list >= 0)
+	if (wire->processors)
 		close(wire->list);
-	*wire = (struct tripwire){ .list = -1 };
+	free(wire->processors);
+	*wire = (struct tripwire){ 0 };
 }
 
 struct time {

@@ -15,13 +15,14 @@
 
 struct perf_event_mmap_page;
 
+/* All zero: not set. */
 struct tripwire {
 	ARRAY(struct tripwire_event {
 		int event;
 		struct perf_event_mmap_page *page;	/* the first of the two that the kernel writes to */
 	}) events;		/* one for each processor and place */
-	int list;		/* the kernel's list of the processors that are online, */
-	char *processors;	/* and what it was */
+	char *processors;	/* those that were online, as the kernel lists them, or NULL; */
+	int list;		/* then the file that says so */
 	uint64_t whole;		/* clock_now() when nothing of it was missing */
 };
 
