@@ -140,6 +140,8 @@ if ended "$victim"; then
 fi
 ok "the victim lives"
 run 0 apply --replace "$scratch/2.stent" --timeout 20
+# The last death may have left the other patch between the versions, which keeps all others out.
+[ "$status" != 2 ] || { run 0 revert to-3 --timeout 20; run 0 apply --replace "$scratch/2.stent" --timeout 20; }
 run 0 revert to-2 --timeout 20
 check "in the end everything can be taken out" is_in_state to-2 reverted
 check "and the text is that of the file" text_is_file "$victim" torture.1
