@@ -61,8 +61,6 @@ uint64_t digest_code_files(const struct maps *maps)
 	uint64_t digest = DIGEST_START;
 
 	for (uint64_t at = 0; (mapping = maps_next_code(maps, at)); at = mapping->range.end) {
-		if (!mapping->inode)
-			continue;
 		digest = digest_number(digest_number(digest, mapping->range.start), mapping->range.end);
 		digest = digest_number(digest_number(digest, mapping->device), mapping->inode);
 		digest = digest_number(digest, mapping->offset);

@@ -131,6 +131,8 @@ struct procmap_query {
 #define PROCMAP_QUERY_VMA_EXECUTABLE 0x4u
 #define PROCMAP_QUERY_VMA_SHARED 0x8u
 #define PROCMAP_QUERY_COVERING_OR_NEXT_VMA 0x10u
+#define PROCMAP_QUERY_FILE_BACKED_VMA 0x20u
+#define NEXT_CODE_OF_FILE (PROCMAP_QUERY_COVERING_OR_NEXT_VMA | PROCMAP_QUERY_VMA_EXECUTABLE | PROCMAP_QUERY_FILE_BACKED_VMA)
 
 #define SHORT_NAME 64
 
@@ -234,14 +236,13 @@ const struct mapping *maps_next_code(const struct maps *maps, uint64_t address)
 {
 	struct procmap_query asked;
 
-	if (maps->query) {
-		if (!ask(maps->query, address, PROCMAP_QUERY_COVERING_OR_NEXT_VMA | PROCMAP_QUERY_VMA_EXECUTABLE, 0, &asked))
-			return NULL;
+	for (; maps->query && ask(maps->query, address, NEXT_CODE_OF_FILE, 0, &asked); address = asked.vma_end) {
 		note_answer(maps->query, &asked);
-		return &maps->query->found;
+		if (asked.inode)
+			return &maps->query->found;
 	}
 	for (size_t i = find_index(maps, address); i < maps->count; i++)
-		if (maps->item[i].execute)
+		if (maps->item[i].execute && maps->item[i].inode)
 			return &maps->item[i];
 	return NULL;
 }

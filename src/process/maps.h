@@ -44,7 +44,7 @@ bool maps_parse(char *text, struct maps *maps) must_check;
 /* The mapping that holds the address, or NULL. */
 const struct mapping *maps_find(const struct maps *maps, uint64_t address);
 
-/* The first executable mapping that ends behind the address, or NULL. */
+/* The first executable mapping of a file that ends behind the address, or NULL. */
 const struct mapping *maps_next_code(const struct maps *maps, uint64_t address);
 
 /* Private, not of a file, and without a name of the kernel's. */
