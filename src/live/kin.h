@@ -1,0 +1,32 @@
+/*
+ * kin.h: what processes that were forked from one another, and still run what that ran, have in common: where all code is, and shared memory.
+ *
+ * That nobody makes a context (contexts.h) is watched for all of them by one tripwire, and their shared memory is read once: a database has each
+ * page of its cache in each of its processes.
+ */
+#ifndef STENT_LIVE_KIN_H
+#define STENT_LIVE_KIN_H
+
+#include "live/live.h"
+#include "live/sweep.h"
+#include "process/tripwire.h"
+
+struct live_kin {
+	ARRAY(struct context_maker) makers;
+	struct tripwire wire;	/* set before anything was read */
+	struct swept swept;
+};
+
+/*
+ * Set the tripwire, and sweep all memory that the process shares. NULL: it may have contexts that are made in other ways, or the tripwire can't be set.
+ * live_kin_free() follows.
+ */
+struct live_kin *kin_new(const struct survey *survey, const struct live_options *options) must_check;
+
+/*
+ * If the process is one of them: join the tripwire, and return what was swept, which is enough for whoever has joined. It is kin's. Else NULL, as for
+ * kin NULL. tripwire_remove(wire) in any case.
+ */
+const struct swept *kin_join(const struct live_kin *kin, const struct survey *survey, struct tripwire *wire) must_check;
+
+#endif

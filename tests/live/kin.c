@@ -1,0 +1,145 @@
+/*
+ * kin.c: a process and what it has forked, with much shared memory that all of them have read; built twice, the second time with -DVERSION=2.
+ *
+ *	kin COUNT MIB
+ *
+ * Lines of standard input: "ask" has all of them call the patched function, and is answered with what it returned to each if that is the same, else 0. "begin"
+ * has the first child make a coroutine, with its stack in the shared memory, that is suspended in the function; "end" has it leave. Both are answered
+ * with what the function returned last in the coroutine.
+ */
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#ifndef VERSION
+#define VERSION 1
+#endif
+
+#define STACK 65536
+#define MOST 64
+
+static ucontext_t main_context, context;
+static char *stack;
+static int number;
+static struct {
+	int to, from;	/* pipes */
+} children[MOST];
+
+int work(int suspend);
+
+__attribute__((noipa)) int work(int suspend)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%d", 10 * VERSION);
+	if (suspend)
+		swapcontext(&context, &main_context);
+	return atoi(text);
+}
+
+__attribute__((noipa)) static void clear(void)
+{
+	char bytes[16384];
+
+	memset(bytes, 0, sizeof(bytes));
+	__asm__ volatile("" : : "r"(bytes) : "memory");
+}
+
+static void coroutine(void)
+{
+	number = work(1);
+	clear();
+	memset(stack, 0, 1024);
+	swapcontext(&context, &main_context);
+}
+
+static void begin(void)
+{
+	getcontext(&context);
+	context.uc_stack.ss_sp = stack;
+	context.uc_stack.ss_size = STACK;
+	makecontext(&context, coroutine, 0);
+	swapcontext(&main_context, &context);
+}
+
+static int obey(char command)
+{
+	if (command == 'a')
+		return work(0);
+	if (command == 'b')
+		begin();
+	else
+		swapcontext(&main_context, &context);
+	clear();
+	return number;
+}
+
+static void start_child(int index, const char *memory, size_t size)
+{
+	int to[2], from[2], answer;
+	volatile char sum = 0;
+	char command;
+
+	if (pipe(to) || pipe(from))
+		exit(1);
+	if (fork()) {
+		close(to[0]);
+		close(from[1]);
+		children[index].to = to[1];
+		children[index].from = from[0];
+		return;
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (size_t i = 0; i < size; i += 4096)
+		sum = (char)(sum + memory[i]);
+	for (answer = 0; write(from[1], &answer, sizeof(answer)) == sizeof(answer) && read(to[0], &command, 1) == 1;)
+		answer = obey(command);
+	_exit(0);
+}
+
+static int ask_child(int index, char command)
+{
+	int answer;
+
+	if ((command && write(children[index].to, &command, 1) != 1) || read(children[index].from, &answer, sizeof(answer)) != sizeof(answer))
+		exit(1);
+	return answer;
+}
+
+static int ask_all(int count)
+{
+	int answer = work(0);
+	bool same = true;
+
+	for (int i = 0; i < count; i++)
+		same &= ask_child(i, 'a') == answer;
+	return same ? answer : 0;
+}
+
+int main(int argc, char **argv)
+{
+	int count = argc > 1 ? atoi(argv[1]) : 1;
+	size_t size = argc > 2 ? (size_t)atoi(argv[2]) << 20 : 1 << 20;
+	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char line[32];
+
+	memset(memory, 1, size);
+	stack = memory + size - STACK;
+	for (int i = 0; i < count && i < MOST; i++) {
+		start_child(i, memory, size);
+		ask_child(i, 0);
+	}
+	puts("ready");
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin)) {
+		printf("%d\n", *line == 'a' ? ask_all(count) : ask_child(0, *line));
+		fflush(stdout);
+	}
+	return 0;
+}
