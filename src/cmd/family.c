@@ -197,11 +197,13 @@ enum status family_run(const struct live_command *command, const struct live_arg
 		mine.options.between = family_tell;
 	family.command = command;
 	family.arguments = &mine;
+	if (arguments->tree)
+		mine.options.kin = live_kin_new();
 	/* Of a tree the process that was named need not have the image itself. */
 	concerned = !arguments->tree || is_concerned(arguments);
 	/* Its children have mapped what it has: they shall not all validate that at the same time. */
 	if (arguments->tree && concerned)
-		live_read_ahead(arguments->pid);
+		live_read_ahead(arguments->pid, &mine.options);
 	if (arguments->tree)
 		start_foreman(NULL, (struct live_region){ 0 });
 	if (concerned)
@@ -214,6 +216,7 @@ enum status family_run(const struct live_command *command, const struct live_arg
 		outcome = STATUS_REFUSED;
 	}
 	live_report_free(&report);
+	live_kin_free(mine.options.kin);
 	free(family.failed);
 	return (enum status)outcome;
 }

@@ -14,6 +14,7 @@
 
 struct round {
 	const struct live_all *all;
+	struct live_options options;
 	json_t *tried;		/* an object: its names are the pids that earlier rounds had */
 	json_t *processes;	/* of this round: answers of everywhere_look() */
 	json_t *outcomes;	/* of all rounds */
@@ -48,7 +49,7 @@ static char *change(void *context, size_t job)
 
 	if (status == STATUS_OK)
 		status = spared ? refuse(&error, "%s", spared) :
-			 round->all->change(round->all->what, &process, &round->all->arguments->options, &report, &error);
+			 round->all->change(round->all->what, &process, &round->options, &report, &error);
 	/* One that has ended needs nothing any more. */
 	if (status == STATUS_ERROR && !process_alive(&process)) {
 		error_clear(&error);
@@ -87,7 +88,7 @@ static void take_outcome(void *context, size_t job, enum crew_end end, const cha
 
 static void change_all(struct round *round)
 {
-	const struct live_options *options = &round->all->arguments->options;
+	const struct live_options *options = &round->options;
 	size_t count = json_array_size(round->processes);
 	const json_t *process;
 
@@ -154,10 +155,11 @@ static void print_outcomes(const json_t *outcomes, const struct live_all *all)
 
 enum status live_all(const struct live_all *all, struct error *error)
 {
-	struct round round = { .all = all, .tried = json_object(), .outcomes = json_array() };
+	struct round round = { .all = all, .options = all->arguments->options, .tried = json_object(), .outcomes = json_array() };
 	bool (*cancelled)(void) = all->arguments->options.cancelled;
 	enum status status = STATUS_OK;
 
+	round.options.kin = live_kin_new();
 	for (unsigned int i = 0; i < ROUNDS && status == STATUS_OK; i++) {
 		struct everywhere everywhere = { .look = look_at, .context = &round, .limit = LOOK_LIMIT, .cancelled = cancelled };
 		size_t found;
@@ -179,6 +181,7 @@ enum status live_all(const struct live_all *all, struct error *error)
 		print_outcomes(round.outcomes, all);
 		status = outcomes_status(round.outcomes);
 	}
+	live_kin_free(round.options.kin);
 	json_decref(round.outcomes);
 	json_decref(round.tried);
 	return status;

@@ -119,6 +119,7 @@ static void free_upgrade(struct upgrade *upgrade)
 		json_decref(pair->why);
 		bundle_free(&pair->bundle);
 	}
+	live_kin_free(upgrade->options.kin);
 	array_free(&upgrade->pairs);
 	array_free(&upgrade->only);
 	array_free(&upgrade->except);
@@ -134,6 +135,7 @@ int cmd_upgrade(int argc, char **argv)
 	enum status status;
 	int code;
 
+	upgrade.options.kin = live_kin_new();
 	if (parse(argc, argv, &upgrade, &code)) {
 		live_hold_signals();
 		status = upgrade.dry_run ? STATUS_OK : policy_check_upgrade(&error);

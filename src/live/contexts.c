@@ -1,14 +1,16 @@
 /* What may interrupt a search in a stop: as for a stack (stacks.c), nothing. While the process runs: sweep.c. */
 #include "live/contexts.h"
 
-#include "live/sweep.h"
-
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define PAGE 4096u
+#define WIRE_WAIT 10000000000u	/* ns for a breakpoint to become free, */
+#define WIRE_NAP 20000000	/* and between two looks */
 #define STALE_MAX 4096u		/* pages that are to be avoided; of a process with more, the first ones that are found */
 
 struct search {
@@ -219,9 +221,12 @@ static bool has_contexts(struct search *search)
 	return search->found || search->result->verdict != STACK_FREE;
 }
 
-struct contexts *contexts_new(void)
+struct contexts *contexts_new(struct live_kin *kin)
 {
-	return memory_zeroed(1, sizeof(struct contexts));
+	struct contexts *contexts = memory_zeroed(1, sizeof(*contexts));
+
+	contexts->kin = kin;
+	return contexts;
 }
 
 void contexts_free(struct contexts *contexts)
@@ -234,18 +239,26 @@ void contexts_free(struct contexts *contexts)
 	free(contexts);
 }
 
-static bool set_wire(const struct survey *survey, struct tripwire *wire)
+/* Others of stent's have the processor's breakpoints for as long as they need them. */
+static bool wait_for_wire(const struct survey *survey, const struct patience *patience, struct tripwire *wire)
 {
-	ARRAY(uint64_t) places = { 0 };
-	bool set = !survey->unknown_maker;
+	const struct timespec nap = { 0, WIRE_NAP };
+	uint64_t end = clock_now() + WIRE_WAIT;
+	bool set;
 
-	for (size_t i = 0; i < survey->makers.count; i++) {
-		*array_add(&places) = survey->makers.item[i].behind;
-		set = set && survey->makers.item[i].behind;
-	}
-	set = set && tripwire_set(places.item, places.count, wire);
-	array_free(&places);
+	while (!(set = sweep_watch(survey, wire)) && errno == ENOSPC && clock_now() < end && !patience_over(patience))
+		nanosleep(&nap, NULL);
 	return set;
+}
+
+/* *swept: what need not be swept any more. */
+static bool set_wire(struct contexts *contexts, const struct survey *survey, const struct patience *patience, const struct swept **swept)
+{
+	*swept = kin_join(contexts->kin, survey, patience, &contexts->wire);
+	if (*swept)
+		return true;
+	tripwire_remove(&contexts->wire);
+	return wait_for_wire(survey, patience, &contexts->wire);
 }
 
 /*
@@ -254,9 +267,11 @@ static bool set_wire(const struct survey *survey, struct tripwire *wire)
  */
 static bool look_for_none(struct contexts *contexts, const struct survey *survey, const struct patience *patience)
 {
-	if (!survey->made_contexts || contexts->seen || !set_wire(survey, &contexts->wire))
+	const struct swept *swept;
+
+	if (!survey->made_contexts || contexts->seen || !set_wire(contexts, survey, patience, &swept))
 		return false;
-	contexts->none = sweep_is_clean(survey, patience);
+	contexts->none = sweep_is_clean(survey, swept, patience);
 	contexts->seen = !contexts->none;
 	if (contexts->seen)
 		tripwire_remove(&contexts->wire);

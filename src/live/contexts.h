@@ -11,6 +11,7 @@
 #ifndef STENT_LIVE_CONTEXTS_H
 #define STENT_LIVE_CONTEXTS_H
 
+#include "live/kin.h"
 #include "live/place.h"
 #include "live/stacks.h"
 #include "live/word_search.h"
@@ -19,6 +20,7 @@
 
 /* What is known, what a search takes, made before a process is stopped, and what the last one in a stop took. */
 struct contexts {
+	struct live_kin *kin;	/* not owned; or NULL */
 	bool none;		/* makecontext() had made none that lives when this was found out, */
 	struct tripwire wire;	/* and since then none, as long as nobody came to this; otherwise it is not set */
 	bool seen;		/* it has made some, or that can't be told */
@@ -27,7 +29,8 @@ struct contexts {
 	uint64_t size, took;	/* bytes, ns; 0: there was nothing to search for */
 };
 
-struct contexts *contexts_new(void) must_check;
+/* `kin` may be NULL; it is to outlive these. */
+struct contexts *contexts_new(struct live_kin *kin) must_check;
 
 /* Also takes the tripwire away. May be NULL. */
 void contexts_free(struct contexts *contexts);

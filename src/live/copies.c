@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "live/install.h"
+#include "live/kin.h"
 #include "live/live.h"
 #include "live/reclaim.h"
 #include "live/stacking.h"
@@ -139,14 +140,18 @@ enum live_concern live_look(pid_t pid, const struct bundle *bundle, const char *
 	return concern;
 }
 
-void live_read_ahead(pid_t pid)
+void live_read_ahead(pid_t pid, const struct live_options *options)
 {
+	const struct patience patience = { .deadline = UINT64_MAX, .cancelled = options->cancelled };
 	struct error unused = { 0 };
 	struct survey survey = { 0 };
 	struct process process;
 
-	if (process_open(pid, PROCESS_LOOK, &process, &unused) == STATUS_OK && survey_read(&process, &survey, &unused) == STATUS_OK)
+	if (process_open(pid, PROCESS_LOOK, &process, &unused) == STATUS_OK && survey_read(&process, &survey, &unused) == STATUS_OK) {
+		survey.search = options->search;
 		survey_unwind(&survey);
+		kin_meet(options->kin, &survey, &patience);
+	}
 	survey_free(&survey);
 	process_close(&process);
 	error_clear(&unused);

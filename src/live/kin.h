@@ -11,6 +11,7 @@
 #include "live/sweep.h"
 #include "process/tripwire.h"
 
+/* One family at a time. All zero: none so far. */
 struct live_kin {
 	ARRAY(struct context_maker) makers;
 	struct tripwire wire;	/* set before anything was read */
@@ -18,15 +19,15 @@ struct live_kin {
 };
 
 /*
- * Set the tripwire, and sweep all memory that the process shares. NULL: it may have contexts that are made in other ways, or the tripwire can't be set.
- * live_kin_free() follows.
+ * For the family that the process is of: set the tripwire, and sweep the memory that they share, as far as the patience lasts. Nothing, if the process may
+ * have contexts that are made in other ways, or the tripwire can't be set.
  */
-struct live_kin *kin_new(const struct survey *survey, const struct live_options *options) must_check;
+void kin_meet(struct live_kin *kin, const struct survey *survey, const struct patience *patience);
 
 /*
- * If the process is one of them: join the tripwire, and return what was swept, which is enough for whoever has joined. It is kin's. Else NULL, as for
- * kin NULL. tripwire_remove(wire) in any case.
+ * If the process is one of them, join the tripwire, and return what was swept, which is enough for whoever has joined. It is kin's. Else NULL, as for kin
+ * NULL; but before that one that shares much memory with others is met as the first of its family, instead of the last one. tripwire_remove(wire) in any case.
  */
-const struct swept *kin_join(const struct live_kin *kin, const struct survey *survey, struct tripwire *wire) must_check;
+const struct swept *kin_join(struct live_kin *kin, const struct survey *survey, const struct patience *patience, struct tripwire *wire) must_check;
 
 #endif

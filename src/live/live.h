@@ -20,6 +20,8 @@ struct live_region {
 	uint64_t nonce;		/* of the ledger */
 };
 
+struct live_kin;
+
 struct live_options {
 	bool together;			/* all threads move at one instant, or none does */
 	bool replace;			/* apply: take out all other patches of the image in the same transition */
@@ -33,6 +35,7 @@ struct live_options {
 	uint64_t search;		/* bytes of memory that may be searched for suspended contexts (coroutines) */
 	uint64_t reclaim;		/* bytes of memory that may be searched before the memory of a patch is unmapped; 0: it stays */
 	bool (*cancelled)(void);	/* asked now and then; true: give up at once. NULL: never */
+	struct live_kin *kin;		/* what is known from other processes, and for others; or NULL */
 };
 
 /* A thread that was in the way. */
@@ -108,8 +111,18 @@ enum live_copy live_look_at_copy(pid_t pid, struct live_region region, bool *unf
 enum status live_finish_copy(const struct process *process, struct live_region region, bool new, const struct live_options *options,
 			     struct live_report *report, struct error *error) must_check;
 
-/* Have the unwind data of all images of a process in the cache, where it is then found by those who work on the process and on its like. */
-void live_read_ahead(pid_t pid);
+/*
+ * What those who were forked from one another have in common, as far as it need be looked at only once: for who works on several processes, one after the
+ * other, or in children that he forks meanwhile, each with what is known by then.
+ */
+struct live_kin *live_kin_new(void) must_check;
+void live_kin_free(struct live_kin *kin);	/* may be NULL */
+
+/*
+ * Before a process is worked on, and those that were forked from it: have the unwind data of all its images in the cache, and in options->kin what they
+ * have in common.
+ */
+void live_read_ahead(pid_t pid, const struct live_options *options);
 
 /* Does a command concern a process? */
 enum live_concern {

@@ -9,8 +9,8 @@
  */
 #include "live/sweep.h"
 
+#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "live/word_search.h"
 
@@ -34,14 +34,30 @@ bool sweep_counts(const struct mapping *mapping, bool *own)
 	return (mapping->read && mapping->write) || (closed && !mapping->shared && !mapping->inode);
 }
 
-static void build_words(const struct survey *survey, struct scan_set *set)
+bool sweep_watch(const struct survey *survey, struct tripwire *wire)
 {
-	ARRAY(struct range) words = { 0 };
+	ARRAY(uint64_t) places = { 0 };
+	bool known = !survey->unknown_maker, set;
+
+	for (size_t i = 0; i < survey->makers.count; i++) {
+		*array_add(&places) = survey->makers.item[i].behind;
+		known = known && survey->makers.item[i].behind;
+	}
+	*wire = (struct tripwire){ 0 };
+	errno = 0;
+	set = known && tripwire_set(places.item, places.count, wire);
+	array_free(&places);
+	return set;
+}
+
+void sweep_words(const struct survey *survey, struct scan_set *words)
+{
+	ARRAY(struct range) ranges = { 0 };
 
 	for (size_t i = 0; i < survey->makers.count; i++)
-		*array_add(&words) = survey->makers.item[i].words;
-	scan_set_build(set, words.item, words.count);
-	array_free(&words);
+		*array_add(&ranges) = survey->makers.item[i].words;
+	scan_set_build(words, ranges.item, ranges.count);
+	array_free(&ranges);
 }
 
 static bool hit(void *context, uint64_t word, uint64_t place)
@@ -121,7 +137,13 @@ static bool sweep_parts(struct sweep *sweep, struct range range, const struct pa
 	}
 }
 
-bool sweep_is_clean(const struct survey *survey, const struct patience *patience)
+/* The words that begin in front of a mapping that need not be swept, and end in it. */
+static bool sweep_seam(struct sweep *sweep, struct range range, bool joined)
+{
+	return !joined || sweep_range(sweep, (struct range){ range.start - PAGE, range.start + PAGE });
+}
+
+bool sweep_is_clean(const struct survey *survey, const struct swept *swept, const struct patience *patience)
 {
 	struct sweep sweep = { .survey = survey };
 	struct error unused = { 0 };
@@ -130,17 +152,19 @@ bool sweep_is_clean(const struct survey *survey, const struct patience *patience
 
 	error_clear(&unused);
 	word_search_open(false, &sweep.words);
-	build_words(survey, &sweep.set);
+	sweep_words(survey, &sweep.set);
 	pages_open(survey->process, false, UINT64_MAX, &sweep.pages);
 	for (size_t i = 0; i < sweep.maps.count && clean; i++) {
-		struct range range = sweep.maps.item[i].range;
+		const struct mapping *mapping = &sweep.maps.item[i];
+		bool joined = mapping->range.start == last;
 
-		if (!sweep_counts(&sweep.maps.item[i], &sweep.pages.own))
+		if (!sweep_counts(mapping, &sweep.pages.own))
 			continue;
-		if (range.start == last)
-			range.start -= PAGE;
-		clean = sweep_parts(&sweep, range, patience);
-		last = range.end;
+		if (swept && swept_holds(swept, mapping))
+			clean = sweep_seam(&sweep, mapping->range, joined);
+		else
+			clean = sweep_parts(&sweep, (struct range){ mapping->range.start - (joined ? PAGE : 0), mapping->range.end }, patience);
+		last = mapping->range.end;
 	}
 	pages_close(&sweep.pages);
 	scan_set_free(&sweep.set);

@@ -236,7 +236,7 @@ static bool prepare_contexts(struct transition *transition)
 	if (!survey->switches)
 		return true;
 	if (!transition->contexts)
-		transition->contexts = contexts_new();
+		transition->contexts = contexts_new(transition->options->kin);
 	contexts_rehearse(transition->contexts, survey, transition->prepared ? patience : &unhurried, &result);
 	if (!transition->prepared)
 		patience->deadline += clock_now() - begun;

@@ -4,6 +4,8 @@
  */
 #include "process/tripwire.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/hw_breakpoint.h>
 #include <linux/magic.h>
@@ -47,6 +49,19 @@ static int most_descriptors(void)
 	return limit.rlim_cur > INT_MAX ? INT_MAX : (int)limit.rlim_cur;
 }
 
+/* Takes the event, also where it fails. */
+static bool add_event(struct tripwire *wire, int event)
+{
+	void *page = mmap(NULL, size_of_pages(), PROT_READ | PROT_WRITE, MAP_SHARED, event, 0);
+
+	if (page == MAP_FAILED) {
+		close(event);
+		return false;
+	}
+	*array_add(&wire->events) = (struct tripwire_event){ event, page };
+	return true;
+}
+
 /* Every execution makes a record, of which only that there is one is of interest. */
 static bool set_one(struct tripwire *wire, uint64_t place, int processor)
 {
@@ -62,21 +77,16 @@ static bool set_one(struct tripwire *wire, uint64_t place, int processor)
 		.bp_len = sizeof(long),	/* the only one for execution */
 	};
 	int event = (int)syscall(SYS_perf_event_open, &attributes, -1, processor, -1, PERF_FLAG_FD_CLOEXEC);
-	void *page;
 
 	/* Others need descriptors, too. */
-	if (event < 0 || event > most_descriptors() / 2) {
-		if (event >= 0)
-			close(event);
-		return false;
-	}
-	page = mmap(NULL, size_of_pages(), PROT_READ | PROT_WRITE, MAP_SHARED, event, 0);
-	if (page == MAP_FAILED) {
+	if (event > most_descriptors() / 2) {
 		close(event);
+		errno = EMFILE;
 		return false;
 	}
-	*array_add(&wire->events) = (struct tripwire_event){ event, page };
-	return true;
+	if (event < 0)
+		return false;
+	return add_event(wire, event);
 }
 
 static bool set_range(struct tripwire *wire, uint64_t place, unsigned long first, unsigned long last)
@@ -146,8 +156,29 @@ bool tripwire_set(const uint64_t *places, size_t count, struct tripwire *wire)
 	return false;
 }
 
+bool tripwire_join(const struct tripwire *other, struct tripwire *wire)
+{
+	bool joined = other->processors && other->events.count;
+	int list = joined ? fcntl(other->list, F_DUPFD_CLOEXEC, 0) : -1;
+
+	*wire = (struct tripwire){ 0 };
+	if (list < 0)
+		return false;
+	wire->list = list;
+	wire->processors = text_copy(other->processors);
+	/* (A child has no mapping of the pages: the kernel leaves those out of what it copies.) */
+	for (size_t i = 0; i < other->events.count && joined; i++) {
+		int event = fcntl(other->events.item[i].event, F_DUPFD_CLOEXEC, 0);
+
+		joined = event >= 0 && add_event(wire, event);
+	}
+	return joined && tripwire_check(wire);
+}
+
 void tripwire_remove(struct tripwire *wire)
 {
+	int reason = errno;
+
 	for (size_t i = 0; i < wire->events.count; i++) {
 		munmap(wire->events.item[i].page, size_of_pages());
 		close(wire->events.item[i].event);
@@ -157,6 +188,7 @@ void tripwire_remove(struct tripwire *wire)
 		close(wire->list);
 	free(wire->processors);
 	*wire = (struct tripwire){ 0 };
+	errno = reason;
 }
 
 struct time {

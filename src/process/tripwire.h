@@ -27,11 +27,18 @@ struct tripwire {
 };
 
 /*
- * Set it. False: it can't be (no permission, no breakpoint is free, hardware that has none); then nothing is set. tripwire_remove() in any case.
+ * Set it. False: it can't be (no permission, hardware that has no breakpoints; errno ENOSPC: none is free); then nothing is set. tripwire_remove() in any
+ * case, which leaves errno alone.
  * `places`: addresses of instructions, in whatever process.
  */
 bool tripwire_set(const uint64_t *places, size_t count, struct tripwire *wire) must_check;
 void tripwire_remove(struct tripwire *wire);
+
+/*
+ * The same one once more, for a process that was forked from the one that has set it: with the same events, so it takes no breakpoint, and whoever
+ * came there before has touched this one, too. It stays when the other one is removed. False: it can't be had. tripwire_remove() in any case.
+ */
+bool tripwire_join(const struct tripwire *other, struct tripwire *wire) must_check;
 
 /*
  * Nothing of it has been missing since it was set, and wire->whole says so. The kernel takes events away from a processor that goes offline, for

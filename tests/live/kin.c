@@ -130,7 +130,7 @@ int main(int argc, char **argv)
 	char line[32];
 
 	memset(memory, 1, size);
-	stack = memory + size - STACK;
+	stack = memory + size / 2;	/* in no page that other memory begins behind */
 	for (int i = 0; i < count && i < MOST; i++) {
 		start_child(i, memory, size);
 		ask_child(i, 0);

@@ -7,7 +7,7 @@
 # shellcheck source=tests/crowds.sh
 . "$(dirname "$0")/../crowds.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 17
+plan 20
 victim_source=kin.c mib=64 children=8
 
 answers() {	# LINE ANSWER
@@ -43,6 +43,7 @@ answers ask 20
 verdict $? "which shows"
 check "and given back" ends_and_reads 0 revert --reclaim 0 --timeout 10 kin -p "$victim" --tree
 if "$build/tests/live/hogs" </dev/null | grep -q ready; then
+	breakpoints=yes
 	check "the shared memory has been read" reads_more $mib
 	check "once, and not by each" reads_less $((3 * mib))
 else
@@ -51,6 +52,16 @@ else
 fi
 answers ask 10
 verdict $? "which shows, too"
+
+# Each of stent's children that do the work finds it out for itself, and keeps it for those that it works on next.
+processors=$(getconf _NPROCESSORS_ONLN)
+check "all are patched as processes of the machine" stent_ends 0 apply --timeout 10 "$scratch/kin.stent" --all
+check "and given back" ends_and_reads 0 revert --reclaim 0 --timeout 10 kin --all
+if [ "$processors" -lt 5 ] && [ "${breakpoints-}" ]; then
+	check "the shared memory has been read no more than once for each processor" reads_less $(((processors + 2) * mib))
+else
+	skip "the shared memory has been read no more than once for each processor" "no breakpoints, or too many processors"
+fi
 
 answers begin 0
 verdict $? "one has a coroutine in the shared memory, which is suspended in the function"

@@ -1,4 +1,5 @@
 /* Tripwires: whoever comes to the place is seen, whenever and wherever it came to be, and nobody else. */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -179,11 +180,96 @@ static void as_many_as_there_are(void **state)
 	tripwire_remove(&wires[0]);
 }
 
+/* In a child that was forked before, as workers are. */
+static void run_worker(void (*work)(const struct tripwire *wire), const struct tripwire *wire)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		work(wire);
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void join_and_see(const struct tripwire *other)
+{
+	struct tripwire wire;
+
+	if (!tripwire_join(other, &wire) || !tripwire_untouched(&wire) || !tripwire_holds(&wire))
+		_exit(1);
+	run_child(elsewhere, true);
+	if (!tripwire_untouched(&wire))
+		_exit(2);
+	run_child(place, true);
+	if (tripwire_untouched(&wire))
+		_exit(3);
+	tripwire_remove(&wire);
+}
+
+static void join_what_is_touched(const struct tripwire *other)
+{
+	struct tripwire wire;
+
+	if (!tripwire_join(other, &wire) || tripwire_untouched(&wire))
+		_exit(1);
+	tripwire_remove(&wire);
+}
+
+static void who_joins_sees_what_was_before_and_comes_after(void **state)
+{
+	struct tripwire wire;
+
+	(void)state;
+	set(&wire);
+	run_worker(join_and_see, &wire);
+	assert_false(tripwire_untouched(&wire));
+	run_worker(join_what_is_touched, &wire);
+	assert_true(tripwire_check(&wire));
+	tripwire_remove(&wire);
+}
+
+static void who_joins_takes_no_breakpoint_and_stays(void **state)
+{
+	const uint64_t at = (uint64_t)(uintptr_t)place;
+	struct tripwire wires[8], joined[8];
+	int count = 1;
+
+	(void)state;
+	set(&wires[0]);
+	while (count < 8 && tripwire_set(&at, 1, &wires[count]))
+		count++;
+	assert_int_equal(errno, ENOSPC);
+	for (int i = 0; i < 8; i++)
+		assert_true(tripwire_join(&wires[0], &joined[i]));
+	while (count--)
+		tripwire_remove(&wires[count]);
+	assert_true(tripwire_untouched(&joined[7]) && tripwire_check(&joined[7]));
+	place();
+	for (int i = 0; i < 8; i++) {
+		assert_false(tripwire_untouched(&joined[i]));
+		tripwire_remove(&joined[i]);
+	}
+}
+
+static void none_can_be_joined_that_was_never_set(void **state)
+{
+	struct tripwire none = { 0 }, wire;
+
+	(void)state;
+	assert_false(tripwire_join(&none, &wire));
+	tripwire_remove(&wire);
+}
+
 /* (Nothing was set: there is nothing to take away, and descriptor 0 is somebody's.) */
 static void one_that_was_never_set_closes_nothing(void **state)
 {
 	(void)state;
-	contexts_free(contexts_new());
+	contexts_free(contexts_new(NULL));
 	assert_true(fcntl(STDIN_FILENO, F_GETFD) >= 0);
 }
 
@@ -219,6 +305,9 @@ int main(void)
 		cmocka_unit_test(many_times_are_seen_as_one),
 		cmocka_unit_test(it_says_when_it_was_whole),
 		cmocka_unit_test(as_many_as_there_are),
+		cmocka_unit_test(who_joins_sees_what_was_before_and_comes_after),
+		cmocka_unit_test(who_joins_takes_no_breakpoint_and_stays),
+		cmocka_unit_test(none_can_be_joined_that_was_never_set),
 		cmocka_unit_test(one_that_was_never_set_closes_nothing),
 		cmocka_unit_test(it_takes_no_more_than_half_of_all_descriptors),
 	};
