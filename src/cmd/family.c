@@ -198,7 +198,7 @@ enum status family_run(const struct live_command *command, const struct live_arg
 	family.command = command;
 	family.arguments = &mine;
 	if (arguments->tree)
-		mine.options.kin = live_kin_new();
+		mine.options.kin = live_kin_new(false);
 	/* Of a tree the process that was named need not have the image itself. */
 	concerned = !arguments->tree || is_concerned(arguments);
 	/* Its children have mapped what it has: they shall not all validate that at the same time. */

@@ -159,7 +159,7 @@ enum status live_all(const struct live_all *all, struct error *error)
 	bool (*cancelled)(void) = all->arguments->options.cancelled;
 	enum status status = STATUS_OK;
 
-	round.options.kin = live_kin_new();
+	round.options.kin = live_kin_new(true);
 	for (unsigned int i = 0; i < ROUNDS && status == STATUS_OK; i++) {
 		struct everywhere everywhere = { .look = look_at, .context = &round, .limit = LOOK_LIMIT, .cancelled = cancelled };
 		size_t found;

@@ -135,7 +135,7 @@ int cmd_upgrade(int argc, char **argv)
 	enum status status;
 	int code;
 
-	upgrade.options.kin = live_kin_new();
+	upgrade.options.kin = live_kin_new(true);
 	if (parse(argc, argv, &upgrade, &code)) {
 		live_hold_signals();
 		status = upgrade.dry_run ? STATUS_OK : policy_check_upgrade(&error);

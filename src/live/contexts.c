@@ -9,8 +9,8 @@
 #include <time.h>
 
 #define PAGE 4096u
-#define WIRE_WAIT 10000000000u	/* ns for a breakpoint to become free, */
-#define WIRE_NAP 20000000	/* and between two looks */
+#define WIRE_WAIT 10000000000u	/* ns for a breakpoint to become free, at most, */
+#define WIRE_NAP 100000000	/* and between two looks */
 #define STALE_MAX 4096u		/* pages that are to be avoided; of a process with more, the first ones that are found */
 
 struct search {
@@ -221,11 +221,13 @@ static bool has_contexts(struct search *search)
 	return search->found || search->result->verdict != STACK_FREE;
 }
 
-struct contexts *contexts_new(struct live_kin *kin)
+struct contexts *contexts_new(const struct live_options *options)
 {
 	struct contexts *contexts = memory_zeroed(1, sizeof(*contexts));
+	uint64_t timeout = options->no_wait ? 0 : (uint64_t)options->timeout * 1000000;
 
-	contexts->kin = kin;
+	contexts->kin = options->kin;
+	contexts->wait = timeout < WIRE_WAIT ? timeout : WIRE_WAIT;
 	return contexts;
 }
 
@@ -239,15 +241,20 @@ void contexts_free(struct contexts *contexts)
 	free(contexts);
 }
 
-/* Others of stent's have the processor's breakpoints for as long as they need them. */
-static bool wait_for_wire(const struct survey *survey, const struct patience *patience, struct tripwire *wire)
+/*
+ * Other stents have the processor's breakpoints for as long as they need them. A debugger has them for longer: where they were waited for in vain once,
+ * they are not again.
+ */
+static bool wait_for_wire(const struct contexts *contexts, const struct survey *survey, const struct patience *patience, struct tripwire *wire)
 {
 	const struct timespec nap = { 0, WIRE_NAP };
-	uint64_t end = clock_now() + WIRE_WAIT;
+	static bool in_vain;
+	uint64_t end = clock_now() + contexts->wait;
 	bool set;
 
-	while (!(set = sweep_watch(survey, wire)) && errno == ENOSPC && clock_now() < end && !patience_over(patience))
+	while (!(set = sweep_watch(survey, wire)) && errno == ENOSPC && !in_vain && clock_now() < end && !patience_over(patience))
 		nanosleep(&nap, NULL);
+	in_vain |= !set && contexts->wait;
 	return set;
 }
 
@@ -258,7 +265,7 @@ static bool set_wire(struct contexts *contexts, const struct survey *survey, con
 	if (*swept)
 		return true;
 	tripwire_remove(&contexts->wire);
-	return wait_for_wire(survey, patience, &contexts->wire);
+	return wait_for_wire(contexts, survey, patience, &contexts->wire);
 }
 
 /*

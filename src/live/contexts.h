@@ -21,6 +21,7 @@
 /* What is known, what a search takes, made before a process is stopped, and what the last one in a stop took. */
 struct contexts {
 	struct live_kin *kin;	/* not owned; or NULL */
+	uint64_t wait;		/* ns, for a breakpoint */
 	bool none;		/* makecontext() had made none that lives when this was found out, */
 	struct tripwire wire;	/* and since then none, as long as nobody came to this; otherwise it is not set */
 	bool seen;		/* it has made some, or that can't be told */
@@ -29,8 +30,8 @@ struct contexts {
 	uint64_t size, took;	/* bytes, ns; 0: there was nothing to search for */
 };
 
-/* `kin` may be NULL; it is to outlive these. */
-struct contexts *contexts_new(struct live_kin *kin) must_check;
+/* options->kin is to outlive them. */
+struct contexts *contexts_new(const struct live_options *options) must_check;
 
 /* Also takes the tripwire away. May be NULL. */
 void contexts_free(struct contexts *contexts);

@@ -5,10 +5,14 @@
 #include <string.h>
 
 #define MUCH (64ul << 20)	/* bytes that take longer to read than a tripwire to set */
+#define MEET_MAX 20000000000u	/* ns that one of many processes may be kept waiting for what is done for others, too */
 
-struct live_kin *live_kin_new(void)
+struct live_kin *live_kin_new(bool meets)
 {
-	return memory_zeroed(1, sizeof(struct live_kin));
+	struct live_kin *kin = memory_zeroed(1, sizeof(*kin));
+
+	kin->meets = meets;
+	return kin;
 }
 
 static void forget(struct live_kin *kin)
@@ -46,33 +50,44 @@ static bool includes(const struct live_kin *kin, const struct survey *survey)
 	       !memcmp(survey->makers.item, kin->makers.item, kin->makers.count * sizeof(*kin->makers.item));
 }
 
+void kin_part(struct live_kin *kin, const struct survey *survey)
+{
+	if (kin && kin->meets && !includes(kin, survey))
+		forget(kin);
+}
+
 static bool shares_much(const struct survey *survey)
 {
 	uint64_t size = 0;
-	bool own;
 
-	for (size_t i = 0; i < survey->maps.count; i++) {
-		const struct mapping *mapping = &survey->maps.item[i];
-
-		if (mapping->shared && sweep_counts(mapping, &own))
-			size += mapping->range.end - mapping->range.start;
-	}
+	for (size_t i = 0; i < survey->maps.count; i++)
+		if (swept_may_hold(&survey->maps.item[i]))
+			size += survey->maps.item[i].range.end - survey->maps.item[i].range.start;
 	return size >= MUCH;
 }
 
-/* A breakpoint that is held for others to come is missed by those who need one now. */
-static bool meet_another(struct live_kin *kin, const struct survey *survey, const struct patience *patience)
+/* What it is not enough for is read in each process. */
+static void meet_first(struct live_kin *kin, const struct survey *survey, const struct patience *patience)
 {
-	forget(kin);
-	if (shares_much(survey))
-		kin_meet(kin, survey, patience);
-	return includes(kin, survey);
+	struct patience some = *patience;
+
+	if (clock_now() + MEET_MAX < some.deadline)
+		some.deadline = clock_now() + MEET_MAX;
+	kin_meet(kin, survey, &some);
 }
 
 const struct swept *kin_join(struct live_kin *kin, const struct survey *survey, const struct patience *patience, struct tripwire *wire)
 {
 	*wire = (struct tripwire){ 0 };
-	if (!kin || (!includes(kin, survey) && !meet_another(kin, survey, patience)))
+	if (!kin)
 		return NULL;
-	return tripwire_join(&kin->wire, wire) && tripwire_untouched(wire) ? &kin->swept : NULL;
+	if (kin->meets && !includes(kin, survey) && shares_much(survey))
+		meet_first(kin, survey, patience);
+	if (!includes(kin, survey))
+		return NULL;
+	if (tripwire_join(&kin->wire, wire) && tripwire_untouched(wire))
+		return &kin->swept;
+	/* It is not so any more of any of them, and the breakpoint is of use elsewhere. */
+	forget(kin);
+	return NULL;
 }

@@ -11,8 +11,9 @@
 #include "live/sweep.h"
 #include "process/tripwire.h"
 
-/* One family at a time. All zero: none so far. */
+/* One family at a time. None so far: no makers. */
 struct live_kin {
+	bool meets;		/* live_kin_new() */
 	ARRAY(struct context_maker) makers;
 	struct tripwire wire;	/* set before anything was read */
 	struct swept swept;
@@ -24,9 +25,12 @@ struct live_kin {
  */
 void kin_meet(struct live_kin *kin, const struct survey *survey, const struct patience *patience);
 
+/* Who meets kin on the way forgets them when the process is none of them: others may need the breakpoint. `kin` may be NULL. */
+void kin_part(struct live_kin *kin, const struct survey *survey);
+
 /*
  * If the process is one of them, join the tripwire, and return what was swept, which is enough for whoever has joined. It is kin's. Else NULL, as for kin
- * NULL; but before that one that shares much memory with others is met as the first of its family, instead of the last one. tripwire_remove(wire) in any case.
+ * NULL; but before that who meets kin on the way does so if the process shares much memory with others. tripwire_remove(wire) in any case.
  */
 const struct swept *kin_join(struct live_kin *kin, const struct survey *survey, const struct patience *patience, struct tripwire *wire) must_check;
 

@@ -112,10 +112,10 @@ enum status live_finish_copy(const struct process *process, struct live_region r
 			     struct live_report *report, struct error *error) must_check;
 
 /*
- * What those who were forked from one another have in common, as far as it need be looked at only once: for who works on several processes, one after the
- * other, or in children that he forks meanwhile, each with what is known by then.
+ * What those who were forked from one another have in common, as far as it need be looked at only once. `meets`: for who works on many processes, one after
+ * the other, and finds out who they are on the way; else live_read_ahead() does that once, for whoever is worked on then, also in children that are forked.
  */
-struct live_kin *live_kin_new(void) must_check;
+struct live_kin *live_kin_new(bool meets) must_check;
 void live_kin_free(struct live_kin *kin);	/* may be NULL */
 
 /*

@@ -5,7 +5,8 @@
  * makecontext(), for which the caller has an eye. It makes no difference what else is mapped, written or given back meanwhile.
  *
  * Not seen is a library that runs all coroutines on one stack, clears that when none runs, and moves a copy from memory that is still to be read to
- * some that has been read; and what is in memory that is shared, and not in this process's page table (struct pages).
+ * some that has been read, which may be long before where that is shared with relatives (kin.h); and what is in memory that is shared, and neither in this
+ * process's page table (struct pages) nor read for its relatives.
  */
 #include "live/sweep.h"
 

@@ -39,6 +39,9 @@ bool sweep_is_clean(const struct survey *survey, const struct swept *swept, cons
 /* The same of all memory that the process shares, as far as it is in memory and no part of a disk, whoever has touched it: add to *swept what is clean. */
 void sweep_shared(const struct survey *survey, const struct patience *patience, struct swept *swept);
 
+/* Can it be among them at all? */
+bool swept_may_hold(const struct mapping *mapping) must_check;
+
 /* Is the whole mapping among them? */
 bool swept_holds(const struct swept *swept, const struct mapping *mapping) must_check;
 

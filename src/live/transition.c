@@ -236,7 +236,7 @@ static bool prepare_contexts(struct transition *transition)
 	if (!survey->switches)
 		return true;
 	if (!transition->contexts)
-		transition->contexts = contexts_new(transition->options->kin);
+		transition->contexts = contexts_new(transition->options);
 	contexts_rehearse(transition->contexts, survey, transition->prepared ? patience : &unhurried, &result);
 	if (!transition->prepared)
 		patience->deadline += clock_now() - begun;
@@ -450,6 +450,7 @@ enum status transition_run(struct survey *survey, struct ledger *ledger, enum ve
 
 	if (status != STATUS_OK)
 		return status;
+	kin_part(options->kin, survey);
 	transition_prepare(&transition);
 	transition.together = find_obstacle(&transition);
 	remote_leftovers(survey->process, &survey->maps, &survey->images, &transition.leftovers);

@@ -186,7 +186,8 @@ static void take_answer(struct running *running, struct child *child)
 	*array_add(&child->received) = '\0';
 	child->busy = false;
 	take(running, child->job, CREW_DONE, child->received.item + sizeof(uint64_t));
-	if (running->crew->fresh)
+	/* (What one holds that has nothing to do any more others may need: memory, breakpoints of processors.) */
+	if (running->crew->fresh || running->next == running->count)
 		end_child(child, true);
 }
 

@@ -113,7 +113,7 @@ static bool set_all(const uint64_t *places, size_t count, struct tripwire *wire)
 	int file = kernel_file_open("/sys/devices/system/cpu/online", SYSFS_MAGIC);
 	char list[LIST_MAX];
 
-	*wire = (struct tripwire){ 0 };
+	*wire = (struct tripwire){ .setter = getpid() };
 	if (file < 0 || !list_processors(file, list)) {
 		if (file >= 0)
 			close(file);
@@ -161,12 +161,11 @@ bool tripwire_join(const struct tripwire *other, struct tripwire *wire)
 	bool joined = other->processors && other->events.count;
 	int list = joined ? fcntl(other->list, F_DUPFD_CLOEXEC, 0) : -1;
 
-	*wire = (struct tripwire){ 0 };
+	*wire = (struct tripwire){ .setter = getpid() };
 	if (list < 0)
 		return false;
 	wire->list = list;
 	wire->processors = text_copy(other->processors);
-	/* (A child has no mapping of the pages: the kernel leaves those out of what it copies.) */
 	for (size_t i = 0; i < other->events.count && joined; i++) {
 		int event = fcntl(other->events.item[i].event, F_DUPFD_CLOEXEC, 0);
 
@@ -180,7 +179,9 @@ void tripwire_remove(struct tripwire *wire)
 	int reason = errno;
 
 	for (size_t i = 0; i < wire->events.count; i++) {
-		munmap(wire->events.item[i].page, size_of_pages());
+		/* (fork() leaves these pages out of what it copies, so that something else may be there by now.) */
+		if (wire->setter == getpid())
+			munmap(wire->events.item[i].page, size_of_pages());
 		close(wire->events.item[i].event);
 	}
 	array_free(&wire->events);

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/memory.h"
 
@@ -17,6 +18,7 @@ struct perf_event_mmap_page;
 
 /* All zero: not set. */
 struct tripwire {
+	pid_t setter;		/* the process that has the pages: one that is forked from it has none there */
 	ARRAY(struct tripwire_event {
 		int event;
 		struct perf_event_mmap_page *page;	/* the first of the two that the kernel writes to */

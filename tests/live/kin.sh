@@ -7,7 +7,7 @@
 # shellcheck source=tests/crowds.sh
 . "$(dirname "$0")/../crowds.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 20
+plan 24
 victim_source=kin.c mib=64 children=8
 
 answers() {	# LINE ANSWER
@@ -74,6 +74,19 @@ answers ask 20
 verdict $? "which shows"
 victim_stop
 verdict $? "they end as they should"
+
+# Memory that is not what it looks like.
+for kind in tail segment; do
+	if victim_start "$scratch/kin.1" 1 $mib $kind; then
+		answers begin 0
+		check "a coroutine in memory of another kind ($kind): not patched" stent_ends 4 apply --timeout 1 "$scratch/kin.stent" -p "$victim" --tree
+		check "for that reason ($kind)" says 'a suspended context may be in work'
+	else
+		skip "a coroutine in memory of another kind ($kind)" "no such memory is to be had"
+		skip "for that reason ($kind)" "no such memory is to be had"
+	fi
+	victim_stop
+done
 
 # Who has no breakpoint waits for one. (Only this shell keeps the hogs' input open.)
 patch() {

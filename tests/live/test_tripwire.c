@@ -256,6 +256,29 @@ static void who_joins_takes_no_breakpoint_and_stays(void **state)
 	}
 }
 
+/* Where its pages are in the process that has set it, this one may have something else. */
+static void remove_what_is_inherited(const struct tripwire *other)
+{
+	struct tripwire wire = *other;
+	char *page = (char *)other->events.item[0].page;
+
+	if (mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != page)
+		_exit(1);
+	tripwire_remove(&wire);
+	*page = 1;	/* or it is killed */
+}
+
+static void a_child_has_none_of_its_pages(void **state)
+{
+	struct tripwire wire;
+
+	(void)state;
+	set(&wire);
+	run_worker(remove_what_is_inherited, &wire);
+	assert_true(tripwire_untouched(&wire) && tripwire_check(&wire));
+	tripwire_remove(&wire);
+}
+
 static void none_can_be_joined_that_was_never_set(void **state)
 {
 	struct tripwire none = { 0 }, wire;
@@ -269,7 +292,7 @@ static void none_can_be_joined_that_was_never_set(void **state)
 static void one_that_was_never_set_closes_nothing(void **state)
 {
 	(void)state;
-	contexts_free(contexts_new(NULL));
+	contexts_free(contexts_new(&(struct live_options){ 0 }));
 	assert_true(fcntl(STDIN_FILENO, F_GETFD) >= 0);
 }
 
@@ -307,6 +330,7 @@ int main(void)
 		cmocka_unit_test(as_many_as_there_are),
 		cmocka_unit_test(who_joins_sees_what_was_before_and_comes_after),
 		cmocka_unit_test(who_joins_takes_no_breakpoint_and_stays),
+		cmocka_unit_test(a_child_has_none_of_its_pages),
 		cmocka_unit_test(none_can_be_joined_that_was_never_set),
 		cmocka_unit_test(one_that_was_never_set_closes_nothing),
 		cmocka_unit_test(it_takes_no_more_than_half_of_all_descriptors),

@@ -38,7 +38,7 @@ struct answers {
 static enum status ask(const struct stack_check *check, struct answers *answers, struct error *error)
 {
 	const struct patience patience = patience_for(STOP_MS, NULL);
-	struct contexts *contexts = contexts_new(NULL);
+	struct contexts *contexts = contexts_new(&(struct live_options){ 0 });
 	struct threads threads = { 0 };
 	struct maps maps = { 0 };
 	enum status status;
