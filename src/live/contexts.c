@@ -249,12 +249,12 @@ static bool wait_for_wire(const struct contexts *contexts, const struct survey *
 {
 	const struct timespec nap = { 0, WIRE_NAP };
 	static bool in_vain;
-	uint64_t end = clock_now() + contexts->wait;
+	uint64_t wait = in_vain ? 0 : contexts->wait, end = clock_now() + wait;
 	bool set;
 
-	while (!(set = sweep_watch(survey, wire)) && errno == ENOSPC && !in_vain && clock_now() < end && !patience_over(patience))
+	while (!(set = sweep_watch(survey, wire)) && errno == ENOSPC && clock_now() < end && !patience_over(patience))
 		nanosleep(&nap, NULL);
-	in_vain |= !set && contexts->wait;
+	in_vain |= !set && wait && clock_now() >= end;
 	return set;
 }
 

@@ -29,12 +29,22 @@ void live_kin_free(struct live_kin *kin)
 	free(kin);
 }
 
+/* The last breakpoint is for those who need it for a moment only. */
+static bool is_one_left(const struct survey *survey)
+{
+	struct tripwire wire;
+	bool left = sweep_watch(survey, &wire);
+
+	tripwire_remove(&wire);
+	return left;
+}
+
 void kin_meet(struct live_kin *kin, const struct survey *survey, const struct patience *patience)
 {
 	forget(kin);
 	if (!survey->switches || !survey->made_contexts)
 		return;
-	if (!sweep_watch(survey, &kin->wire)) {
+	if (!sweep_watch(survey, &kin->wire) || (kin->meets && !is_one_left(survey))) {
 		tripwire_remove(&kin->wire);
 		return;
 	}
@@ -85,9 +95,10 @@ const struct swept *kin_join(struct live_kin *kin, const struct survey *survey, 
 		meet_first(kin, survey, patience);
 	if (!includes(kin, survey))
 		return NULL;
-	if (tripwire_join(&kin->wire, wire) && tripwire_untouched(wire))
+	if (tripwire_join(&kin->wire, wire))
 		return &kin->swept;
-	/* It is not so any more of any of them, and the breakpoint is of use elsewhere. */
+	/* It is not so any more of any of them. To find that out again, of each, would take long; and others need the breakpoint. */
 	forget(kin);
+	kin->meets = false;
 	return NULL;
 }

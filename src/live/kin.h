@@ -13,7 +13,7 @@
 
 /* One family at a time. None so far: no makers. */
 struct live_kin {
-	bool meets;		/* live_kin_new() */
+	bool meets;		/* live_kin_new(); no more once one of them has made a context */
 	ARRAY(struct context_maker) makers;
 	struct tripwire wire;	/* set before anything was read */
 	struct swept swept;

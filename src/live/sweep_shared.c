@@ -108,7 +108,7 @@ struct shared_file {
 	uint8_t *bytes;		/* PIECE + TAIL */
 };
 
-/* Bytes of the file that are in memory. What can't be told is not. */
+/* Bytes of the file that are in memory; all of it, for who may not ask (mincore(2)). */
 static uint64_t count_resident(const struct shared_file *shared, uint64_t size)
 {
 	unsigned char *resident = memory_resize(NULL, RESIDENT_AT_ONCE / PAGE, 1);
@@ -131,8 +131,8 @@ static uint64_t count_resident(const struct shared_file *shared, uint64_t size)
 
 /*
  * Not where most of it has never been written to, which reads as zeroes, as slowly as all else. (A file's holes could be asked for, but Linux before 6.4 has
- * some where pages are just being made into huge ones.) Not what is in the last page behind the end of the file: a mapping has it, a read doesn't. And not
- * where more would be read from a disk than may be.
+ * some where pages are just being made into huge ones.) Not what ends behind the file's end: a mapping has the rest of the last page, which may be a huge
+ * one, and a read has not. And not where more would be read from a disk than may be.
  */
 static bool is_worth_it(struct shared_file *shared)
 {
@@ -143,7 +143,7 @@ static bool is_worth_it(struct shared_file *shared)
 		return false;
 	size = (uint64_t)status.st_size;
 	written = (uint64_t)status.st_blocks * 512;	/* also where it is swapped out */
-	if (written < size / 2 || (size % PAGE && shared->range.end > size))
+	if (written < size / 2 || shared->range.end > size)
 		return false;
 	resident = shared->huge ? written : count_resident(shared, size);
 	if (written > resident && written - resident > shared->most)

@@ -52,8 +52,17 @@ static int most_descriptors(void)
 /* Takes the event, also where it fails. */
 static bool add_event(struct tripwire *wire, int event)
 {
-	void *page = mmap(NULL, size_of_pages(), PROT_READ | PROT_WRITE, MAP_SHARED, event, 0);
+	void *page;
 
+	if (event < 0)
+		return false;
+	/* Others need descriptors, too. */
+	if (event > most_descriptors() / 2) {
+		close(event);
+		errno = EMFILE;
+		return false;
+	}
+	page = mmap(NULL, size_of_pages(), PROT_READ | PROT_WRITE, MAP_SHARED, event, 0);
 	if (page == MAP_FAILED) {
 		close(event);
 		return false;
@@ -76,17 +85,8 @@ static bool set_one(struct tripwire *wire, uint64_t place, int processor)
 		.bp_addr = place,
 		.bp_len = sizeof(long),	/* the only one for execution */
 	};
-	int event = (int)syscall(SYS_perf_event_open, &attributes, -1, processor, -1, PERF_FLAG_FD_CLOEXEC);
 
-	/* Others need descriptors, too. */
-	if (event > most_descriptors() / 2) {
-		close(event);
-		errno = EMFILE;
-		return false;
-	}
-	if (event < 0)
-		return false;
-	return add_event(wire, event);
+	return add_event(wire, (int)syscall(SYS_perf_event_open, &attributes, -1, processor, -1, PERF_FLAG_FD_CLOEXEC));
 }
 
 static bool set_range(struct tripwire *wire, uint64_t place, unsigned long first, unsigned long last)
@@ -154,24 +154,6 @@ bool tripwire_set(const uint64_t *places, size_t count, struct tripwire *wire)
 		return true;
 	tripwire_remove(wire);
 	return false;
-}
-
-bool tripwire_join(const struct tripwire *other, struct tripwire *wire)
-{
-	bool joined = other->processors && other->events.count;
-	int list = joined ? fcntl(other->list, F_DUPFD_CLOEXEC, 0) : -1;
-
-	*wire = (struct tripwire){ .setter = getpid() };
-	if (list < 0)
-		return false;
-	wire->list = list;
-	wire->processors = text_copy(other->processors);
-	for (size_t i = 0; i < other->events.count && joined; i++) {
-		int event = fcntl(other->events.item[i].event, F_DUPFD_CLOEXEC, 0);
-
-		joined = event >= 0 && add_event(wire, event);
-	}
-	return joined && tripwire_check(wire);
 }
 
 void tripwire_remove(struct tripwire *wire)
@@ -243,6 +225,35 @@ static bool check(struct tripwire *wire, uint64_t most)
 bool tripwire_check(struct tripwire *wire)
 {
 	return check(wire, TICKS);
+}
+
+/*
+ * The pages are those of all who have joined; but the last one who unmaps them takes with him what they say, and then they are new. The event's count stays:
+ * it goes up first (perf_swevent_event() in kernel/events/core.c).
+ */
+static bool was_never_touched(const struct tripwire *wire)
+{
+	struct time now;
+
+	for (size_t i = 0; i < wire->events.count; i++)
+		if (!read_time(&wire->events.item[i], &now) || now.count)
+			return false;
+	return true;
+}
+
+bool tripwire_join(const struct tripwire *other, struct tripwire *wire)
+{
+	bool joined = other->processors && other->events.count;
+	int list = joined ? fcntl(other->list, F_DUPFD_CLOEXEC, 0) : -1;
+
+	*wire = (struct tripwire){ .setter = getpid() };
+	if (list < 0)
+		return false;
+	wire->list = list;
+	wire->processors = text_copy(other->processors);
+	for (size_t i = 0; i < other->events.count && joined; i++)
+		joined = add_event(wire, fcntl(other->events.item[i].event, F_DUPFD_CLOEXEC, 0));
+	return joined && tripwire_check(wire) && was_never_touched(wire);
 }
 
 /*

@@ -18,7 +18,7 @@ struct perf_event_mmap_page;
 
 /* All zero: not set. */
 struct tripwire {
-	pid_t setter;		/* the process that has the pages: one that is forked from it has none there */
+	pid_t setter;		/* the process that has mapped the pages: one that is forked from it has none there */
 	ARRAY(struct tripwire_event {
 		int event;
 		struct perf_event_mmap_page *page;	/* the first of the two that the kernel writes to */
@@ -37,8 +37,8 @@ bool tripwire_set(const uint64_t *places, size_t count, struct tripwire *wire) m
 void tripwire_remove(struct tripwire *wire);
 
 /*
- * The same one once more, for a process that was forked from the one that has set it: with the same events, so it takes no breakpoint, and whoever
- * came there before has touched this one, too. It stays when the other one is removed. False: it can't be had. tripwire_remove() in any case.
+ * The same one once more, also in a process that was forked from the one that has set it: with the same events, so it takes no breakpoint. It stays when the
+ * other one is removed. False: somebody has come to a place since the first one was set, or it can't be had. tripwire_remove() in any case.
  */
 bool tripwire_join(const struct tripwire *other, struct tripwire *wire) must_check;
 

@@ -215,7 +215,7 @@ static void join_what_is_touched(const struct tripwire *other)
 {
 	struct tripwire wire;
 
-	if (!tripwire_join(other, &wire) || tripwire_untouched(&wire))
+	if (tripwire_join(other, &wire))
 		_exit(1);
 	tripwire_remove(&wire);
 }
@@ -231,6 +231,38 @@ static void who_joins_sees_what_was_before_and_comes_after(void **state)
 	run_worker(join_what_is_touched, &wire);
 	assert_true(tripwire_check(&wire));
 	tripwire_remove(&wire);
+}
+
+static void wait_and_join(const struct tripwire *other)
+{
+	char byte;
+
+	if (read(told[0], &byte, 1) != 1)
+		_exit(2);
+	join_what_is_touched(other);
+}
+
+/* What was seen is known to nobody's pages then. */
+static void who_joins_sees_what_all_others_have_forgotten(void **state)
+{
+	struct tripwire wire;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(told), 0);
+	set(&wire);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		wait_and_join(&wire);
+		_exit(0);
+	}
+	place();
+	tripwire_remove(&wire);
+	assert_int_equal(write(told[1], "", 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 static void who_joins_takes_no_breakpoint_and_stays(void **state)
@@ -329,6 +361,7 @@ int main(void)
 		cmocka_unit_test(it_says_when_it_was_whole),
 		cmocka_unit_test(as_many_as_there_are),
 		cmocka_unit_test(who_joins_sees_what_was_before_and_comes_after),
+		cmocka_unit_test(who_joins_sees_what_all_others_have_forgotten),
 		cmocka_unit_test(who_joins_takes_no_breakpoint_and_stays),
 		cmocka_unit_test(a_child_has_none_of_its_pages),
 		cmocka_unit_test(none_can_be_joined_that_was_never_set),
