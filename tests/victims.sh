@@ -51,6 +51,13 @@ ask() {	# LINE
 	echo "$answer"
 }
 
+# The victim has that answer to it.
+is_answered() {	# LINE ANSWER
+	local answer
+	answer=$(ask "$1") || { echo "no answer to '$1'"; return 1; }
+	[ "$answer" = "$2" ] || { echo "the answer to '$1' is '$answer'"; return 1; }
+}
+
 # The victim runs this version, and nothing has gone wrong in it.
 runs_version() {	# VERSION
 	local answer

@@ -17,12 +17,6 @@ build() {	# NAME FLAG...
 
 plan 77
 
-answers() {	# WHAT ANSWER
-	local answer
-	answer=$(ask "$1")
-	[ "$answer" = "$2" ] || { echo "answered $answer"; return 1; }
-}
-
 refused() {	# NAME OPTION... REASON
 	local reason=${*: -1}
 	limit 20 "$stent" apply --timeout 0.5 "${@:2:$#-2}" "$scratch/$1.stent" -p "$victim" >"$scratch/out" 2>&1
@@ -62,13 +56,13 @@ check "two builds" build coroutine
 for kind in made own copied closed given; do
 	victim_start "$scratch/coroutine.1" $kind
 	verdict $? "a program with a coroutine ($kind)"
-	answers inside 0
+	is_answered inside 0
 	verdict $? "it is suspended in the function"
 	check "which is not replaced then" refused coroutine 'a suspended context may be in work'
-	answers outside 10
+	is_answered outside 10
 	verdict $? "it has left the function"
 	check "which is replaced then" applied coroutine
-	answers inside 10 && answers outside 20
+	is_answered inside 10 && is_answered outside 20
 	verdict $? "the coroutine runs the new one"
 	victim_stop
 	verdict $? "and ends as it should ($kind)"
@@ -78,7 +72,7 @@ victim_start "$scratch/coroutine.1" never 40
 check "more memory than may be searched" refused coroutine --search 8 'may be in more memory than is searched'
 check "as much as may be searched" applied coroutine
 check "what that takes of the pause is said" says_search 40 'coroutine.1 switches stacks at 0x'
-answers ask 20
+is_answered ask 20
 verdict $? "which shows"
 check "it is taken back, wherever it is" everywhere revert coroutine
 check "and put in, wherever it belongs" everywhere apply "$scratch/coroutine.stent"
@@ -93,7 +87,7 @@ victim_stop
 
 # (That it can't be resumed is as well: it would run into the next function.)
 victim_start "$scratch/coroutine.1" last
-answers inside 0
+is_answered inside 0
 verdict $? "a coroutine is suspended behind the last instruction of a function"
 check "which is not replaced then" refused coroutine 'a suspended context may be in last'
 victim_stop
@@ -101,10 +95,10 @@ victim_stop
 # The program has words that lead to each page where the patch would lie otherwise.
 victim_start "$scratch/coroutine.1" never
 check "a patch among words that lead to memory which has gone" applied coroutine
-answers ask 20
+is_answered ask 20
 verdict $? "which shows"
 check "is taken back" limit 20 "$stent" revert --timeout 2 coroutine -p "$victim"
-answers ask 10
+is_answered ask 10
 verdict $? "which shows, too"
 victim_stop
 
@@ -112,9 +106,9 @@ victim_stop
 check "two builds without code of their own that switches" build made -DMADE_ONLY
 for kind in made copied closed; do
 	victim_start "$scratch/made.1" $kind
-	answers inside 0
+	is_answered inside 0
 	check "a context that makecontext() has made is found ($kind)" refused made 'a suspended context may be in work.*made.1 calls makecontext()'
-	answers outside 10
+	is_answered outside 10
 	check "and found to have left ($kind)" applied made
 	victim_stop
 done
@@ -122,7 +116,7 @@ done
 # What is known of libc's holds for no other, and for none that somebody has changed.
 check "two builds with a makecontext() of their own" build maker -DMADE_ONLY -DOWN_MAKER
 victim_start "$scratch/maker.1" made
-answers inside 0
+is_answered inside 0
 check "what that has made is found" refused maker 'a suspended context may be in work.*maker.1 has a makecontext() of its own'
 victim_stop
 changed() {
@@ -162,32 +156,32 @@ installing() {
 
 # That it has made none is seen while it runs, so threads move one by one. Then a context is made all the same, by a thread in the old function, and left in it.
 victim_start "$scratch/made.1" late 40
-answers stay 0
+is_answered stay 0
 verdict $? "a thread is in the function"
 start "$stent" apply --timeout 20 "$scratch/made.stent" -p "$victim" >"$scratch/out" 2>&1
 if within 5 has_wire; then
 	check "which is replaced for others" within 5 installing
-	answers ask 20
+	is_answered ask 20
 	verdict $? "which shows"
-	answers carry 20
+	is_answered carry 20
 	verdict $? "it makes the first context, which is suspended in the function"
-	answers go 10
+	is_answered go 10
 	verdict $? "the thread leaves it, and stays old as its context does"
 	check "the context does not" still_waits
 	check "so the transition is not at its end" installing
-	answers outside 10
+	is_answered outside 10
 	verdict $? "the context has left it"
 	arrives
 	verdict $? "which is the end"
 	check "memory has been searched for it" says_search 40 'made.1 calls makecontext()'
-	answers inside 10 && answers outside 20
+	is_answered inside 10 && is_answered outside 20
 	verdict $? "it runs the new function"
 	victim_stop
 
 	victim_start "$scratch/made.1" never 40
 	check "where it has made none, none is feared, in however much memory" applied made --search 8
 	check "which is not searched while it stands still" not_searched
-	answers ask 20
+	is_answered ask 20
 	verdict $? "which shows"
 	victim_stop
 else

@@ -10,12 +10,6 @@
 plan 24
 victim_source=kin.c mib=64 children=8
 
-answers() {	# LINE ANSWER
-	local answer
-	answer=$(ask "$1")
-	[ "$answer" = "$2" ] || { echo "answered $answer"; return 1; }
-}
-
 # What the command, and all that it forks, has read, in MiB.
 ends_and_reads() {	# STATUS COMMAND...
 	local status=$1
@@ -39,7 +33,7 @@ check "two builds" build_pair kin
 victim_start "$scratch/kin.1" $children $mib
 verdict $? "a process with $children children, and $mib MiB that all of them share"
 check "all are patched as a tree" stent_ends 0 apply --timeout 10 "$scratch/kin.stent" -p "$victim" --tree
-answers ask 20
+is_answered ask 20
 verdict $? "which shows"
 check "and given back" ends_and_reads 0 revert --reclaim 0 --timeout 10 kin -p "$victim" --tree
 if "$build/tests/live/hogs" </dev/null | grep -q ready; then
@@ -50,7 +44,7 @@ else
 	skip "the shared memory has been read" "no breakpoints of processors are to be had"
 	skip "once, and not by each" "no breakpoints of processors are to be had"
 fi
-answers ask 10
+is_answered ask 10
 verdict $? "which shows, too"
 
 # Each of stent's children that do the work finds it out for itself, and keeps it for those that it works on next.
@@ -67,14 +61,14 @@ else
 	skip "the shared memory is read no more than once for each processor" "no breakpoints, or too many processors"
 fi
 
-answers begin 0
+is_answered begin 0
 verdict $? "one has a coroutine in the shared memory, which is suspended in the function"
 check "so they are not patched" stent_ends 4 apply --timeout 1 "$scratch/kin.stent" -p "$victim" --tree
 check "for that reason" says 'a suspended context may be in work'
-answers end 10
+is_answered end 10
 verdict $? "it has left the function"
 check "so all are patched" stent_ends 0 apply --timeout 10 "$scratch/kin.stent" -p "$victim" --tree
-answers ask 20
+is_answered ask 20
 verdict $? "which shows"
 victim_stop
 verdict $? "they end as they should"
@@ -82,7 +76,7 @@ verdict $? "they end as they should"
 # Memory that is not what it looks like.
 for kind in tail segment; do
 	if victim_start "$scratch/kin.1" 1 $mib $kind; then
-		answers begin 0
+		is_answered begin 0
 		check "a coroutine in memory of another kind ($kind): not patched" stent_ends 4 apply --timeout 1 "$scratch/kin.stent" -p "$victim" --tree
 		check "for that reason ($kind)" says 'a suspended context may be in work'
 	else

@@ -11,12 +11,6 @@ plan 17
 
 build_pair referrer >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
-answers() {	# QUESTION ANSWER
-	local answer
-	answer=$(ask "$1") || { echo "no answer to '$1'"; return 1; }
-	[ "$answer" = "$2" ] || { echo "the answer to '$1' is '$answer'"; return 1; }
-}
-
 # If not now, then when it has looked again: on a busy machine a thread may not stop in time.
 says_why() {	# REASON
 	grep -Eq "stay mapped: $1" "$scratch/revert" && return
@@ -37,15 +31,15 @@ goes() {
 }
 
 kept() {	# WHERE REASON USE
-	victim_start "$scratch/referrer.1" && cp "/proc/$victim/maps" "$scratch/before" && apply referrer && answers ask 2 && answers "keep $1" kept &&
-		stays "$2" && answers ask 1 && { [ -z "$3" ] || answers use "$3"; } && answers ask 1 || return 1
-	[ "$1" = atexit ] || { answers drop dropped && within 3 goes && answers ask 1; } || return 1
+	victim_start "$scratch/referrer.1" && cp "/proc/$victim/maps" "$scratch/before" && apply referrer && is_answered ask 2 && is_answered "keep $1" kept &&
+		stays "$2" && is_answered ask 1 && { [ -z "$3" ] || is_answered use "$3"; } && is_answered ask 1 || return 1
+	[ "$1" = atexit ] || { is_answered drop dropped && within 3 goes && is_answered ask 1; } || return 1
 	victim_stop
 }
 
 nothing_kept() {
-	victim_start "$scratch/referrer.1" && cp "/proc/$victim/maps" "$scratch/before" && apply referrer && answers ask 2 && revert referrer &&
-		diff "$scratch/before" "/proc/$victim/maps" && answers ask 1 && victim_stop
+	victim_start "$scratch/referrer.1" && cp "/proc/$victim/maps" "$scratch/before" && apply referrer && is_answered ask 2 && revert referrer &&
+		diff "$scratch/before" "/proc/$victim/maps" && is_answered ask 1 && victim_stop
 }
 
 check "nothing is kept: all mappings are what they were" nothing_kept
@@ -67,7 +61,7 @@ check "in a pending signal" kept pending "what a pending signal carries may be i
 
 bounded() {
 	victim_start "$scratch/referrer.1" && apply referrer && revert referrer --reclaim 0 >"$scratch/revert" &&
-		grep -q "stay mapped: pointers into it are not searched for (--reclaim 0)" "$scratch/revert" && ! is_gone referrer && answers ask 1 && goes && victim_stop
+		grep -q "stay mapped: pointers into it are not searched for (--reclaim 0)" "$scratch/revert" && ! is_gone referrer && is_answered ask 1 && goes && victim_stop
 }
 check "the search can be left out" bounded
 exit "$((failures > 0))"

@@ -48,11 +48,19 @@ static void *call(void *function)
 	return NULL;
 }
 
+static void ends_well(pid_t pid)
+{
+	int status;
+
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void run_child(void (*function)(void), bool in_thread)
 {
 	pthread_t thread;
 	pid_t pid = fork();
-	int status;
 
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -62,9 +70,7 @@ static void run_child(void (*function)(void), bool in_thread)
 			_exit(1);
 		_exit(0);
 	}
-	assert_true(pid > 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
+	ends_well(pid);
 }
 
 static void one_who_does_not_come_there_is_not_seen(void **state)
@@ -180,20 +186,17 @@ static void as_many_as_there_are(void **state)
 	tripwire_remove(&wires[0]);
 }
 
-/* In a child that was forked before, as workers are. */
-static void run_worker(void (*work)(const struct tripwire *wire), const struct tripwire *wire)
+/* In a child that is forked from the one that has set it, as workers are. */
+static pid_t start_worker(void (*work)(const struct tripwire *wire), const struct tripwire *wire)
 {
 	pid_t pid = fork();
-	int status;
 
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		work(wire);
 		_exit(0);
 	}
-	assert_true(pid > 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
+	return pid;
 }
 
 static void join_and_see(const struct tripwire *other)
@@ -226,9 +229,9 @@ static void who_joins_sees_what_was_before_and_comes_after(void **state)
 
 	(void)state;
 	set(&wire);
-	run_worker(join_and_see, &wire);
+	ends_well(start_worker(join_and_see, &wire));
 	assert_false(tripwire_untouched(&wire));
-	run_worker(join_what_is_touched, &wire);
+	ends_well(start_worker(join_what_is_touched, &wire));
 	assert_true(tripwire_check(&wire));
 	tripwire_remove(&wire);
 }
@@ -246,23 +249,16 @@ static void wait_and_join(const struct tripwire *other)
 static void who_joins_sees_what_all_others_have_forgotten(void **state)
 {
 	struct tripwire wire;
-	int status;
 	pid_t pid;
 
 	(void)state;
 	assert_int_equal(pipe(told), 0);
 	set(&wire);
-	pid = fork();
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		wait_and_join(&wire);
-		_exit(0);
-	}
+	pid = start_worker(wait_and_join, &wire);
 	place();
 	tripwire_remove(&wire);
 	assert_int_equal(write(told[1], "", 1), 1);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
+	ends_well(pid);
 }
 
 static void who_joins_takes_no_breakpoint_and_stays(void **state)
@@ -306,7 +302,7 @@ static void a_child_has_none_of_its_pages(void **state)
 
 	(void)state;
 	set(&wire);
-	run_worker(remove_what_is_inherited, &wire);
+	ends_well(start_worker(remove_what_is_inherited, &wire));
 	assert_true(tripwire_untouched(&wire) && tripwire_check(&wire));
 	tripwire_remove(&wire);
 }
