@@ -9,15 +9,19 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "process/births.h"
 #include "process/kernel_file.h"
 
 #define KCMP_VM 1	/* linux/kcmp.h */
 #define STAT_MAX 65536	/* bytes of /proc/stat up to what is wanted: some hundred for each processor and interrupt */
+#define TRIES 5
 
-/* The last look that found nobody, and what sharing_tasks_made() had been before it. */
+/* The last look that found nobody, and who has been made since it began: */
 static struct {
-	pid_t pid;
-	uint64_t made;
+	pid_t looker, pid;	/* who looked (not one that it was forked from), and at whom */
+	struct births births;	/* as the kernel records it; */
+	pid_t unrecorded;	/* or in this looker, for whom it does not, only that somebody was: */
+	uint64_t made;		/* sharing_tasks_made() before it, or 0 */
 } alone;
 
 /* The last line that begins so, from the line end before it; or NULL. */
@@ -60,12 +64,19 @@ bool sharing_two(pid_t one, pid_t other)
 	return syscall(SYS_kcmp, one, other, KCMP_VM, 0, 0) == 0;
 }
 
+/* It has not begun to end, by which it gives up its memory: then it compares as if it had none (do_exit() in kernel/exit.c). */
+static bool lives(const struct process *process, pid_t tid)
+{
+	struct task task;
+
+	return tid > 0 && process_task(process, tid, &task) && !task_ended(&task);
+}
+
 static pid_t look(const struct process *process)
 {
 	DIR *directory = opendir("/proc");
 	pid_t living = process_living_task(process), found = directory && living > 0 ? 0 : -1;
 	struct dirent *entry;
-	struct task task;
 
 	for (errno = 0; !found && (entry = readdir(directory)); errno = 0) {
 		pid_t other = isdigit((unsigned char)entry->d_name[0]) ? (pid_t)strtol(entry->d_name, NULL, 10) : 0;
@@ -78,29 +89,89 @@ static pid_t look(const struct process *process)
 		found = -1;
 	if (directory)
 		closedir(directory);
-	/* One that has begun to end meanwhile has given up its memory, and was compared as if it had none (do_exit() in kernel/exit.c). */
-	return living > 0 && process_task(process, living, &task) && !task_ended(&task) ? found : -1;
+	return lives(process, living) ? found : -1;
+}
+
+static pid_t compare(const struct process *process, const struct family *family)
+{
+	pid_t living = family->pids.count ? process_living_task(process) : 0;
+
+	for (size_t i = 0; i < family->pids.count; i++)
+		if (family->pids.item[i] != process->pid && sharing_two(living, family->pids.item[i]))
+			return family->pids.item[i];
+	return !family->pids.count || lives(process, living) ? 0 : -1;
 }
 
 /*
- * Memory comes to be shared only by the making of a task: what exec() gives is new. So an answer of nobody holds for as long as no
- * task has been made. That is what the kernel's count is asked for here, so that a process need not stand still while all others are
- * looked at. The count goes up in copy_process() (kernel/fork.c) behind the insertion into the lists that /proc shows, all under
- * tasklist_lock, and before the task first runs. Therefore:
+ * Memory comes to be shared only by the making of a process: what exec() gives is new. So who shares it now and was not found in the look was made since it
+ * began, by one who shared it then: by a thread of the process, or by another one for whom the same holds. Of these
+ * - the first was made by a thread that is stopped now, so it is recorded;
+ * - one whose maker is at it just now, and not recorded yet, has a maker who lives, and is found himself;
+ * - one whose maker ended in the look, before the look came to him, was made in the look; who was made in it is asked in any case.
+ * If nothing has been recorded while they were asked, all have been asked. A number that another process has by now is asked once more than need be.
+ * -1: not known.
+ */
+static pid_t compare_born(const struct process *process)
+{
+	pid_t found = -1;
+
+	for (int i = 0; i < TRIES && found < 0; i++) {
+		uint64_t recorded = births_recorded(&alone.births);
+		struct family family = { 0 };
+
+		found = births_list(&alone.births, process->pid, &family) ? compare(process, &family) : -1;
+		if (!found && births_recorded(&alone.births) != recorded)
+			found = -1;
+		array_free(&family.pids);
+	}
+	return found;
+}
+
+/*
+ * Where that is not recorded, an answer of nobody holds for as long as no task has been made at all. That is what the kernel's count is asked for. It goes up
+ * in copy_process() (kernel/fork.c) behind the insertion into the lists that /proc shows, all under tasklist_lock, and before the task first runs. Therefore:
  * - who was counted before the look began was there to be found in it, if it did not end before it was over;
  * - who was made since has been counted, unless its maker is at that just now; that maker has the memory itself, and is none of the
  *   threads that are stopped, and so on back to one that was counted: before the look (it was found), or since (the count differs).
  * A number that was given to another process meanwhile was given to a task that is counted.
  */
+static bool is_alone_still(const struct process *process)
+{
+	if (alone.pid != process->pid || alone.looker != getpid())
+		return false;
+	return alone.births.spans.count ? !compare_born(process) : alone.made && alone.made == sharing_tasks_made();
+}
+
+/* Record what is made, if that is permitted. (A processor may have gone; and who is forked has no records.) */
+static void begin_recording(void)
+{
+	if (alone.looker == getpid() && alone.births.spans.count && rings_check(&alone.births.rings))
+		return;
+	births_end(&alone.births);
+	if (alone.unrecorded == getpid() || births_begin(&alone.births))
+		return;
+	births_end(&alone.births);
+	alone.unrecorded = getpid();
+}
+
 pid_t sharing_process(const struct process *process)
 {
-	uint64_t made = sharing_tasks_made();
 	pid_t found;
 
-	if (made && alone.made == made && alone.pid == process->pid)
+	if (is_alone_still(process))
 		return 0;
+	begin_recording();
+	births_forget(&alone.births);
+	alone.made = alone.births.spans.count ? 0 : sharing_tasks_made();
 	found = look(process);
+	births_divide(&alone.births);
 	alone.pid = found ? 0 : process->pid;
-	alone.made = made;
+	alone.looker = getpid();
 	return found;
+}
+
+void sharing_rehearse(const struct process *process)
+{
+	if (!sharing_process(process) && alone.births.spans.count)
+		(void)!rings_check(&alone.births.rings);	/* if they aren't whole, the stop finds that, too */
 }

@@ -8,6 +8,9 @@
  * (processes can't be listed). A kernel without kcmp(2) can't tell; then 0. */
 pid_t sharing_process(const struct process *process);
 
+/* Before a stop, as late as possible: so that all processes need not be asked in it. */
+void sharing_rehearse(const struct process *process);
+
 /* Do these two use one memory? Not known: false. */
 bool sharing_two(pid_t one, pid_t other) must_check;
 

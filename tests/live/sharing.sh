@@ -5,7 +5,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 16
+plan 34
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
@@ -29,12 +29,40 @@ verdict $? "a process with a child in its memory starts"
 snapshot "$victim" >"$scratch/before"
 check "apply gives up" gives_up 25000 "another process, which runs in the same memory" apply victim --timeout 1
 check "nothing is left in the process" is_unchanged
-# One that is made between the last look and the stop.
-check "a library to hide it" "${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -shared -fPIC -o "$scratch/hiding.so" \
-	"$top/tests/live/preload/hiding.c" -ldl
-check "apply gives up when the child is seen in the stop only" gives_up 25000 "another process, which runs in the same memory" \
-	env "LD_PRELOAD=$scratch/hiding.so" "$stent" apply "$scratch/victim.stent" -p "$victim" --timeout 1
-check "nothing is left in the process either" is_unchanged
+victim_stop
+verdict $? "it ends by itself"
+
+# One that is made between the last look and the stop: by the process itself, or by a child in its memory that has ended since; where the kernel records
+# what is made, and where that is not permitted.
+check "a library to have it made late" "${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -shared -fPIC -o "$scratch/late.so" \
+	"$top/tests/live/preload/late.c" -ldl
+
+late() {	# LINE VARIABLE...
+	local line=$1
+	shift
+	gives_up 25000 "another process, which runs in the same memory" limit 30 env "LD_PRELOAD=$scratch/late.so" "LATE_LINE=$line" \
+		"LATE_TO=/proc/$$/fd/$victim_in" "LATE_FROM=/proc/$$/fd/$victim_out" "$@" \
+		"$stent" apply "$scratch/victim.stent" -p "$victim" --timeout 1
+}
+
+for line in share share-by-child; do
+	for blind in "" LATE_BLIND=1; do
+		victim_start "$scratch/victim.1" spin
+		verdict $? "a process that will share its memory starts ($line $blind)"
+		snapshot "$victim" >"$scratch/before"
+		check "apply gives up" late "$line" $blind
+		check "nothing is left in the process" is_unchanged
+		victim_stop
+		verdict $? "it ends by itself"
+	done
+done
+
+# Others are made all the time, by a child of the process, too, which shares nothing.
+victim_start "$scratch/victim.1" spin
+verdict $? "a process starts"
+check "it is patched if it makes a process late that shares nothing" limit 30 env "LD_PRELOAD=$scratch/late.so" LATE_LINE=fork \
+	"LATE_TO=/proc/$$/fd/$victim_in" "LATE_FROM=/proc/$$/fd/$victim_out" "$stent" apply "$scratch/victim.stent" -p "$victim" --timeout 5
+check "it runs the new version" runs_version 2
 victim_stop
 verdict $? "it ends by itself"
 

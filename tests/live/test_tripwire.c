@@ -151,17 +151,17 @@ static void it_says_when_it_was_whole(void **state)
 
 	(void)state;
 	set(&wire);
-	before = wire.whole;
+	before = wire.rings.whole;
 	assert_true(before != 0);
-	assert_true(tripwire_holds(&wire) && wire.whole == before);
+	assert_true(tripwire_holds(&wire) && wire.rings.whole == before);
 	usleep(15000);
-	assert_true(tripwire_holds(&wire) && wire.whole > before);
+	assert_true(tripwire_holds(&wire) && wire.rings.whole > before);
 	/* A processor that is not in the list any more, or one that is new. */
-	before = wire.whole;
-	wire.processors[0] ^= 1;
+	before = wire.rings.whole;
+	wire.rings.processors[0] ^= 1;
 	assert_false(tripwire_holds(&wire));
 	assert_false(tripwire_check(&wire));
-	assert_true(wire.whole == before);
+	assert_true(wire.rings.whole == before);
 	tripwire_remove(&wire);
 }
 
@@ -179,7 +179,7 @@ static void as_many_as_there_are(void **state)
 			break;
 	}
 	assert_true(count < 8);
-	assert_int_equal(wires[count].events.count, 0);
+	assert_int_equal(wires[count].rings.events.count, 0);
 	while (count--)
 		tripwire_remove(&wires[count]);
 	set(&wires[0]);
@@ -288,7 +288,7 @@ static void who_joins_takes_no_breakpoint_and_stays(void **state)
 static void remove_what_is_inherited(const struct tripwire *other)
 {
 	struct tripwire wire = *other;
-	char *page = (char *)other->events.item[0].page;
+	char *page = (char *)other->rings.events.item[0].page;
 
 	if (mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != page)
 		_exit(1);

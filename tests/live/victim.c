@@ -11,8 +11,9 @@
  *				More such words: victim_odd.h
  *
  * It answers lines of standard input: "ask" with "VERSION SUM ERRORS", which answer() and the
- * others computed; so does "park", after a thread went into park_inside(), and "unpark", after it was told to
- * leave; end of input ends it. ERRORS counts system calls of the threads that ended as they never do when nobody interferes.
+ * others computed; so does "park", after a thread went into park_inside(), "unpark", after it was told to
+ * leave, "share", after a child was made that runs in the same memory, "share-by-child", after such a child has made another one and ended, and "fork",
+ * after one was made that does not; end of input ends it. ERRORS counts system calls of the threads that ended as they never do when nobody interferes.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,6 +23,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -306,22 +308,36 @@ static void crowd(void)
 			crowd_pages(at, step);
 }
 
-/* A process of its own, in the memory of this one. */
-static int run_sharing(void *unused)
+/* A process of its own, in the memory of this one; or that makes one, and ends. */
+static int run_sharing(void *by_child)
 {
-	(void)unused;
+	static char stack[65536];
+
+	if (by_child)
+		return clone(run_sharing, stack + sizeof(stack), CLONE_VM | CLONE_PARENT | SIGCHLD, NULL) < 0;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (1)
 		pause();
 	return 0;
 }
 
-static void share(void)
+static void share(bool by_child)
 {
 	static char stack[65536];
+	/* (Who traces this one would hold that one, or this one at its signal.) */
+	pid_t child = clone(run_sharing, stack + sizeof(stack), CLONE_VM | CLONE_UNTRACED, by_child ? stack : NULL);
+	int status = 0;
 
-	if (clone(run_sharing, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL) < 0)
+	if (child < 0 || (by_child && (waitpid(child, &status, __WALL) != child || status)))
 		exit(2);
+}
+
+static void make_child(void)
+{
+	if (!fork()) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		pause();
+	}
 }
 
 static void *run_answers(void *unused)
@@ -338,6 +354,10 @@ static void *run_answers(void *unused)
 		}
 		if (!strcmp(line, "unpark\n"))
 			park_end = 1;
+		if (!strncmp(line, "share", 5))
+			share(!strcmp(line, "share-by-child\n"));
+		if (!strcmp(line, "fork\n"))
+			make_child();
 		printf("%d %d %d\n", version(), answer(21), errors);
 		fflush(stdout);
 	}
@@ -361,7 +381,7 @@ static void set_up(const char *word)
 	} else if (!strcmp(word, "patient")) {
 		patient = 1;
 	} else if (!strcmp(word, "sharing")) {
-		share();
+		share(false);
 	} else if (!strcmp(word, "vforked")) {
 		if (!vfork())
 			run_answers(NULL);
