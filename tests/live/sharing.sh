@@ -5,7 +5,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 34
+plan 39
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
@@ -57,12 +57,38 @@ for line in share share-by-child; do
 	done
 done
 
-# Others are made all the time, by a child of the process, too, which shares nothing.
+# One that is made late, and shares nothing, while the process has a hundred children: where the kernel records what is made, these are not asked in the stop.
+make_children() {
+	local i
+	for ((i = 0; i < 100; i++)); do
+		is_answered fork "1 21 0" || return 1
+	done
+}
+
+late_child() {	# VARIABLE...
+	limit 30 env "LD_PRELOAD=$scratch/late.so" LATE_LINE=fork "LATE_TO=/proc/$$/fd/$victim_in" "LATE_FROM=/proc/$$/fd/$victim_out" \
+		"LATE_ASKED=$scratch/asked" "$@" "$stent" apply "$scratch/victim.stent" -p "$victim" --timeout 5
+}
+
+asked() {	# -lt|-ge COUNT
+	local word count
+	read -r word count _ <"$scratch/asked"
+	[ "$word" = asked ] && [ "$count" "$1" "$2" ] || { cat "$scratch/asked"; return 1; }
+}
+
 victim_start "$scratch/victim.1" spin
 verdict $? "a process starts"
-check "it is patched if it makes a process late that shares nothing" limit 30 env "LD_PRELOAD=$scratch/late.so" LATE_LINE=fork \
-	"LATE_TO=/proc/$$/fd/$victim_in" "LATE_FROM=/proc/$$/fd/$victim_out" "$stent" apply "$scratch/victim.stent" -p "$victim" --timeout 5
+check "it makes a hundred others" make_children
+check "it is patched, though it makes one more late" late_child
 check "it runs the new version" runs_version 2
+if grep -q "recorded 1" "$scratch/asked"; then
+	check "that one was asked in the stop, the others were not" asked -lt 50
+else
+	skip "that one was asked in the stop, the others were not" "perf events of processors are not permitted"
+fi
+check "revert" revert victim
+check "it is patched without records, too" late_child LATE_BLIND=1
+check "all were asked in the stop then" asked -ge 100
 victim_stop
 verdict $? "it ends by itself"
 

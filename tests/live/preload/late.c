@@ -1,21 +1,25 @@
 /*
  * late.c: preloaded into stent, says a line ($LATE_LINE) to the victim, and waits for the answer, between the look at who shares memory and the stop behind it:
  * when the first thread is about to be stopped then. $LATE_TO and $LATE_FROM are the victim's pipes. With $LATE_BLIND there are no perf events.
+ * $LATE_ASKED: a file for a line "asked N recorded R": how many processes were compared in that stop, and whether there were such events.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 /* linux/ptrace.h; sys/ptrace.h declares another ptrace() */
+#define PTRACE_DETACH 17
 #define PTRACE_INTERRUPT 0x4207
 
-static bool looked, said;
+static bool looked, said, stopping, recorded;
+static int asked;
 
 static long (*next(void))(long, ...)
 {
@@ -29,7 +33,7 @@ static long (*next(void))(long, ...)
 long syscall(long number, ...)
 {
 	va_list list;
-	long arguments[6];
+	long arguments[6], result;
 
 	va_start(list, number);
 	for (int i = 0; i < 6; i++)
@@ -40,7 +44,10 @@ long syscall(long number, ...)
 		errno = EACCES;
 		return -1;
 	}
-	return next()(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
+	asked += number == SYS_kcmp && stopping;
+	result = next()(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
+	recorded |= number == SYS_perf_event_open && result >= 0;
+	return result;
 }
 
 static void say(void)
@@ -69,8 +76,17 @@ long ptrace(int request, ...)
 	c = va_arg(list, long);
 	va_end(list);
 	if (request == PTRACE_INTERRUPT && looked && !said) {
-		said = true;
+		said = stopping = true;
 		say();
 	}
+	stopping &= request != PTRACE_DETACH;
 	return next()(SYS_ptrace, request, a, b, c);
+}
+
+__attribute__((destructor)) static void tell(void)
+{
+	int file = said && getenv("LATE_ASKED") ? open(getenv("LATE_ASKED"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+
+	if (file >= 0)
+		dprintf(file, "asked %d recorded %d\n", asked, recorded);
 }
