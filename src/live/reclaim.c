@@ -245,7 +245,7 @@ static void sweep(const struct reclaiming *reclaiming)
 static enum status stop_and_unmap(struct reclaiming *reclaiming, struct error *error)
 {
 	const struct process *process = reclaiming->process;
-	pid_t other = sharing_process(process);
+	pid_t other = sharing_look(process);
 	enum status status = other ? error_add(error, STATUS_GAVE_UP, "another process runs in the same memory") :
 				     threads_stop(process, STOP_TIME, &reclaiming->threads, error);
 	bool stopped = !other;

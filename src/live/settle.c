@@ -477,7 +477,7 @@ void settle_rehearse(void *context, const struct threads *threads)
 	struct settling settling = { .transition = transition };
 	struct error unused = { 0 };
 
-	sharing_rehearse(transition->survey->process);
+	(void)!sharing_look(transition->survey->process);
 	if (maps_look(transition->survey->process, &settling.maps, &unused) == STATUS_OK &&
 	    read_versions(&settling, &unused) == STATUS_OK && check_process(&settling, &unused) == STATUS_OK)
 		(void)!transition_knows(transition, &settling.maps);

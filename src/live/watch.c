@@ -30,7 +30,8 @@
 #define STOP_TIME 100u		/* milliseconds that a thread may take to stop */
 #define FOLLOW_TIME 20u		/* milliseconds that a thread is followed from system call to system call */
 #define DISTURBED 32u		/* stops of a thread with a breakpoint on its way to it. Each makes some calls start anew */
-#define DESCRIPTORS_KEPT 64	/* that are not used for breakpoints */
+#define DESCRIPTORS_KEPT 64	/* that are not used for breakpoints, beside: */
+#define DESCRIPTORS_EACH 4	/* for each processor (rings.h) */
 #define UNMOVED_TIME 200u	/* milliseconds until a stop of all is tried where only that helps */
 
 static uint64_t later(unsigned int milliseconds)
@@ -115,10 +116,11 @@ static bool is_shared(struct transition *transition, struct watched *watched, st
 
 static size_t breakpoints_allowed(void)
 {
+	rlim_t kept = DESCRIPTORS_KEPT + DESCRIPTORS_EACH * (rlim_t)sysconf(_SC_NPROCESSORS_ONLN);
 	struct rlimit limit = { 0 };
 
 	getrlimit(RLIMIT_NOFILE, &limit);
-	return limit.rlim_cur > DESCRIPTORS_KEPT ? limit.rlim_cur - DESCRIPTORS_KEPT : 0;
+	return limit.rlim_cur > kept ? limit.rlim_cur - kept : 0;
 }
 
 /* In a dispatcher or a copy, where nothing is known of its frames: it is about to begin a function, or one that jumps back to its entry goes on. */

@@ -1,13 +1,16 @@
 /* What may interrupt it: nothing of it is in a process. */
 #include "process/births.h"
 
+#include <linux/magic.h>
 #include <linux/perf_event.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define PAGES 4			/* of records, for each processor: 512 of 32 bytes */
+#include "process/kernel_file.h"
+
+#define PAGES 4			/* of records, for each processor: 512 of 32 bytes, where a page has 4 KiB */
 #define RECORD_MAX 64		/* bytes; more than any record that is made here takes */
-#define FAMILY_MAX 64
 #define RECORDS_MAX 4096	/* while a process stands still */
 
 /* What this reads of PERF_RECORD_FORK. As numbers of the namespace in which the event was opened; 0 and -1: of another. */
@@ -26,9 +29,11 @@ bool births_begin(struct births *births)
 		.task = 1,
 	};
 
-	*births = (struct births){ 0 };
+	*births = (struct births){ .devices = -1 };
 	if (!rings_open(&attributes, 1, PAGES, &births->rings))
 		return false;
+	if (!births->rings.all)
+		births->devices = kernel_file_open("/sys/kernel/uevent_seqnum", SYSFS_MAGIC);
 	for (size_t i = 0; i < births->rings.events.count; i++)
 		*array_add(&births->spans) = (struct births_span){ 0 };
 	return true;
@@ -36,8 +41,28 @@ bool births_begin(struct births *births)
 
 void births_end(struct births *births)
 {
+	if (births->spans.count && births->devices >= 0)
+		close(births->devices);
 	rings_close(&births->rings);
 	array_free(&births->spans);
+}
+
+/*
+ * A processor that comes online and goes offline again has no ring, and is not in the list before and behind that. But each time one comes the kernel tells
+ * user space (device_online() in drivers/base/core.c), and counts what it tells. It need not be asked where all processors that there may be have rings.
+ */
+static uint64_t count_of_devices(const struct births *births)
+{
+	char text[32] = "";
+
+	return births->devices >= 0 && pread(births->devices, text, sizeof(text) - 1, 0) > 0 ? strtoull(text, NULL, 10) : 0;
+}
+
+bool births_are_whole(struct births *births)
+{
+	if (!births->rings.all && (!births->happened || births->happened != count_of_devices(births)))
+		return false;
+	return rings_are_whole(&births->rings);
 }
 
 /*
@@ -51,6 +76,7 @@ static uint64_t head_of(const struct ring *ring)
 
 void births_forget(struct births *births)
 {
+	births->happened = count_of_devices(births);
 	for (size_t i = 0; i < births->spans.count; i++) {
 		const struct ring *ring = &births->rings.events.item[i];
 		uint64_t head = head_of(ring);
@@ -59,21 +85,14 @@ void births_forget(struct births *births)
 		/* Its partner is in ring_buffer_has_space(): the kernel writes there from now on. */
 		__atomic_store_n(&ring->page->data_tail, head, __ATOMIC_RELEASE);
 	}
+	/* Where it has found no room until now, it does so before the caller looks for processes. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 void births_divide(struct births *births)
 {
 	for (size_t i = 0; i < births->spans.count; i++)
 		births->spans.item[i].middle = head_of(&births->rings.events.item[i]);
-}
-
-uint64_t births_recorded(const struct births *births)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < births->rings.events.count; i++)
-		sum += head_of(&births->rings.events.item[i]);
-	return sum;
 }
 
 /* Records begin at multiples of 8, so nothing that is read here lies on the end of the ring. */
@@ -110,6 +129,9 @@ static bool take(struct reading *reading, const struct birth *birth, bool early)
 		return false;
 	if (birth->header.type != PERF_RECORD_FORK || child == maker || child <= 0)
 		return true;
+	/* The first one is another one by now. */
+	if (child == reading->first)
+		return false;
 	if ((!early && maker != reading->first && !is_in(family, maker)) || is_in(family, child))
 		return true;
 	*array_add(&family->pids) = child;
@@ -135,13 +157,11 @@ static bool read_ring(const struct ring *ring, const struct births_span *span, s
 	return true;
 }
 
-bool births_list(struct births *births, pid_t pid, struct family *family)
+bool births_list(const struct births *births, pid_t pid, struct family *family)
 {
 	struct reading reading = { family, pid, 0 };
 	size_t before;
 
-	if (!rings_are_whole(&births->rings))
-		return false;
 	/* Who made a process may have been recorded on a processor that is read later. */
 	do {
 		before = family->pids.count;

@@ -14,6 +14,8 @@
 #include "base/memory.h"
 #include "process/rings.h"
 
+#define FAMILY_MAX 64	/* that are asked while a process stands still */
+
 struct births_span {
 	uint64_t start, middle;	/* in the ring, in bytes since it began */
 };
@@ -22,6 +24,8 @@ struct births_span {
 struct births {
 	struct rings rings;
 	ARRAY(struct births_span) spans;	/* one for each ring */
+	int devices;		/* where processors may come: the file that counts what devices do, or -1; */
+	uint64_t happened;	/* and what it said */
 };
 
 /* Begin to record. False: it can't be (no permission). births_end() in any case. */
@@ -41,11 +45,11 @@ struct family {
 
 /*
  * Add all processes that have been made by this one since what was forgotten, by these, and so on; and those of the first span. What a stopped thread has
- * made is among them. False: not known, or more than some ten. array_free(&family->pids) in any case.
+ * made is among them. False: not known, or more than FAMILY_MAX. array_free(&family->pids) in any case.
  */
-bool births_list(struct births *births, pid_t pid, struct family *family) must_check;
+bool births_list(const struct births *births, pid_t pid, struct family *family) must_check;
 
-/* A number that is another one if anything has been recorded since. */
-uint64_t births_recorded(const struct births *births);
+/* No processor was without a ring since what was forgotten: what births_list() has said before holds. For a stop, as rings_are_whole(). */
+bool births_are_whole(struct births *births) must_check;
 
 #endif

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "process/kernel_file.h"
@@ -90,9 +91,13 @@ static bool open_everywhere(struct rings *rings, const struct perf_event_attr *a
 bool rings_open(const struct perf_event_attr *attributes, size_t count, size_t pages, struct rings *rings)
 {
 	int file = kernel_file_open("/sys/devices/system/cpu/online", SYSFS_MAGIC);
-	char list[LIST_MAX];
+	int possible = kernel_file_open("/sys/devices/system/cpu/possible", SYSFS_MAGIC);
+	char list[LIST_MAX], all[LIST_MAX];
 
 	*rings = (struct rings){ .setter = getpid(), .pages = pages };
+	rings->all = file >= 0 && possible >= 0 && list_processors(file, list) && list_processors(possible, all) && !strcmp(list, all);
+	if (possible >= 0)
+		close(possible);
 	if (file < 0 || !list_processors(file, list)) {
 		if (file >= 0)
 			close(file);
@@ -162,10 +167,18 @@ static bool has_same_processors(const struct rings *rings)
 	return list_processors(rings->list, list) && !strcmp(list, rings->processors);
 }
 
+static uint64_t time_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static bool check(struct rings *rings, uint64_t most)
 {
-	uint64_t begun = clock_now();
-	bool whole = has_same_processors(rings) && are_alive(rings, begun + most);
+	uint64_t begun = time_now();
+	bool whole = has_same_processors(rings) && are_alive(rings, clock_now() + most);
 
 	if (whole)
 		rings->whole = begun;
@@ -183,7 +196,7 @@ bool rings_check(struct rings *rings)
  */
 bool rings_are_whole(struct rings *rings)
 {
-	return clock_now() - rings->whole < RECENT ? has_same_processors(rings) : check(rings, BRIEF);
+	return time_now() - rings->whole < RECENT ? has_same_processors(rings) : check(rings, BRIEF);
 }
 
 bool rings_have_counted_nothing(const struct rings *rings)

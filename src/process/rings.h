@@ -2,7 +2,7 @@
  * rings.h: perf events of all processors, each with a ring of records (man 2 perf_event_open), and whether one of them is missing.
  *
  * They are of processors, not of threads: so no thread that comes to be meanwhile is missed, and none is stopped or traced. The kernel closes them with
- * stent. They take CAP_PERFMON.
+ * stent. They take CAP_PERFMON, or a permissive /proc/sys/kernel/perf_event_paranoid.
  */
 #ifndef STENT_PROCESS_RINGS_H
 #define STENT_PROCESS_RINGS_H
@@ -27,7 +27,8 @@ struct rings {
 	}) events;
 	char *processors;	/* those that were online, as the kernel lists them, or NULL; */
 	int list;		/* then the file that says so */
-	uint64_t whole;		/* clock_now() when nothing of it was missing */
+	bool all;		/* these are all that there can ever be */
+	uint64_t whole;		/* when nothing of it was missing (CLOCK_BOOTTIME: what sleeps loses processors) */
 };
 
 /*
@@ -49,7 +50,7 @@ bool rings_join(const struct rings *other, struct rings *rings) must_check;
  */
 bool rings_check(struct rings *rings) must_check;
 
-/* The same for a stop: cheap if rings_check() has been called some milliseconds before at most; else it does that, if it is quick. */
+/* The same as rings_check() for a stop: cheap if rings_check() has been called some milliseconds before at most; else it does that, if it is quick. */
 bool rings_are_whole(struct rings *rings) must_check;
 
 /* No event has happened in all that time, also where the records have gone since. Not for events that don't count. A system call for each. */

@@ -3,9 +3,12 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,8 +16,8 @@
 #include "process/kernel_file.h"
 
 #define KCMP_VM 1	/* linux/kcmp.h */
+#define PF_EXITING 4	/* include/linux/sched.h */
 #define STAT_MAX 65536	/* bytes of /proc/stat up to what is wanted: some hundred for each processor and interrupt */
-#define TRIES 5
 
 /* The last look that found nobody, and who has been made since it began: */
 static struct {
@@ -59,12 +62,78 @@ uint64_t sharing_tasks_made(void)
 	return found && strchr(found + 1, '\n') ? strtoull(found + 1 + strlen(name), NULL, 10) : 0;
 }
 
-bool sharing_two(pid_t one, pid_t other)
+/* The first thread of a process has begun to end, others go on: so say the flags in "pid (name) state ..." (proc(5), include/linux/sched.h). */
+static bool is_headless(pid_t pid)
 {
-	return syscall(SYS_kcmp, one, other, KCMP_VM, 0, 0) == 0;
+	char path[64], text[256];
+	const char *behind;
+	unsigned int flags;
+	struct stat task;
+	ssize_t count;
+	int file;
+
+	/* 2 + the number of threads */
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	if (stat(path, &task) < 0 || task.st_nlink <= 3)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	count = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
+	if (file >= 0)
+		close(file);
+	text[count < 0 ? 0 : count] = '\0';
+	behind = strrchr(text, ')');
+	return behind && sscanf(behind, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && (flags & PF_EXITING);
 }
 
-/* It has not begun to end, by which it gives up its memory: then it compares as if it had none (do_exit() in kernel/exit.c). */
+/* These two use one memory: 1, not: 0, it can't be told: -1. */
+static int compare_two(pid_t one, pid_t other)
+{
+	long result = syscall(SYS_kcmp, one, other, KCMP_VM, 0, 0);
+
+	if (result >= 0)
+		return result == 0;
+	return errno == ESRCH ? 0 : -1;
+}
+
+bool sharing_two(pid_t one, pid_t other)
+{
+	return compare_two(one, other) > 0;
+}
+
+/* The same of any thread of a process. */
+static int compare_threads(pid_t living, pid_t pid)
+{
+	char path[64];
+	struct process process = { .pid = pid };
+	struct tids tids = { 0 };
+	int result = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	process.directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (process.directory < 0)
+		return errno == ENOENT ? 0 : -1;
+	if (!process_tids(&process, &tids) || tids.cut)
+		result = -1;
+	for (size_t i = 0; i < tids.count && result <= 0; i++) {
+		int one = compare_two(living, tids.item[i]);
+
+		result = one ? one : result;
+	}
+	close(process.directory);
+	array_free(&tids);
+	return result;
+}
+
+/* The same of a process. All its threads use one memory, but one that has begun to end has given it up (do_exit() in kernel/exit.c), and compares as if it had none. */
+static int compare_process(pid_t living, pid_t pid)
+{
+	int result = compare_two(living, pid);
+
+	return !result && is_headless(pid) ? compare_threads(living, pid) : result;
+}
+
+/* It has not begun to end. */
 static bool lives(const struct process *process, pid_t tid)
 {
 	struct task task;
@@ -72,6 +141,7 @@ static bool lives(const struct process *process, pid_t tid)
 	return tid > 0 && process_task(process, tid, &task) && !task_ended(&task);
 }
 
+/* Threads of a process are listed under its number only. Who can't be asked because that is not permitted, is not known to be of this memory. */
 static pid_t look(const struct process *process)
 {
 	DIR *directory = opendir("/proc");
@@ -81,8 +151,7 @@ static pid_t look(const struct process *process)
 	for (errno = 0; !found && (entry = readdir(directory)); errno = 0) {
 		pid_t other = isdigit((unsigned char)entry->d_name[0]) ? (pid_t)strtol(entry->d_name, NULL, 10) : 0;
 
-		/* Threads of one process are listed under its number only. */
-		if (other && other != process->pid && sharing_two(living, other))
+		if (other && other != process->pid && compare_process(living, other) > 0)
 			found = other;
 	}
 	if (!found && errno)
@@ -96,35 +165,43 @@ static pid_t compare(const struct process *process, const struct family *family)
 {
 	pid_t living = family->pids.count ? process_living_task(process) : 0;
 
-	for (size_t i = 0; i < family->pids.count; i++)
-		if (family->pids.item[i] != process->pid && sharing_two(living, family->pids.item[i]))
-			return family->pids.item[i];
+	for (size_t i = 0; i < family->pids.count; i++) {
+		pid_t other = family->pids.item[i];
+		int result = compare_process(living, other);
+
+		if (result)
+			return result > 0 ? other : -1;
+	}
 	return !family->pids.count || lives(process, living) ? 0 : -1;
 }
 
 /*
- * Memory comes to be shared only by the making of a process: what exec() gives is new. So who shares it now and was not found in the look was made since it
- * began, by one who shared it then: by a thread of the process, or by another one for whom the same holds. Of these
- * - the first was made by a thread that is stopped now, so it is recorded;
+ * In a stop. Memory comes to be shared only by the making of a process: what exec() gives is new. So who shares it now and was not found in the look was made
+ * since it began, by one who shared it then: by a thread of the process, or by another one for whom the same holds. Of these
+ * - the first was made by a thread that is stopped now or has ended, so it is recorded;
  * - one whose maker is at it just now, and not recorded yet, has a maker who lives, and is found himself;
- * - one whose maker ended in the look, before the look came to him, was made in the look; who was made in it is asked in any case.
- * If nothing has been recorded while they were asked, all have been asked. A number that another process has by now is asked once more than need be.
- * -1: not known.
+ * - one whose maker ended in the look, or executed another program, before the look came to him, was made in the look; who was made in it is asked in any
+ *   case.
+ * Whom one of them makes while they are asked, is in the next list. A number that another process has by now is asked once more than need be.
+ * (While threads run this is the answer for what those have made that are stopped.) -1: not known.
  */
 static pid_t compare_born(const struct process *process)
 {
+	struct family family = { 0 };
 	pid_t found = -1;
+	size_t asked;
 
-	for (int i = 0; i < TRIES && found < 0; i++) {
-		uint64_t recorded = births_recorded(&alone.births);
-		struct family family = { 0 };
-
-		found = births_list(&alone.births, process->pid, &family) ? compare(process, &family) : -1;
-		if (!found && births_recorded(&alone.births) != recorded)
+	do {
+		asked = family.pids.count;
+		if (!births_list(&alone.births, process->pid, &family)) {
 			found = -1;
-		array_free(&family.pids);
-	}
-	return found;
+			break;
+		}
+		if (family.pids.count != asked || found < 0)
+			found = compare(process, &family);
+	} while (!found && family.pids.count != asked);
+	array_free(&family.pids);
+	return found || births_are_whole(&alone.births) ? found : -1;
 }
 
 /*
@@ -154,12 +231,10 @@ static void begin_recording(void)
 	alone.unrecorded = getpid();
 }
 
-pid_t sharing_process(const struct process *process)
+pid_t sharing_look(const struct process *process)
 {
 	pid_t found;
 
-	if (is_alone_still(process))
-		return 0;
 	begin_recording();
 	births_forget(&alone.births);
 	alone.made = alone.births.spans.count ? 0 : sharing_tasks_made();
@@ -167,11 +242,12 @@ pid_t sharing_process(const struct process *process)
 	births_divide(&alone.births);
 	alone.pid = found ? 0 : process->pid;
 	alone.looker = getpid();
+	if (alone.births.spans.count)
+		(void)!rings_check(&alone.births.rings);	/* if they aren't whole, the stop finds that, too */
 	return found;
 }
 
-void sharing_rehearse(const struct process *process)
+pid_t sharing_process(const struct process *process)
 {
-	if (!sharing_process(process) && alone.births.spans.count)
-		(void)!rings_check(&alone.births.rings);	/* if they aren't whole, the stop finds that, too */
+	return is_alone_still(process) ? 0 : look(process);
 }

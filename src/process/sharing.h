@@ -4,12 +4,14 @@
 
 #include "process/process.h"
 
-/* Another process that uses the memory of this one, and whose threads are in no list of ours; 0: none; -1: there may be one
- * (processes can't be listed). A kernel without kcmp(2) can't tell; then 0. */
-pid_t sharing_process(const struct process *process);
+/*
+ * Another process that uses the memory of this one, and whose threads are in no list of ours; 0: none; -1: there may be one
+ * (processes can't be listed). A kernel without kcmp(2) can't tell; then 0. Before a stop, as late as possible: all processes are asked.
+ */
+pid_t sharing_look(const struct process *process);
 
-/* Before a stop, as late as possible: so that all processes need not be asked in it. */
-void sharing_rehearse(const struct process *process);
+/* The same in a stop: if sharing_look() has found nobody shortly before, only those are asked who can have come to share since. */
+pid_t sharing_process(const struct process *process);
 
 /* Do these two use one memory? Not known: false. */
 bool sharing_two(pid_t one, pid_t other) must_check;

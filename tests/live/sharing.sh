@@ -5,7 +5,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 39
+plan 51
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
@@ -24,16 +24,18 @@ is_unchanged() {
 	cmp "$scratch/before" "$scratch/after" && runs_version 1
 }
 
-victim_start "$scratch/victim.1" spin sharing
-verdict $? "a process with a child in its memory starts"
-snapshot "$victim" >"$scratch/before"
-check "apply gives up" gives_up 25000 "another process, which runs in the same memory" apply victim --timeout 1
-check "nothing is left in the process" is_unchanged
-victim_stop
-verdict $? "it ends by itself"
+for word in share share-headless; do
+	victim_start "$scratch/victim.1" spin "$word"
+	verdict $? "a process with a child in its memory starts ($word)"
+	snapshot "$victim" >"$scratch/before"
+	check "apply gives up" gives_up 25000 "another process, which runs in the same memory" apply victim --timeout 1
+	check "nothing is left in the process" is_unchanged
+	victim_stop
+	verdict $? "it ends by itself"
+done
 
-# One that is made between the last look and the stop: by the process itself, or by a child in its memory that has ended since; where the kernel records
-# what is made, and where that is not permitted.
+# One that is made between the last look and the stop: by the process itself (its first thread may have ended), or by a child in its memory that has ended
+# since; where the kernel records what is made, and where that is not permitted.
 check "a library to have it made late" "${CC:-gcc}" -std=c17 -D_GNU_SOURCE -O2 -shared -fPIC -o "$scratch/late.so" \
 	"$top/tests/live/preload/late.c" -ldl
 
@@ -45,7 +47,7 @@ late() {	# LINE VARIABLE...
 		"$stent" apply "$scratch/victim.stent" -p "$victim" --timeout 1
 }
 
-for line in share share-by-child; do
+for line in share share-by-child share-headless; do
 	for blind in "" LATE_BLIND=1; do
 		victim_start "$scratch/victim.1" spin
 		verdict $? "a process that will share its memory starts ($line $blind)"

@@ -6,13 +6,13 @@
  *				which waits for the line "park". These are none: "leaderless" ends the first thread and
  *				answers from another, "patient" has parked threads wait by poll() instead of epoll_wait(),
  *				"crowded" leaves no room for a patch, "hardened" forbids memory that is
- *				writable and then executable, "uring" has a thread of the kernel's, "sharing" has a child that runs in the
- *				same memory, and with "vforked" (the last word) one that vfork() made gives the answers.
+ *				writable and then executable, "uring" has a thread of the kernel's, "share" has a child that runs in the
+ *				same memory ("share-headless": whose first thread has ended), and with "vforked" (the last word) one that vfork() made gives the answers.
  *				More such words: victim_odd.h
  *
  * It answers lines of standard input: "ask" with "VERSION SUM ERRORS", which answer() and the
  * others computed; so does "park", after a thread went into park_inside(), "unpark", after it was told to
- * leave, "share", after a child was made that runs in the same memory, "share-by-child", after such a child has made another one and ended, and "fork",
+ * leave, "share" or "share-headless", after such a child was made, "share-by-child", after such a child has made another one and ended, and "fork",
  * after one was made that does not; end of input ends it. ERRORS counts system calls of the threads that ended as they never do when nobody interferes.
  */
 #include <dirent.h>
@@ -308,28 +308,52 @@ static void crowd(void)
 			crowd_pages(at, step);
 }
 
-/* A process of its own, in the memory of this one; or that makes one, and ends. */
-static int run_sharing(void *by_child)
+/* A process of its own, in the memory of this one; */
+static int run_sharing(void *unused)
 {
-	static char stack[65536];
-
-	if (by_child)
-		return clone(run_sharing, stack + sizeof(stack), CLONE_VM | CLONE_PARENT | SIGCHLD, NULL) < 0;
+	(void)unused;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (1)
 		pause();
 	return 0;
 }
 
-static void share(bool by_child)
+/* or that makes one, and ends; */
+static int run_sharing_by_child(void *unused)
 {
 	static char stack[65536];
+
+	(void)unused;
+	return clone(run_sharing, stack + sizeof(stack), CLONE_VM | CLONE_PARENT | SIGCHLD, NULL) < 0;
+}
+
+/* or whose first thread ends. */
+static int run_sharing_headless(void *unused)
+{
+	static char stack[65536];
+
+	(void)unused;
+	if (clone(run_sharing, stack + sizeof(stack), CLONE_VM | CLONE_SIGHAND | CLONE_THREAD, NULL) > 0)
+		syscall(SYS_exit, 0);
+	return 1;
+}
+
+static void share(const char *word)
+{
+	bool by_child = !strcmp(word, "share-by-child"), headless = !strcmp(word, "share-headless");
+	int (*run)(void *) = by_child ? run_sharing_by_child : headless ? run_sharing_headless : run_sharing;
+	static char stack[65536];
+	static volatile pid_t first = 1;
 	/* (Who traces this one would hold that one, or this one at its signal.) */
-	pid_t child = clone(run_sharing, stack + sizeof(stack), CLONE_VM | CLONE_UNTRACED, by_child ? stack : NULL);
+	pid_t child = clone(run, stack + sizeof(stack), CLONE_VM | CLONE_UNTRACED | CLONE_CHILD_CLEARTID, NULL, NULL, NULL, &first);
 	int status = 0;
 
 	if (child < 0 || (by_child && (waitpid(child, &status, __WALL) != child || status)))
 		exit(2);
+	/* The kernel stores that when the thread begins to end. */
+	while (headless && first)
+		usleep(1000);
+	usleep(10000);
 }
 
 static void make_child(void)
@@ -354,8 +378,10 @@ static void *run_answers(void *unused)
 		}
 		if (!strcmp(line, "unpark\n"))
 			park_end = 1;
-		if (!strncmp(line, "share", 5))
-			share(!strcmp(line, "share-by-child\n"));
+		if (!strncmp(line, "share", 5)) {
+			line[strcspn(line, "\n")] = '\0';
+			share(line);
+		}
 		if (!strcmp(line, "fork\n"))
 			make_child();
 		printf("%d %d %d\n", version(), answer(21), errors);
@@ -380,8 +406,8 @@ static void set_up(const char *word)
 		crowd();
 	} else if (!strcmp(word, "patient")) {
 		patient = 1;
-	} else if (!strcmp(word, "sharing")) {
-		share(false);
+	} else if (!strncmp(word, "share", 5)) {
+		share(word);
 	} else if (!strcmp(word, "vforked")) {
 		if (!vfork())
 			run_answers(NULL);
