@@ -1,13 +1,9 @@
 /* What may interrupt it: nothing of it is in a process. */
 #include "process/births.h"
 
-#include <linux/magic.h>
 #include <linux/perf_event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include "process/kernel_file.h"
 
 #define PAGES 4			/* of records, for each processor: 512 of 32 bytes, where a page has 4 KiB */
 #define RECORD_MAX 64		/* bytes; more than any record that is made here takes */
@@ -29,11 +25,9 @@ bool births_begin(struct births *births)
 		.task = 1,
 	};
 
-	*births = (struct births){ .devices = -1 };
+	*births = (struct births){ 0 };
 	if (!rings_open(&attributes, 1, PAGES, &births->rings))
 		return false;
-	if (!births->rings.all)
-		births->devices = kernel_file_open("/sys/kernel/uevent_seqnum", SYSFS_MAGIC);
 	for (size_t i = 0; i < births->rings.events.count; i++)
 		*array_add(&births->spans) = (struct births_span){ 0 };
 	return true;
@@ -41,28 +35,8 @@ bool births_begin(struct births *births)
 
 void births_end(struct births *births)
 {
-	if (births->spans.count && births->devices >= 0)
-		close(births->devices);
 	rings_close(&births->rings);
 	array_free(&births->spans);
-}
-
-/*
- * A processor that comes online and goes offline again has no ring, and is not in the list before and behind that. But each time one comes the kernel tells
- * user space (device_online() in drivers/base/core.c), and counts what it tells. It need not be asked where all processors that there may be have rings.
- */
-static uint64_t count_of_devices(const struct births *births)
-{
-	char text[32] = "";
-
-	return births->devices >= 0 && pread(births->devices, text, sizeof(text) - 1, 0) > 0 ? strtoull(text, NULL, 10) : 0;
-}
-
-bool births_are_whole(struct births *births)
-{
-	if (!births->rings.all && (!births->happened || births->happened != count_of_devices(births)))
-		return false;
-	return rings_are_whole(&births->rings);
 }
 
 /*
@@ -76,7 +50,6 @@ static uint64_t head_of(const struct ring *ring)
 
 void births_forget(struct births *births)
 {
-	births->happened = count_of_devices(births);
 	for (size_t i = 0; i < births->spans.count; i++) {
 		const struct ring *ring = &births->rings.events.item[i];
 		uint64_t head = head_of(ring);

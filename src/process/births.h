@@ -24,8 +24,6 @@ struct births_span {
 struct births {
 	struct rings rings;
 	ARRAY(struct births_span) spans;	/* one for each ring */
-	int devices;		/* where processors may come: the file that counts what devices do, or -1; */
-	uint64_t happened;	/* and what it said */
 };
 
 /* Begin to record. False: it can't be (no permission). births_end() in any case. */
@@ -45,11 +43,8 @@ struct family {
 
 /*
  * Add all processes that have been made by this one since what was forgotten, by these, and so on; and those of the first span. What a stopped thread has
- * made is among them. False: not known, or more than FAMILY_MAX. array_free(&family->pids) in any case.
+ * made is among them. False: not known, or more than FAMILY_MAX. array_free(&family->pids) in any case. It holds if rings_are_whole() is true behind it.
  */
 bool births_list(const struct births *births, pid_t pid, struct family *family) must_check;
-
-/* No processor was without a ring since what was forgotten: what births_list() has said before holds. For a stop, as rings_are_whole(). */
-bool births_are_whole(struct births *births) must_check;
 
 #endif

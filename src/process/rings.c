@@ -33,6 +33,43 @@ static bool list_processors(int file, char text[LIST_MAX])
 	return true;
 }
 
+/*
+ * A processor that comes online and goes offline again has no event, and is not in the list before and behind that. But when one comes the kernel tells
+ * user space (device_online() in drivers/base/core.c), and counts what it tells. (One that was there, goes and comes back has lost its events.)
+ */
+static uint64_t count_devices(const struct rings *rings)
+{
+	char text[32] = "";
+
+	return rings->devices >= 0 && pread(rings->devices, text, sizeof(text) - 1, 0) > 0 ? strtoull(text, NULL, 10) : 0;
+}
+
+static bool are_all_possible(const char *processors)
+{
+	int file = kernel_file_open("/sys/devices/system/cpu/possible", SYSFS_MAGIC);
+	char list[LIST_MAX];
+	bool all = file >= 0 && list_processors(file, list) && !strcmp(list, processors);
+
+	if (file >= 0)
+		close(file);
+	return all;
+}
+
+/* The count before the list. */
+static bool note_processors(struct rings *rings)
+{
+	char list[LIST_MAX];
+
+	rings->devices = kernel_file_open("/sys/kernel/uevent_seqnum", SYSFS_MAGIC);
+	rings->happened = count_devices(rings);
+	rings->list = kernel_file_open("/sys/devices/system/cpu/online", SYSFS_MAGIC);
+	if (rings->list < 0 || !list_processors(rings->list, list))
+		return false;
+	rings->processors = text_copy(list);
+	rings->all = are_all_possible(list);
+	return true;
+}
+
 /* With what perf_event_open(2) calls the metadata page. */
 static size_t size_of_pages(const struct rings *rings)
 {
@@ -90,21 +127,9 @@ static bool open_everywhere(struct rings *rings, const struct perf_event_attr *a
 
 bool rings_open(const struct perf_event_attr *attributes, size_t count, size_t pages, struct rings *rings)
 {
-	int file = kernel_file_open("/sys/devices/system/cpu/online", SYSFS_MAGIC);
-	int possible = kernel_file_open("/sys/devices/system/cpu/possible", SYSFS_MAGIC);
-	char list[LIST_MAX], all[LIST_MAX];
-
-	*rings = (struct rings){ .setter = getpid(), .pages = pages };
-	rings->all = file >= 0 && possible >= 0 && list_processors(file, list) && list_processors(possible, all) && !strcmp(list, all);
-	if (possible >= 0)
-		close(possible);
-	if (file < 0 || !list_processors(file, list)) {
-		if (file >= 0)
-			close(file);
+	*rings = (struct rings){ .setter = getpid(), .pages = pages, .list = -1, .devices = -1 };
+	if (!note_processors(rings))
 		return false;
-	}
-	rings->list = file;
-	rings->processors = text_copy(list);
 	for (size_t i = 0; i < count; i++)
 		if (!open_everywhere(rings, &attributes[i]))
 			return false;
@@ -122,8 +147,10 @@ void rings_close(struct rings *rings)
 		close(rings->events.item[i].event);
 	}
 	array_free(&rings->events);
-	if (rings->processors)
+	if (rings->setter && rings->list >= 0)
 		close(rings->list);
+	if (rings->setter && rings->devices >= 0)
+		close(rings->devices);
 	free(rings->processors);
 	*rings = (struct rings){ 0 };
 	errno = reason;
@@ -164,7 +191,8 @@ static bool has_same_processors(const struct rings *rings)
 {
 	char list[LIST_MAX];
 
-	return list_processors(rings->list, list) && !strcmp(list, rings->processors);
+	return list_processors(rings->list, list) && !strcmp(list, rings->processors) &&
+	       (rings->all || (rings->happened && count_devices(rings) == rings->happened));
 }
 
 static uint64_t time_now(void)
@@ -212,13 +240,15 @@ bool rings_have_counted_nothing(const struct rings *rings)
 bool rings_join(const struct rings *other, struct rings *rings)
 {
 	bool joined = other->processors && other->events.count;
-	int list = joined ? fcntl(other->list, F_DUPFD_CLOEXEC, 0) : -1;
 
-	*rings = (struct rings){ .setter = getpid(), .pages = other->pages };
-	if (list < 0)
+	*rings = (struct rings){ .setter = getpid(), .pages = other->pages, .list = -1, .devices = -1 };
+	if (!joined)
 		return false;
-	rings->list = list;
+	rings->list = fcntl(other->list, F_DUPFD_CLOEXEC, 0);
+	rings->devices = fcntl(other->devices, F_DUPFD_CLOEXEC, 0);
 	rings->processors = text_copy(other->processors);
+	rings->all = other->all;
+	rings->happened = other->happened;
 	for (size_t i = 0; i < other->events.count && joined; i++)
 		joined = add_event(rings, fcntl(other->events.item[i].event, F_DUPFD_CLOEXEC, 0));
 	return joined && rings_check(rings);

@@ -27,7 +27,9 @@ struct rings {
 	}) events;
 	char *processors;	/* those that were online, as the kernel lists them, or NULL; */
 	int list;		/* then the file that says so */
-	bool all;		/* these are all that there can ever be */
+	bool all;		/* these are all that there can ever be; */
+	int devices;		/* otherwise the file that counts what devices do, */
+	uint64_t happened;	/* and what it said before; 0: not known */
 	uint64_t whole;		/* when nothing of it was missing (CLOCK_BOOTTIME: what sleeps loses processors) */
 };
 
@@ -45,7 +47,7 @@ bool rings_join(const struct rings *other, struct rings *rings) must_check;
 
 /*
  * Nothing has been missing since they were opened, and rings->whole says so. The kernel takes events away from a processor that goes offline, for
- * good; one that came online since has none. Interrupts each processor for a moment: some microseconds each, and some milliseconds on machines with
+ * good; one that came online since has none (where there are such processors, whatever devices come and go meanwhile is taken for one). Interrupts each processor for a moment: some microseconds each, and some milliseconds on machines with
  * coarse clocks.
  */
 bool rings_check(struct rings *rings) must_check;

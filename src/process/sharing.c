@@ -201,7 +201,7 @@ static pid_t compare_born(const struct process *process)
 			found = compare(process, &family);
 	} while (!found && family.pids.count != asked);
 	array_free(&family.pids);
-	return found || births_are_whole(&alone.births) ? found : -1;
+	return found || rings_are_whole(&alone.births.rings) ? found : -1;
 }
 
 /*
