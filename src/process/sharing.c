@@ -101,7 +101,7 @@ bool sharing_two(pid_t one, pid_t other)
 	return compare_two(one, other) > 0;
 }
 
-/* The same of any thread of a process. */
+/* The same of any thread of a process; -1 with errno EAGAIN. */
 static int compare_threads(pid_t living, pid_t pid)
 {
 	char path[64];
@@ -111,17 +111,20 @@ static int compare_threads(pid_t living, pid_t pid)
 
 	snprintf(path, sizeof(path), "/proc/%d", pid);
 	process.directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (process.directory < 0)
-		return errno == ENOENT ? 0 : -1;
-	if (!process_tids(&process, &tids) || tids.cut)
+	if (process.directory < 0 && errno == ENOENT)
+		return 0;
+	if (process.directory < 0 || !process_tids(&process, &tids) || tids.cut)
 		result = -1;
 	for (size_t i = 0; i < tids.count && result <= 0; i++) {
 		int one = compare_two(living, tids.item[i]);
 
 		result = one ? one : result;
 	}
-	close(process.directory);
+	if (process.directory >= 0)
+		close(process.directory);
 	array_free(&tids);
+	if (result < 0)
+		errno = EAGAIN;
 	return result;
 }
 
@@ -141,20 +144,24 @@ static bool lives(const struct process *process, pid_t tid)
 	return tid > 0 && process_task(process, tid, &task) && !task_ended(&task);
 }
 
-/* Threads of a process are listed under its number only. Who can't be asked because that is not permitted, is not known to be of this memory. */
+/* Threads of a process are listed under its number only. */
 static pid_t look(const struct process *process)
 {
 	DIR *directory = opendir("/proc");
 	pid_t living = process_living_task(process), found = directory && living > 0 ? 0 : -1;
+	bool known = true;
 	struct dirent *entry;
 
 	for (errno = 0; !found && (entry = readdir(directory)); errno = 0) {
 		pid_t other = isdigit((unsigned char)entry->d_name[0]) ? (pid_t)strtol(entry->d_name, NULL, 10) : 0;
+		int result = other && other != process->pid ? compare_process(living, other) : 0;
 
-		if (other && other != process->pid && compare_process(living, other) > 0)
+		if (result > 0)
 			found = other;
+		/* Others' processes can't be asked by one who may not. */
+		known &= result >= 0 || errno == EPERM || errno == ENOSYS;
 	}
-	if (!found && errno)
+	if (!found && (errno || !known))
 		found = -1;
 	if (directory)
 		closedir(directory);
