@@ -7,7 +7,7 @@
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
 victim_source=referrer.c
-plan 17
+plan 18
 
 build_pair referrer >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
@@ -57,6 +57,7 @@ check "as a signal's handler" kept handler "a signal's handler may be in it" 42
 check "hidden by the C library, for the end" kept atexit "0x[0-9a-f]+ in anonymous memory may be a pointer into it: 0x" ""
 check "in a timer" kept timer "what a timer carries may be in it" ""
 check "in an epoll descriptor" kept epoll "what an epoll descriptor carries may be in it" ""
+check "in code that the program has made, and not in empty memory" kept code "the code at 0x[0-9a-f]+, which is of no image, may refer to it" 42
 check "in a pending signal" kept pending "what a pending signal carries may be in it" ""
 
 bounded() {

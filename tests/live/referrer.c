@@ -91,6 +91,22 @@ static void handle(int signal)
 	(void)signal;
 }
 
+static char *code;
+
+/* A jump there, in code that the program makes near its own, without the address. */
+NEVER_INLINED static void make_code(function *address)
+{
+	char *at = (char *)(uintptr_t)version + (64 << 20);
+	int32_t distance;
+
+	code = mmap((void *)((uintptr_t)at & -(uintptr_t)PAGE), PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (code == MAP_FAILED || (char *)(uintptr_t)address - code != (int32_t)((char *)(uintptr_t)address - code))
+		exit(1);
+	distance = (int32_t)((char *)(uintptr_t)address - (code + 5));
+	code[0] = (char)0xe9;
+	memcpy(code + 1, &distance, sizeof(distance));
+}
+
 /* With the pointer in a register, or on the stack, that nobody needs any more when it has returned. */
 NEVER_INLINED static void keep_away(const char *place)
 {
@@ -101,6 +117,8 @@ NEVER_INLINED static void keep_away(const char *place)
 		signal(SIGUSR1, (void (*)(int))(void *)address);
 	} else if (!strcmp(place, "atexit")) {
 		atexit((void (*)(void))(void *)address);
+	} else if (!strcmp(place, "code")) {
+		make_code(address);
 	} else if (!strcmp(place, "timer")) {
 		struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2, .sigev_value = value };
 
@@ -210,6 +228,10 @@ NEVER_INLINED static void use(void)
 {
 	struct sigaction action;
 
+	if (!strcmp(where, "code")) {
+		printf("%d\n", ((function *)(uintptr_t)code)(1));
+		return;
+	}
 	if (!strcmp(where, "text")) {
 		puts((const char *)(uintptr_t)load(heap));
 		return;
@@ -236,6 +258,8 @@ static void drop(void)
 	mprotect(mapped, PAGE, PROT_READ | PROT_WRITE);
 	memset(mapped, 0, mapped_size);
 	signal(SIGUSR1, handle);
+	if (code)
+		memset(code, 0, 5);	/* the memory stays, and is executable */
 	if (!strcmp(where, "timer"))
 		timer_delete(timer);
 	if (!strcmp(where, "epoll"))
