@@ -67,6 +67,7 @@ make_children() {
 	done
 }
 
+# shellcheck disable=SC2120,SC2119 # check hands it on
 late_child() {	# VARIABLE...
 	limit 30 env "LD_PRELOAD=$scratch/late.so" LATE_LINE=fork "LATE_TO=/proc/$$/fd/$victim_in" "LATE_FROM=/proc/$$/fd/$victim_out" \
 		"LATE_ASKED=$scratch/asked" "$@" "$stent" apply "$scratch/victim.stent" -p "$victim" --timeout 5
@@ -78,13 +79,23 @@ asked() {	# LEAST MOST
 	[ "$word" = asked ] && [ "$count" -ge "$1" ] && [ "$count" -le "$2" ] || { cat "$scratch/asked"; return 1; }
 }
 
+# On a busy machine the stop may come so late that the records are not relied on: then it is tried again.
+few_asked() {
+	local i
+	for ((i = 0; i < 5; i++)); do
+		asked 1 50 && return
+		revert victim && late_child || return 1
+	done
+	return 1
+}
+
 victim_start "$scratch/victim.1" spin
 verdict $? "a process starts"
 check "it makes a hundred others" make_children
 check "it is patched, though it makes one more late" late_child
 check "it runs the new version" runs_version 2
 if grep -q "recorded 1" "$scratch/asked"; then
-	check "that one was asked in the stop, the others were not" asked 1 50
+	check "that one was asked in the stop, the others were not" few_asked
 else
 	skip "that one was asked in the stop, the others were not" "perf events of processors are not permitted"
 fi
