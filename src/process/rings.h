@@ -47,8 +47,8 @@ bool rings_join(const struct rings *other, struct rings *rings) must_check;
 
 /*
  * Nothing has been missing since they were opened, and rings->whole says so. The kernel takes events away from a processor that goes offline, for
- * good; one that came online since has none (where there are such processors, whatever devices come and go meanwhile is taken for one). Interrupts each processor for a moment: some microseconds each, and some milliseconds on machines with
- * coarse clocks.
+ * good; one that came online since has none (where there are such processors, whatever devices come and go meanwhile is taken for one). Interrupts each
+ * processor for a moment: some microseconds each, and some milliseconds on machines with coarse clocks.
  */
 bool rings_check(struct rings *rings) must_check;
 

@@ -13,7 +13,7 @@
 
 #include "process/rings.h"
 
-/* All zero: not set. rings.whole: clock_now() when nothing of it was missing. */
+/* All zero: not set. */
 struct tripwire {
 	struct rings rings;	/* an event for each processor and place */
 };
