@@ -431,7 +431,7 @@ static enum status settle(struct settling *settling, bool force, struct error *e
 	if (!settling->all && settling->first && transition_moves_together(transition))
 		return STATUS_NOTHING;
 	/* A child may have been made since the look before the stop; none can be made now. */
-	if (!transition_is_alone(transition) || (!force && !contexts_are_free(settling)))
+	if (!transition_is_alone(transition, sharing_process) || (!force && !contexts_are_free(settling)))
 		return STATUS_NOTHING;
 	if (uses_table(settling) && !assign_versions(settling)) {
 		block(transition, transition->survey->process->pid, "more threads than the patch has prepared for");

@@ -75,8 +75,9 @@ static inline bool transition_knows(const struct transition *transition, const s
 	return digest_code_files(maps) == transition->files;
 }
 
-/* transition.c: does nobody run in the same memory who isn't stopped together with the process? If not, a blocker says so. */
-bool transition_is_alone(struct transition *transition) must_check;
+/* transition.c: does nobody run in the same memory who isn't stopped together with the process? If not, a blocker says so. `ask`:
+ * sharing_look, or in a stop sharing_process. */
+bool transition_is_alone(struct transition *transition, pid_t (*ask)(const struct process *process)) must_check;
 
 /* transition.c: threads can only move all at once, as far as is known just now. */
 bool transition_moves_together(const struct transition *transition) must_check;

@@ -209,10 +209,10 @@ static enum status follow_and_settle(struct transition *transition, const struct
 	return status;
 }
 
-bool transition_is_alone(struct transition *transition)
+bool transition_is_alone(struct transition *transition, pid_t (*ask)(const struct process *process))
 {
 	const struct process *process = transition->survey->process;
-	pid_t other = sharing_process(process);
+	pid_t other = ask(process);
 
 	if (other > 0)
 		blockers_add(&transition->blockers, process, other, "another process, which runs in the same memory");
@@ -252,7 +252,7 @@ static enum status try_once(struct transition *transition, const struct pace *pa
 	enum status status;
 
 	blockers_clear(&transition->blockers);
-	if (!transition_is_alone(transition) || !prepare_contexts(transition))
+	if (!transition_is_alone(transition, sharing_look) || !prepare_contexts(transition))
 		return STATUS_NOTHING;
 	status = stop_and_settle(transition, pace->stop, false, error);
 	if (status == STATUS_NOTHING)

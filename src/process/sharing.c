@@ -14,9 +14,13 @@
 
 #include "process/births.h"
 #include "process/kernel_file.h"
+#include "process/threads.h"
 
 #define KCMP_VM 1	/* linux/kcmp.h */
-#define PF_EXITING 4	/* include/linux/sched.h */
+#define PF_EXITING 4	/* include/linux/sched.h; */
+#define PF_KTHREAD 0x200000
+#define KTHREADD 2
+#define RECENT 50000000	/* ns: a look is not made anew. The records of so long are few, and read in a stop */
 #define STAT_MAX 65536	/* bytes of /proc/stat up to what is wanted: some hundred for each processor and interrupt */
 
 /* The last look that found nobody, and who has been made since it began: */
@@ -25,6 +29,7 @@ static struct {
 	struct births births;	/* as the kernel records it; */
 	pid_t unrecorded;	/* or in this looker, for whom it does not, only that somebody was: */
 	uint64_t made;		/* sharing_tasks_made() before it, or 0 */
+	uint64_t begun;		/* clock_now() */
 } alone;
 
 /* The last line that begins so, from the line end before it; or NULL. */
@@ -62,30 +67,6 @@ uint64_t sharing_tasks_made(void)
 	return found && strchr(found + 1, '\n') ? strtoull(found + 1 + strlen(name), NULL, 10) : 0;
 }
 
-/* The first thread of a process has begun to end, others go on: so say the flags in "pid (name) state ..." (proc(5), include/linux/sched.h). */
-static bool is_headless(pid_t pid)
-{
-	char path[64], text[256];
-	const char *behind;
-	unsigned int flags;
-	struct stat task;
-	ssize_t count;
-	int file;
-
-	/* 2 + the number of threads */
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	if (stat(path, &task) < 0 || task.st_nlink <= 3)
-		return false;
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = open(path, O_RDONLY | O_CLOEXEC);
-	count = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
-	if (file >= 0)
-		close(file);
-	text[count < 0 ? 0 : count] = '\0';
-	behind = strrchr(text, ')');
-	return behind && sscanf(behind, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && (flags & PF_EXITING);
-}
-
 /* These two use one memory: 1, not: 0, it can't be told: -1. */
 static int compare_two(pid_t one, pid_t other)
 {
@@ -94,6 +75,51 @@ static int compare_two(pid_t one, pid_t other)
 	if (result >= 0)
 		return result == 0;
 	return errno == ESRCH ? 0 : -1;
+}
+
+/* Of "pid (name) state ..." in its stat (proc(5), include/linux/sched.h); 0: not known. */
+static unsigned int flags_of(pid_t pid)
+{
+	char path[64], text[256];
+	const char *behind;
+	unsigned int flags;
+	ssize_t count;
+	int file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	count = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
+	if (file >= 0)
+		close(file);
+	text[count < 0 ? 0 : count] = '\0';
+	behind = strrchr(text, ')');
+	return behind && sscanf(behind, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 ? flags : 0;
+}
+
+/*
+ * It may have no memory. kthreadd never has any (rest_init() in init/main.c makes it as the second task), so all that have none compare with it as the same;
+ * where it can't be seen, each one may be of these.
+ */
+static bool may_be_memoryless(pid_t pid)
+{
+	static enum { UNKNOWN, SEEN, UNSEEN } kthreadd;
+
+	if (kthreadd == UNKNOWN)
+		kthreadd = flags_of(KTHREADD) & PF_KTHREAD ? SEEN : UNSEEN;
+	return kthreadd == UNSEEN || compare_two(KTHREADD, pid);
+}
+
+/* The first thread of a process has begun to end, others go on. */
+static bool is_headless(pid_t pid)
+{
+	char path[64];
+	struct stat task;
+
+	if (!may_be_memoryless(pid))
+		return false;
+	/* 2 + the number of threads */
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	return !stat(path, &task) && task.st_nlink > 3 && (flags_of(pid) & PF_EXITING);
 }
 
 bool sharing_two(pid_t one, pid_t other)
@@ -238,17 +264,26 @@ static void begin_recording(void)
 	alone.unrecorded = getpid();
 }
 
-pid_t sharing_look(const struct process *process)
+static pid_t look_and_record(const struct process *process)
 {
 	pid_t found;
 
 	begin_recording();
+	alone.begun = clock_now();
 	births_forget(&alone.births);
 	alone.made = alone.births.spans.count ? 0 : sharing_tasks_made();
 	found = look(process);
 	births_divide(&alone.births);
 	alone.pid = found ? 0 : process->pid;
 	alone.looker = getpid();
+	return found;
+}
+
+pid_t sharing_look(const struct process *process)
+{
+	bool known = alone.begun && clock_now() - alone.begun < RECENT && is_alone_still(process);
+	pid_t found = known ? 0 : look_and_record(process);
+
 	if (alone.births.spans.count)
 		(void)!rings_check(&alone.births.rings);	/* if they aren't whole, the stop finds that, too */
 	return found;

@@ -6,11 +6,12 @@
 
 /*
  * Another process that uses the memory of this one, and whose threads are in no list of ours; 0: none; -1: there may be one
- * (processes can't be listed). A kernel without kcmp(2) can't tell; then 0. Before a stop, as late as possible: all processes are asked.
+ * (processes can't be listed). A kernel without kcmp(2) can't tell; then 0. Before a stop, as late as possible: all processes are asked, if that was not
+ * done just before.
  */
 pid_t sharing_look(const struct process *process);
 
-/* The same in a stop: if sharing_look() has found nobody shortly before, only those are asked who can have come to share since. */
+/* The same in a stop: if sharing_look() has found nobody before, only those are asked who can have come to share since. */
 pid_t sharing_process(const struct process *process);
 
 /* Do these two use one memory? Not known: false. */
