@@ -45,18 +45,9 @@ void live_report_describe(struct live_report *report, const struct ledger *ledge
 /* A displaced call returns by a jump, which a thread whose returns are checked would not survive. */
 static enum status check_shadow_stacks(const struct process *process, struct error *error)
 {
-	struct tids tids = { 0 };
-	enum status status = STATUS_OK;
-	struct task task;
-
-	if (!process_tids(process, &tids))
-		status = fail(error, "process %d (%s): its threads can't be listed: %s", process->pid, process->comm, strerror(errno));
-	for (size_t i = 0; i < tids.count && status == STATUS_OK; i++)
-		if (process_task(process, tids.item[i], &task) && task.shadow_stack)
-			status = refuse(error, "process %d (%s): thread %d has a shadow stack", process->pid, process->comm,
-					tids.item[i]);
-	array_free(&tids);
-	return status;
+	if (!process->shadow_stack)
+		return STATUS_OK;
+	return refuse(error, "process %d (%s): thread %d has a shadow stack", process->pid, process->comm, process->shadow_stack);
 }
 
 /* One application, and what it is told. */

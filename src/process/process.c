@@ -103,20 +103,24 @@ static enum status check_class(const struct process *process, struct error *erro
 	return STATUS_OK;
 }
 
-static enum status check_tracer(const struct process *process, struct error *error)
+static enum status check_tasks(struct process *process, struct error *error)
 {
 	struct tids tids = { 0 };
 	enum status status = STATUS_OK;
 	char comm[COMM_MAX];
 	struct task task;
 
-	/* (Of one that is not listed the kernel says it later.) */
-	(void)!process_tids(process, &tids);
+	if (!process_tids(process, &tids))
+		status = fail(error, "process %d (%s): its threads can't be listed: %s", process->pid, process->comm, strerror(errno));
+	/* (That one which is missing is traced the kernel says later.) */
 	for (size_t i = 0; i < tids.count && status == STATUS_OK; i++) {
-		if (!process_task(process, tids.item[i], &task) || !task.tracer)
+		if (!process_task_status(process, tids.item[i], &task))
 			continue;
-		status = refuse(error, "process %d (%s) is traced by %s (pid %d)", process->pid, process->comm,
-				process_comm_of(task.tracer, comm), task.tracer);
+		if (task.shadow_stack)
+			process->shadow_stack = tids.item[i];
+		if (task.tracer)
+			status = refuse(error, "process %d (%s) is traced by %s (pid %d)", process->pid, process->comm,
+					process_comm_of(task.tracer, comm), task.tracer);
 	}
 	array_free(&tids);
 	return status;
@@ -198,7 +202,7 @@ static enum status check_process(struct process *process, enum process_use use, 
 	if (status == STATUS_OK)
 		status = check_class(process, error);
 	if (status == STATUS_OK && use == PROCESS_CHANGE)
-		status = check_tracer(process, error);
+		status = check_tasks(process, error);
 	return status;
 }
 

@@ -32,6 +32,7 @@ struct process {
 	int lock;		/* held by the one stent that may change it; -1: none */
 	struct process_puts *puts;	/* see process_put_off() */
 	uint64_t stack_start;	/* stack pointer that the program began with (its first thread); 0: not known */
+	pid_t shadow_stack;	/* a thread that had one when the process was opened to change it; 0: none had */
 };
 
 enum process_use {
@@ -66,6 +67,9 @@ struct task {
 
 /* False when the thread is gone. */
 bool process_task(const struct process *process, pid_t tid, struct task *task) must_check;
+
+/* The same without the flags, in half the time: for who asks all threads. */
+bool process_task_status(const struct process *process, pid_t tid, struct task *task) must_check;
 
 /* A task that has ended, or is about to and will run no more of the program. */
 bool task_ended(const struct task *task);

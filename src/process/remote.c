@@ -36,7 +36,8 @@
 #define STOP_MILLISECONDS 300	/* for one thread to stop; then another one is tried */
 #define CALL_LEAST 1000u	/* ms for a system call: mmap may wait for page faults of other threads. However little is left: */
 #define CALL_LONGEST 5000u	/* if it is not awaited, the stub must stay */
-#define ROUNDS 20		/* over all threads, at least, until one stops where it can be used */
+#define ROUNDS 20		/* over all threads, at least, until one stops where it can be used; */
+#define ENOUGH 8		/* in the first one only so many of which each would do: to ask all of a thousand takes long */
 
 /* linux/ptrace.h, Linux 5.13; not in the headers of every distribution */
 #define GET_RSEQ_CONFIGURATION 0x420f
@@ -131,44 +132,37 @@ static bool suspend_seccomp(const struct thread *thread)
 		      (void *)(PTRACE_O_TRACESYSGOOD | PTRACE_O_SUSPEND_SECCOMP)) == 0;
 }
 
+struct candidate {
+	pid_t tid;
+	unsigned int reluctance;
+	bool waits;	/* in vfork, where no signal and no stop reaches it until the child has ended or executes another program */
+};
+
 /*
  * How much a thread would mind: 0 is best. One that is in a system call which a stop makes fail would lose an EINTR
  * if stent were killed between its stop and our repair; one under seccomp could be killed by its filter if stent were killed
  * between the registers and the call.
  */
-static unsigned int reluctance(const struct process *process, pid_t tid)
+static struct candidate look_at(const struct process *process, pid_t tid)
 {
+	struct candidate candidate = { .tid = tid, .reluctance = 100 };
 	struct task_call call;
 	struct task task;
-	unsigned int sum = 0;
 
-	if (!process_task(process, tid, &task) || !process_task_call(process, tid, &call))
-		return 100;
+	if (!process_task_status(process, tid, &task) || !process_task_call(process, tid, &call))
+		return candidate;
+	candidate.waits = task.state == 'D' && call.blocked && registers_call_spawns(call.number);
+	candidate.reluctance = 0;
 	if (task.seccomp)
-		sum += 8;
+		candidate.reluctance += 8;
 	if (task.state == 'D')
-		sum += 4;
+		candidate.reluctance += 4;
 	if (call.blocked && registers_call_fails(call.number))
-		sum += 2;
+		candidate.reluctance += 2;
 	if (!call.blocked)
-		sum += 1;
-	return sum;
+		candidate.reluctance += 1;
+	return candidate;
 }
-
-/* In vfork, where no signal and no stop reaches it until the child has ended or executes another program. */
-static bool waits_for_child(const struct process *process, pid_t tid)
-{
-	struct task_call call;
-	struct task task;
-
-	return process_task(process, tid, &task) && task.state == 'D' && process_task_call(process, tid, &call) &&
-	       call.blocked && registers_call_spawns(call.number);
-}
-
-struct candidate {
-	pid_t tid;
-	unsigned int reluctance;
-};
 
 static int compare_candidates(const void *one, const void *other)
 {
@@ -179,20 +173,24 @@ static int compare_candidates(const void *one, const void *other)
 	return a->tid < b->tid ? -1 : 1;
 }
 
-/* Threads that could be used, best first. *waits: one that could not, because it is in vfork, if there is any. */
-static struct candidate *rank_candidates(const struct process *process, size_t *count, pid_t *waits)
+/* Threads that could be used, best first; up to `enough` of the best ones. *waits: one that could not, if there is any among those that were looked at. */
+static struct candidate *rank_candidates(const struct process *process, size_t enough, size_t *count, pid_t *waits)
 {
 	struct tids tids = { 0 };
 	struct candidate *candidates;
+	size_t best = 0;
 
 	(void)!process_tids(process, &tids);
 	candidates = memory_zeroed(tids.count, sizeof(*candidates));
 	*count = 0;
-	for (size_t i = 0; i < tids.count; i++) {
-		if (waits_for_child(process, tids.item[i]))
-			*waits = tids.item[i];
+	for (size_t i = 0; i < tids.count && best < enough; i++) {
+		struct candidate candidate = look_at(process, tids.item[i]);
+
+		best += !candidate.reluctance;
+		if (candidate.waits)
+			*waits = candidate.tid;
 		else
-			candidates[(*count)++] = (struct candidate){ tids.item[i], reluctance(process, tids.item[i]) };
+			candidates[(*count)++] = candidate;
 	}
 	qsort(candidates, *count, sizeof(*candidates), compare_candidates);
 	array_free(&tids);
@@ -245,7 +243,7 @@ static enum status stop_some_thread(struct remote *remote, struct error *error)
 
 	for (unsigned int round = 0; round < ROUNDS || !patience_over(remote->patience); round++) {
 		size_t count;
-		struct candidate *candidates = rank_candidates(remote->process, &count, &waits);
+		struct candidate *candidates = rank_candidates(remote->process, round ? SIZE_MAX : ENOUGH, &count, &waits);
 
 		for (size_t i = 0; i < count && status == STATUS_NOTHING; i++)
 			status = try_candidate(remote, candidates[i].tid, error);

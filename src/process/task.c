@@ -105,26 +105,37 @@ static void parse_status(const char *status, struct task *task)
 	memcpy(task->comm, name, length);
 	task->comm[length] = '\0';
 	utf8_make_printable(task->comm);
+
+	/* "State:	S (sleeping)" */
+	name = status_field(status, "\nState:");
+	task->state = name[strspn(name, "\t ")];
 }
 
-bool process_task(const struct process *process, pid_t tid, struct task *task)
+bool process_task_status(const struct process *process, pid_t tid, struct task *task)
 {
-	char path[64];
-	char *status, *stat, *behind;
-	bool known = false;
+	char path[64], *status;
+	bool known;
 
 	*task = (struct task){ 0 };
 	snprintf(path, sizeof(path), "task/%d/status", tid);
 	status = process_file(process, path, NULL);
+	known = status;
+	if (known)
+		parse_status(status, task);
+	free(status);
+	return known;
+}
+
+bool process_task(const struct process *process, pid_t tid, struct task *task)
+{
+	char path[64], *stat, *behind;
+	bool known = process_task_status(process, tid, task);
+
 	snprintf(path, sizeof(path), "task/%d/stat", tid);
-	stat = process_file(process, path, NULL);
+	stat = known ? process_file(process, path, NULL) : NULL;
 	/* "pid (name) state ppid pgrp session tty tpgid flags ..." */
 	behind = stat ? strrchr(stat, ')') : NULL;
-	if (status && behind && sscanf(behind, ") %c %*d %*d %*d %*d %*d %" SCNu32, &task->state, &task->flags) == 2) {
-		parse_status(status, task);
-		known = true;
-	}
-	free(status);
+	known = behind && sscanf(behind, ") %c %*d %*d %*d %*d %*d %" SCNu32, &task->state, &task->flags) == 2;
 	free(stat);
 	return known;
 }
