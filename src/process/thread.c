@@ -138,6 +138,12 @@ enum status thread_seize(const struct process *process, pid_t tid, struct thread
 	if (task_ended(&task) || task_kernel_worker(&task))
 		return STATUS_OK;
 	tick_start();
+	if (!tick_is_on()) {
+		tick_stop();
+		thread->state = THREAD_RELEASED;
+		return refuse(error, "process %d (%s): no timer is left for stent (RLIMIT_SIGPENDING), without which it could be in the way of exec()",
+			      process->pid, process->comm);
+	}
 	result = seize(process, tid);
 	reason = errno;
 	tick_stop();

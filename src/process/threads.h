@@ -36,8 +36,8 @@ struct thread {
 };
 
 /*
- * Take one thread under control; it runs on. STATUS_REFUSED: another process traces it. STATUS_ERROR: not
- * permitted. STATUS_OK with THREAD_ENDED: it has ended, or is a kernel worker, and none of ours. STATUS_GAVE_UP, and no line in *error: not
+ * Take one thread under control; it runs on. STATUS_REFUSED: another process traces it, or there is no timer (tick.h).
+ * STATUS_ERROR: not permitted. STATUS_OK with THREAD_ENDED: it has ended, or is a kernel worker, and none of ours. STATUS_GAVE_UP, and no line in *error: not
  * now, because a thread of its process is in exec. That may wait for those that the caller holds and has to wait for, too.
  */
 enum status thread_seize(const struct process *process, pid_t tid, struct thread *thread, struct error *error) must_check;

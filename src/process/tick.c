@@ -2,6 +2,7 @@
 
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 static unsigned int started;
 static bool on;
 static timer_t timer;
+static pid_t owner;	/* the process that has made it: one that is forked from it has none */
 static struct sigaction action_outside;
 static sigset_t mask_outside;
 
@@ -36,18 +38,34 @@ bool tick_bounded(long (*call)(pid_t tid), pid_t tid, long *result)
 	return true;
 }
 
+/* Each timer counts as a signal that waits, of all that the user may have (man 2 getrlimit, RLIMIT_SIGPENDING); root may have more. */
+static bool make_timer(struct sigevent *event)
+{
+	const struct rlimit most = { RLIM_INFINITY, RLIM_INFINITY };
+
+	return timer_create(CLOCK_MONOTONIC, event, &timer) == 0 ||
+	       (setrlimit(RLIMIT_SIGPENDING, &most) == 0 && timer_create(CLOCK_MONOTONIC, event, &timer) == 0);
+}
+
+/* It is kept: who has had one once is never without, in the middle of his work. */
+static bool have_timer(void)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TICK_SIGNAL };
+
+	event._sigev_un._tid = gettid();	/* (glibc 2.36 has no other name for it) */
+	if (owner != getpid() && make_timer(&event))
+		owner = getpid();
+	return owner == getpid();
+}
+
 void tick_start(void)
 {
 	const struct itimerspec period = { { 0, TICK }, { 0, TICK } };
 	/* Without SA_RESTART, or the call would be entered again. */
 	struct sigaction action = { .sa_handler = tick, .sa_flags = SA_NODEFER };
-	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = TICK_SIGNAL };
 	sigset_t set;
 
-	if (started++)
-		return;
-	event._sigev_un._tid = gettid();	/* (glibc 2.36 has no other name for it) */
-	if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0)
+	if (started++ || !have_timer())
 		return;
 	sigaction(TICK_SIGNAL, &action, &action_outside);
 	sigemptyset(&set);
@@ -59,10 +77,12 @@ void tick_start(void)
 
 void tick_stop(void)
 {
+	const struct itimerspec never = { 0 };
+
 	if (--started || !on)
 		return;
 	on = false;
-	timer_delete(timer);	/* (a tick that is due by now has come before this returns, and found the handler) */
+	(void)!timer_settime(timer, 0, &never, NULL);	/* (a tick that is due by now has come before this returns, and found the handler) */
 	sigprocmask(SIG_SETMASK, &mask_outside, NULL);
 	sigaction(TICK_SIGNAL, &action_outside, NULL);
 }

@@ -15,8 +15,8 @@
 #include "base/error.h"
 
 /*
- * From here on a system call of this thread that blocks fails with EINTR some milliseconds later, again and again. Without effect
- * where the kernel has no timer left: then tick_is_on() says so, and nothing may block. Nests.
+ * From here on a system call of this thread that blocks fails with EINTR some milliseconds later, again and again. Nests. Without effect
+ * where the kernel has no timer left, which can only be the first time in a process: then tick_is_on() says so, and nothing may block.
  */
 void tick_start(void);
 void tick_stop(void);

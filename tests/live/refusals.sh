@@ -5,7 +5,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 49
+plan 52
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 mkdir "$scratch/other"
@@ -105,9 +105,20 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 		"$scratch/stent" apply "$scratch/victim.stent" -p "$victim"
 	check "not permitted to look" refused 1 "no permission to read it" setpriv --reuid=65534 --regid=65534 --clear-groups \
 		"$scratch/stent" status -p "$victim"
+	# As many signals wait for the user as may: then the kernel has no timer, and a thread in exec() could not be let go.
+	check "no timer is left" refused 2 "no timer is left" setpriv --bounding-set=-sys_resource \
+		bash -c 'ulimit -i 0 && exec "$@"' - "$stent" apply "$scratch/victim.stent" -p "$victim"
+	if bash -c 'ulimit -i 0 && ulimit -i 10' 2>"$scratch/output"; then
+		check "root gets one all the same" limit 30 bash -c 'ulimit -i 0 && exec "$@"' - "$stent" apply "$scratch/victim.stent" -p "$victim"
+		check "and takes the patch out" limit 30 bash -c 'ulimit -i 0 && exec "$@"' - "$stent" revert victim -p "$victim"
+	else
+		skip "root gets one all the same" "root may not raise its limits here"
+		skip "and takes the patch out" "root may not raise its limits here"
+	fi
 else
-	skip "not permitted" "needs root and setpriv"
-	skip "not permitted to look" "needs root and setpriv"
+	for what in "not permitted" "not permitted to look" "no timer is left" "root gets one all the same" "and takes the patch out"; do
+		skip "$what" "needs root and setpriv"
+	done
 fi
 check "the victim has not noticed" runs_version 1
 
