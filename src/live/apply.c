@@ -113,12 +113,25 @@ static enum status say_applied(const struct process *process, const struct ledge
 		      "again", process->pid, process->comm, ledger->name);
 }
 
+/* Another patch in force that a replacement would take out; or NULL. */
+static const struct ledger *find_other(const struct survey *survey, const struct ledger *ledger, const struct targets *targets)
+{
+	for (size_t i = 0; i < survey->ledgers.count; i++) {
+		const struct ledger *other = &survey->ledgers.item[i];
+
+		if (other != ledger && !other->lost && other->state == LEDGER_ACTIVE && count_shared(other, targets))
+			return other;
+	}
+	return NULL;
+}
+
 /* What an earlier stent has left for these images. STATUS_OK with *again false: the patch can go in. */
 static enum status settle_ledgers(struct application *application, struct survey *survey, bool *again, struct error *error)
 {
 	const struct process *process = survey->process;
 	const struct targets *targets = &application->targets;
 	uint64_t digest = bundle_digest(application->bundle);
+	const struct ledger *other;
 
 	*again = false;
 	application->kept = NULL;
@@ -133,6 +146,10 @@ static enum status settle_ledgers(struct application *application, struct survey
 		if (ledger->state == LEDGER_ACTIVE && ledger->digest == digest) {
 			application->report->region = (struct live_region){ ledger_address(ledger), ledger->nonce };
 			transition_tidy(survey, ledger);
+			other = application->options->replace ? find_other(survey, ledger, targets) : NULL;
+			if (other)
+				return refuse(error, "process %d (%s): patch %s is applied already, and patch %s is in force with it: revert that one",
+					      process->pid, process->comm, ledger->name, other->name);
 			return say_applied(process, ledger, shared == targets->count, error);
 		}
 		if (ledger->state == LEDGER_PREPARED || ledger_half_done(ledger))

@@ -7,7 +7,7 @@
 # shellcheck source=tests/transition/victims.sh
 . "$top/tests/transition/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 16
+plan 17
 
 build_contract two:-DFAMILY=2 three:-DFAMILY=3 both:"-DFAMILY=2 -DD=2" c:-DC=2 d:-DD=2 >"$scratch/output" 2>&1 ||
 	{ cat "$scratch/output"; exit 1; }
@@ -86,6 +86,13 @@ replaces() {
 	contract_start && apply_ends 0 both && apply_ends 0 c && runs_exactly a2h2b2c2d2 && apply_ends 0 three --replace &&
 		runs_exactly a3h3b3c1d1 && only three && apply_ends 3 three --replace && revert_ends 0 three &&
 		runs_exactly a1h1b1c1d1 && text_is_old && sound
+}
+
+# The patch is there already, below another one on the same functions, or beside one on others.
+replaces_above_itself() {
+	contract_start && apply_ends 0 two && apply_ends 0 three && apply_ends 2 two --replace && runs_exactly a3h3b3c1d1 &&
+		in_state three active && revert_ends 0 three && apply_ends 3 two --replace && apply_ends 0 d && apply_ends 2 two --replace &&
+		runs_exactly a2h2b2c1d2 && revert_ends 0 d && revert_ends 0 two && text_is_old && sound
 }
 
 # A thread in what goes out only: not in fa, which both patches have, but in what is replaced it is as well.
@@ -178,6 +185,7 @@ scenario "the same functions: the lower one goes out first, or is refused" same_
 scenario "the same functions, and a thread waits in the lower version" same_waiting
 scenario "some of the same functions: refused" partly
 scenario "--replace takes out what else there is" replaces
+scenario "--replace by a patch that is there with others" replaces_above_itself
 scenario "--replace with a thread that waits in what goes out" replaces_waiting
 scenario "--replace that gives up" replaces_not
 scenario "--replace in which a write fails" replaces_failing
