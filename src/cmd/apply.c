@@ -38,7 +38,7 @@ static const char usage[] =
 	"                         policy (/etc/stent/policy) may ask for that, too\n"
 	"      --keys FOLDER      where the keys are, minisign's *.pub (/etc/stent/keys); asks for a signature, too\n"
 	"      --signature FILE   the signature (by default the patch's name with .minisig behind it); likewise\n"
-	"  -v, --verbose          name every thread that was waited for\n"
+	"  -v, --verbose          name every thread that is waited for, not just some\n"
 	"  -h, --help             print this text\n"
 	"\n"
 	"Children that the process forks meanwhile are brought to the same end: they inherit what is half done.\n"

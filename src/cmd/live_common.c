@@ -10,11 +10,14 @@
 #include "cmd/cmd.h"
 #include "cmd/outcomes.h"
 #include "live/ledger.h"
+#include "process/threads.h"
 
 #define TIMEOUT 30000u		/* milliseconds */
 #define TIMEOUT_MAX 86400.0	/* seconds */
 #define SEARCH (UINT64_C(256) << 20)	/* bytes: tens of milliseconds of standing still */
 #define SEARCH_MAX (1u << 24)	/* MiB */
+#define TOLD_AFTER 1000u	/* milliseconds */
+#define SOME 3u			/* lines a second */
 #define RECLAIM (UINT64_C(16) << 20)	/* bytes: as long as a stop of a large process takes */
 
 enum status live_parse_timeout(const char *text, unsigned int *milliseconds, struct error *error)
@@ -73,6 +76,23 @@ static enum status parse_scope(const char *text, bool *together, struct error *e
 static void print_waiting(const struct process *process, pid_t tid, const char *text)
 {
 	fprintf(stderr, "stent: process %d (%s): waiting for thread %d: %s\n", process->pid, process->comm, tid, text);
+}
+
+/* Some of it: who does not want to hear of every thread may have a thousand of them. */
+static void print_some_waiting(const struct process *process, pid_t tid, const char *text)
+{
+	static uint64_t since;
+	static unsigned int printed;
+	uint64_t now = clock_now();
+
+	if (now - since > 1000000000u) {
+		since = now;
+		printed = 0;
+	}
+	if (++printed <= SOME)
+		print_waiting(process, tid, text);
+	else if (printed == SOME + 1)
+		fprintf(stderr, "stent: process %d (%s): waiting for other threads, too\n", process->pid, process->comm);
 }
 
 static enum status parse_option(int option, const char *argument, struct live_arguments *arguments, struct error *error)
@@ -187,6 +207,11 @@ bool live_parse(const struct live_command *command, int argc, char **argv, struc
 		return false;
 	}
 	arguments->what = argv[optind];
+	/* (Of many processes the numbers are shown.) */
+	if (!arguments->verbose && !arguments->all) {
+		arguments->options.waiting = print_some_waiting;
+		arguments->options.waiting_after = TOLD_AFTER;
+	}
 	return true;
 }
 

@@ -32,7 +32,7 @@ static const char usage[] =
 	"                         such, while they stand still (256); more than that is refused\n"
 	"      --reclaim MIB      how much memory to search, while the process stands still, for pointers into the memory of patches\n"
 	"                         that are not in force any more, before that is unmapped (16). Where there is more, it stays\n"
-	"  -v, --verbose          name every thread that was waited for\n"
+	"  -v, --verbose          name every thread that is waited for, not just some\n"
 	"  -h, --help             print this text\n"
 	"\n"
 	"Children that the process forks meanwhile are brought to the same end: they inherit what is half done.\n"

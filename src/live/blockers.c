@@ -39,20 +39,32 @@ bool blockers_hold(const struct blockers *blockers, pid_t tid)
 	return false;
 }
 
+/* The same thread, and the same reason. */
+static struct live_blocker *find(struct live_blocker *item, size_t count, const struct live_blocker *blocker)
+{
+	for (size_t i = 0; i < count; i++)
+		if (item[i].tid == blocker->tid && !strcmp(item[i].text, blocker->text))
+			return &item[i];
+	return NULL;
+}
+
+bool blockers_note(struct blockers *blockers, const struct live_blocker *blocker)
+{
+	if (find(blockers->item, blockers->count, blocker))
+		return false;
+	*array_add(blockers) = *blocker;
+	return true;
+}
+
 void blockers_count(const struct blockers *blockers, struct live_report *report)
 {
 	for (size_t i = 0; i < blockers->count; i++) {
-		const struct live_blocker *blocker = &blockers->item[i];
-		struct live_blocker *known = NULL;
+		struct live_blocker *known = find(report->blockers.item, report->blockers.count, &blockers->item[i]);
 
-		for (size_t j = 0; j < report->blockers.count && !known; j++)
-			if (report->blockers.item[j].tid == blocker->tid &&
-			    !strcmp(report->blockers.item[j].text, blocker->text))
-				known = &report->blockers.item[j];
 		if (known)
 			known->times++;
 		else
-			*array_add(&report->blockers) = *blocker;
+			*array_add(&report->blockers) = blockers->item[i];
 	}
 }
 

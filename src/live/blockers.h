@@ -22,6 +22,9 @@ struct blockers {
 void blockers_clear(struct blockers *blockers);
 void blockers_add(struct blockers *blockers, const struct process *process, pid_t tid, const char *text);
 bool blockers_hold(const struct blockers *blockers, pid_t tid) must_check;
+
+/* Add this one. False: it is there, with the same reason. */
+bool blockers_note(struct blockers *blockers, const struct live_blocker *blocker) must_check;
 void blockers_free(struct blockers *blockers);
 
 /* Add to the report: how often each thread was in the way of the same. */

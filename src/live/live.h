@@ -28,6 +28,7 @@ struct live_options {
 	bool no_wait;			/* end when the transition has begun, whoever has arrived */
 	bool force;			/* when the time is over, as if all threads were outside */
 	void (*waiting)(const struct process *process, pid_t tid, const char *text);	/* told what is waited for. NULL: nobody */
+	unsigned int waiting_after;	/* milliseconds of waiting before it is told */
 	/* Told when threads of both versions begin to run side by side: whoever is forked from now on is between the versions, too.
 	 * No thread is stopped meanwhile. May be called again. NULL: nobody is told. */
 	void (*between)(const struct process *process, struct live_region region);

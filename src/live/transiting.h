@@ -40,7 +40,8 @@ struct transition {
 	struct stack_check leaving;	/* versions that are left; dispatchers and displaced copies, which belong to both */
 	struct stack_check entries;	/* where nobody may go on when entries are redirected; and dispatchers, as above */
 	struct threads threads;		/* in a stop of all */
-	struct blockers blockers;	/* of the last try */
+	struct blockers blockers;	/* of the last try, */
+	struct blockers told;		/* and who has been told of */
 	struct contexts *contexts;	/* to look for suspended ones; NULL unless survey->switches, then made before the first stop with this survey */
 	struct remote_leftovers leftovers;	/* stubs of killed patchers, to be removed when all stands still */
 	const char *together;		/* why threads can only move all at once, whatever they do, or NULL */
@@ -61,6 +62,14 @@ struct transition {
 static inline bool transition_is_on(const struct transition *transition)
 {
 	return ledger_half_done(transition->ledger);
+}
+
+/* It is waited for so long that the user is told what for. */
+static inline bool transition_tells(const struct transition *transition)
+{
+	const struct live_options *options = transition->options;
+
+	return options->waiting && clock_now() - transition->patience->began >= options->waiting_after * UINT64_C(1000000);
 }
 
 /* Which version is left. */

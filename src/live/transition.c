@@ -327,6 +327,17 @@ static void wait_for_change(struct transition *transition, unsigned int wait, un
 	}
 }
 
+/* Who is in the way of all of them. (Of those that are watched one by one watch.c tells.) */
+static void tell_blockers(struct transition *transition)
+{
+	for (size_t i = 0; i < transition->blockers.count && transition_tells(transition); i++) {
+		const struct live_blocker *blocker = &transition->blockers.item[i];
+
+		if (blockers_note(&transition->told, blocker))
+			transition->options->waiting(transition->survey->process, blocker->tid, blocker->text);
+	}
+}
+
 static void tell_between(const struct transition *transition)
 {
 	const struct ledger *ledger = transition->ledger;
@@ -355,8 +366,10 @@ static enum status drive(struct transition *transition, struct error *error)
 			status = STATUS_NOTHING;
 		else if (transition->begun && transition->watched.count && !transition_moves_together(transition))
 			status = watch_threads(transition, patience, error);
-		else if (!patience_over(patience))
+		else if (!patience_over(patience)) {
+			tell_blockers(transition);
 			wait_for_change(transition, pace.wait, pace.sleep, patience);
+		}
 		if (status != STATUS_OK && status != STATUS_NOTHING)
 			return status;
 		pace = (struct pace){ smaller(2 * pace.wait, WAIT_LONGEST), smaller(2 * pace.stop, STOP_LONGEST),
@@ -411,6 +424,20 @@ static enum status turn_round(struct transition *transition, struct error *error
 	return STATUS_GAVE_UP;
 }
 
+/* It could neither go on nor back, and some threads have moved. */
+static enum status break_off(const struct transition *transition, struct error *error)
+{
+	const struct process *process = transition->survey->process;
+	const struct ledger *ledger = transition->ledger;
+
+	if (!process_alive(process))
+		return fail(error, "process %d (%s) has ended meanwhile", process->pid, process->comm);
+	if (!ledger_is_there(process, ledger))
+		return fail(error, "process %d (%s) has executed another program or unmapped the patch meanwhile", process->pid, process->comm);
+	return fail(error, "process %d (%s): patch %s stays %s; apply or revert it again", process->pid, process->comm, ledger->name,
+		    ledger_condition(ledger));
+}
+
 /* As if all were free: the user has decided so. */
 static enum status force_all(struct transition *transition, struct error *error)
 {
@@ -459,14 +486,14 @@ enum status transition_run(struct survey *survey, struct ledger *ledger, enum ve
 	if (status == STATUS_NOTHING)
 		status = over(&transition, error);
 	else if (status != STATUS_OK && transition_is_on(&transition))
-		error_add(error, status, "process %d (%s): patch %s stays %s; apply or revert it again", survey->process->pid,
-			  survey->process->comm, ledger->name, ledger_condition(ledger));
+		status = break_off(&transition, error);
 	trapping_end(&transition);
 	contexts_free(transition.contexts);
 	array_free(&transition.leftovers);
 	array_free(&transition.watched);
 	array_free(&transition.arrived);
 	blockers_free(&transition.blockers);
+	blockers_free(&transition.told);
 	threads_free(&transition.threads);
 	stack_check_free(&transition.leaving);
 	stack_check_free(&transition.entries);

@@ -159,7 +159,7 @@ static void note(struct watched *watched, const char *text)
 /* Between two rounds, when no thread is stopped to be looked at: who reads this may be slow. */
 static void tell(struct transition *transition)
 {
-	for (size_t i = 0; i < transition->watched.count && transition->options->waiting; i++) {
+	for (size_t i = 0; i < transition->watched.count && transition_tells(transition); i++) {
 		struct watched *watched = &transition->watched.item[i];
 
 		if (!watched->told && *watched->text)

@@ -5,7 +5,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 47
+plan 60
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 
@@ -145,3 +145,41 @@ verdict $? "memory that nothing leads to is unmapped"
 check "how long it took a thread is said" grep -q "^  borrowed *[0-9.]* ms of one thread" "$scratch/waiting"
 check "and that the others ran on" exits 1 '' grep "^  paused" "$scratch/waiting"
 victim_stop
+
+# What is waited for is said while that lasts, without --verbose too, and once.
+begins_to_wait() {	# OPTION...
+	start exec_quietly "$scratch/waiting" "$stent" apply "$scratch/victim.stent" -p "$victim" --timeout 60 "$@"
+	waiting=$started
+}
+
+told_once() {
+	within 10 grep -q "waiting for thread [0-9]*: " "$scratch/waiting" && sleep 0.5 &&
+		[ "$(grep -c "waiting for thread" "$scratch/waiting")" = 1 ] || { cat "$scratch/waiting"; return 1; }
+}
+
+for scope in thread process; do
+	victim_start "$scratch/victim.1" parked
+	verdict $? "live report, $scope: a victim starts, with a thread parked in old code"
+	begins_to_wait --scope "$scope"
+	check "live report, $scope: who is waited for is named meanwhile" told_once
+	ask unpark >/dev/null
+	waited 0 >"$scratch/output" 2>&1
+	verdict $? "live report, $scope: then it goes in"
+	victim_stop
+done
+victim_start "$scratch/victim.1"
+apply victim >"$scratch/waiting" 2>&1
+verdict $? "live report: a patch goes in at once"
+check "live report: and nothing is said of waiting" exits 1 '' grep "waiting for" "$scratch/waiting"
+victim_stop
+
+# The process is killed meanwhile: there is nothing to apply again.
+victim_start "$scratch/victim.1" parked
+verdict $? "killed: a victim starts, with a thread parked in old code"
+begins_to_wait
+check "killed: apply waits" told_once
+kill -KILL "$victim"
+waited 1 >"$scratch/output" 2>&1
+verdict $? "killed: apply fails"
+check "killed: and says so" grep -q "has ended meanwhile" "$scratch/waiting"
+check "killed: and nothing else" exits 1 '' grep "stays" "$scratch/waiting"
