@@ -50,7 +50,7 @@
 #define SIGTRAP_BIT (UINT64_C(1) << (SIGTRAP - 1))
 
 /* struct sigaction of the kernel (include/linux/signal_types.h): handler, flags, restorer, mask. */
-enum { ACTION_HANDLER, ACTION_WORDS = 4 };
+enum { ACTION_HANDLER, ACTION_MASK = 3, ACTION_WORDS };
 #define ACTION_SIZE (ACTION_WORDS * sizeof(uint64_t))
 _Static_assert(TRAPS_SCRATCH == 2 * ACTION_SIZE, "a new and an old action");
 
@@ -73,29 +73,52 @@ static enum status change_action(struct remote *remote, uint64_t scratch, const 
 	return STATUS_OK;
 }
 
-static const uint64_t ignore[ACTION_WORDS] = { (uint64_t)(uintptr_t)SIG_IGN };
+/*
+ * Ours has signals in its mask, which mean nothing for one that is ignored, and by which it is told from one that the program has set. (A program that is
+ * executed with it ignored has an empty mask: flush_signal_handlers() in kernel/signal.c.)
+ */
+static const uint64_t ignore[ACTION_WORDS] = { (uint64_t)(uintptr_t)SIG_IGN, 0, 0, UINT64_C(0x7374656e74) << 24 };
+
+static bool is_ours(const uint64_t action[ACTION_WORDS])
+{
+	return action[ACTION_HANDLER] == ignore[ACTION_HANDLER] && action[ACTION_MASK] == ignore[ACTION_MASK];
+}
+
+/* *done: it was `from`, and is `to` now. Otherwise another thread of the program has set another one since, which is put back. */
+static enum status exchange(struct remote *remote, uint64_t scratch, const uint64_t from[ACTION_WORDS], const uint64_t to[ACTION_WORDS], bool *done,
+			    struct error *error)
+{
+	uint64_t before[ACTION_WORDS] = { 0 }, unused[ACTION_WORDS];
+	enum status status = change_action(remote, scratch, to, before, error);
+
+	*done = status == STATUS_OK && !memcmp(before, from, ACTION_SIZE);
+	return status == STATUS_OK && !*done ? change_action(remote, scratch, before, unused, error) : status;
+}
 
 enum status traps_ignore(struct remote *remote, uint64_t scratch, struct traps *traps, struct error *error)
 {
-	const uint64_t default_action = (uint64_t)(uintptr_t)SIG_DFL;
+	const uint64_t default_action[ACTION_WORDS] = { (uint64_t)(uintptr_t)SIG_DFL };
 	const struct process *process = remote->process;
-	uint64_t before[ACTION_WORDS] = { 0 };
 	enum status status;
 
 	*traps = (struct traps){ 0 };
 	status = change_action(remote, scratch, NULL, traps->original, error);
-	if (status != STATUS_OK || traps->original[ACTION_HANDLER] == ignore[ACTION_HANDLER])
+	if (status != STATUS_OK)
 		return status;
-	if (traps->original[ACTION_HANDLER] == default_action) {
+	if (traps->original[ACTION_HANDLER] == ignore[ACTION_HANDLER]) {
+		traps->changed = is_ours(traps->original);	/* by a stent that was killed */
+		if (traps->changed)
+			memcpy(traps->original, default_action, ACTION_SIZE);
+		return STATUS_OK;
+	}
+	if (traps->original[ACTION_HANDLER] == default_action[ACTION_HANDLER]) {
+		bool done;
+
 		traps->changed = true;	/* even if the call fails: it may have been made */
-		status = change_action(remote, scratch, ignore, before, error);
-		if (status != STATUS_OK || before[ACTION_HANDLER] == default_action)
+		status = exchange(remote, scratch, traps->original, ignore, &done, error);
+		if (status != STATUS_OK || done)
 			return status;
-		/* Another thread has set a handler between the two calls: that is put back. */
 		traps->changed = false;
-		status = change_action(remote, scratch, before, traps->original, error);
-		if (status != STATUS_OK)
-			return status;
 	}
 	return refuse(error, "process %d (%s) has a handler for SIGTRAP", process->pid, process->comm);
 }
@@ -104,12 +127,14 @@ enum status traps_restore(struct remote *remote, uint64_t scratch, const struct 
 {
 	uint64_t now[ACTION_WORDS] = { 0 };
 	enum status status = change_action(remote, scratch, NULL, now, error);
+	bool done;
 
 	if (status != STATUS_OK || now[ACTION_HANDLER] != ignore[ACTION_HANDLER])
 		return status;
-	status = change_action(remote, scratch, ignore, now, error);
-	if (status == STATUS_OK && traps->changed)
-		status = change_action(remote, scratch, traps->original, now, error);
+	/* To ignore it once more discards what is pending. */
+	status = exchange(remote, scratch, now, now, &done, error);
+	if (status == STATUS_OK && done && traps->changed && is_ours(now))
+		status = exchange(remote, scratch, now, traps->original, &done, error);
 	return status;
 }
 

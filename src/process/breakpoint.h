@@ -42,7 +42,7 @@ struct traps {
 enum status traps_ignore(struct remote *remote, uint64_t scratch, struct traps *traps, struct error *error) must_check;
 
 /*
- * The default action again, if traps_ignore() has changed it and the program hasn't since. Traps that came while a
+ * The default action again, if traps_ignore() has changed it (or a stent that was killed) and the program hasn't since. Traps that came while a
  * thread had SIGTRAP blocked are dropped first. Also after traps_ignore() has failed.
  */
 enum status traps_restore(struct remote *remote, uint64_t scratch, const struct traps *traps, struct error *error) must_check;

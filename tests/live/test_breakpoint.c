@@ -338,6 +338,54 @@ static void other_users_of_sigtrap(void **state)
 	waitpid(pid, NULL, 0);
 }
 
+static bool ignores_traps(const struct process *process)
+{
+	char *text = process_file(process, "status", NULL), *ignored = text ? strstr(text, "\nSigIgn:") : NULL;
+	bool is = ignored && strtoull(ignored + 8, NULL, 16) & UINT64_C(1) << (SIGTRAP - 1);
+
+	free(text);
+	return is;
+}
+
+/* What the program sets while stent ignores traps in it is not stent's to undo; what a killed stent has left is. */
+static void who_has_set_it_is_known(void **state)
+{
+	struct session session, killed;
+	pid_t pid = fork();
+
+	(void)state;
+	board->release = 0;
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (!board->release)
+			usleep(200);
+		signal(SIGTRAP, SIG_IGN);
+		board->release = 2;
+		while (board->release != 3)
+			usleep(200);
+		_exit(0);
+	}
+	assert_int_equal(open_session(pid, &killed), STATUS_OK);
+	assert_int_equal(change_traps(&killed, true), STATUS_OK);
+	close_session(&killed);
+	assert_int_equal(open_session(pid, &session), STATUS_OK);
+	assert_true(ignores_traps(&session.process));
+	assert_int_equal(change_traps(&session, true), STATUS_OK);
+	assert_int_equal(change_traps(&session, false), STATUS_OK);
+	assert_false(ignores_traps(&session.process));
+
+	assert_int_equal(change_traps(&session, true), STATUS_OK);
+	assert_true(session.traps.changed);
+	board->release = 1;
+	while (board->release != 2)
+		usleep(200);
+	assert_int_equal(change_traps(&session, false), STATUS_OK);
+	assert_true(ignores_traps(&session.process));
+	board->release = 3;
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close_session(&session);
+}
+
 /* Arm in a process of its own that is forbidden to, or has no descriptors left; the result. */
 static int arm_restricted(struct session *session, bool forbidden)
 {
@@ -494,6 +542,7 @@ int main(void)
 		cmocka_unit_test(group_stop_while_armed),
 		cmocka_unit_test(all_registers_in_use),
 		cmocka_unit_test(other_users_of_sigtrap),
+		cmocka_unit_test(who_has_set_it_is_known),
 		cmocka_unit_test(errors_have_names),
 		cmocka_unit_test(the_victim_survives_killed_watchers),
 	};
