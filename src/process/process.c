@@ -10,11 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/utf8.h"
+
+#define DESCRIPTORS_LEAST 64u	/* some, and some for each of a few processors */
 
 /* First line of a file; "" when there is none. */
 static void read_line(const char *path, char *out, size_t room)
@@ -37,10 +40,11 @@ const char *process_comm_of(pid_t pid, char out[COMM_MAX])
 	return *out ? utf8_make_printable(out) : "?";
 }
 
+/* By errno. */
 static enum status no_process(pid_t pid, struct error *error)
 {
 	char path[64], status[512] = "";
-	int descriptor;
+	int descriptor, reason = errno;
 	pid_t group = 0;
 
 	/* /proc/TID exists for every thread, though no listing shows it. */
@@ -54,6 +58,8 @@ static enum status no_process(pid_t pid, struct error *error)
 			group = atoi(field + strlen("\nTgid:"));
 		close(descriptor);
 	}
+	if (reason == EMFILE || reason == ENFILE)
+		return fail(error, "process %d can't be looked at: %s", pid, strerror(reason));
 	if (group && group != pid)
 		return fail(error, "%d is a thread of process %d: give the number of the process", pid, group);
 	return fail(error, "process %d: there is no such process", pid);
@@ -206,6 +212,14 @@ static enum status check_process(struct process *process, enum process_use use, 
 	return status;
 }
 
+/* Who has begun to change a process must not find that he can't open a file any more. */
+static bool has_descriptors(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= DESCRIPTORS_LEAST;
+}
+
 enum status process_open(pid_t pid, enum process_use use, struct process *process, struct error *error)
 {
 	char path[64];
@@ -216,6 +230,8 @@ enum status process_open(pid_t pid, enum process_use use, struct process *proces
 		return fail(error, "%d is not the number of a process", pid);
 	if (pid == getpid())
 		return refuse(error, "process %d is stent itself", pid);
+	if (use == PROCESS_CHANGE && !has_descriptors())
+		return refuse(error, "process %d: stent may not have %u files open (RLIMIT_NOFILE)", pid, DESCRIPTORS_LEAST);
 
 	process->handle = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (process->handle < 0)

@@ -43,7 +43,7 @@ enum process_use {
 /*
  * Open a process. STATUS_ERROR: there is none, it is exiting or a zombie, or the kernel does not permit it.
  * STATUS_REFUSED: stent itself, a kernel thread, a 32-bit program, or (for PROCESS_CHANGE) one that is traced
- * or that another stent has open to change it.
+ * or that another stent has open to change it; or stent may have too few files open for that.
  * Close with process_close() in any case.
  */
 enum status process_open(pid_t pid, enum process_use use, struct process *process, struct error *error) must_check;

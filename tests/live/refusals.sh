@@ -5,7 +5,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 52
+plan 53
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 mkdir "$scratch/other"
@@ -94,6 +94,9 @@ exec {lock}<"/proc/$victim/personality"
 flock -n "$lock"
 check "another stent is at work" refused 2 "another stent is at work" apply victim
 exec {lock}>&-
+
+check "stent may have few files open" refused 2 "may not have 64 files open" bash -c 'ulimit -n 40 && exec "$@"' - \
+	"$stent" apply "$scratch/victim.stent" -p "$victim"
 
 # Without rights.
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
