@@ -72,7 +72,7 @@ int family_work(const struct family_task *task, struct live_report *report, bool
 	if (status == STATUS_OK)
 		live_print_report(report, &process, arguments->verbose);
 	else
-		live_print_memory(report);
+		live_print_traces(report, &process);
 	*has_child = relatives_has_child(&process);
 	process_close(&process);
 	if (status != STATUS_OK && status != STATUS_NOTHING && task->began && !still_there(task, report)) {

@@ -259,7 +259,7 @@ static void print_stop(const struct live_report *report, bool verbose)
 		printf("  and for %zu more (-v names them)\n", report->blockers.count - shown);
 }
 
-void live_print_memory(const struct live_report *report)
+static void print_memory(const struct live_report *report)
 {
 	if (report->borrowed)
 		printf("  borrowed   %.2f ms of one thread, for system calls\n", (double)report->borrowed / 1e6);
@@ -269,6 +269,13 @@ void live_print_memory(const struct live_report *report)
 		printf("  memory     %s\n", report->kept.item[i]);
 	if (report->reclaiming)
 		printf("  paused     %.2f ms more, to see whether that memory is referred to\n", (double)report->reclaiming / 1e6);
+}
+
+void live_print_traces(const struct live_report *report, const struct process *process)
+{
+	if (report->borrowed || report->unmapped || report->kept.count || report->reclaiming)
+		printf("process %d (%s)\n", process->pid, process->comm);
+	print_memory(report);
 }
 
 void live_print_report(const struct live_report *report, const struct process *process, bool verbose)
@@ -288,5 +295,5 @@ void live_print_report(const struct live_report *report, const struct process *p
 	if (report->reused)
 		puts("  memory     that of an earlier application is used again");
 	print_stop(report, verbose);
-	live_print_memory(report);
+	print_memory(report);
 }

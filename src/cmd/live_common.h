@@ -53,7 +53,7 @@ bool live_cancelled(void);
 /* What was done to the process, how long it stood still, and what for. */
 void live_print_report(const struct live_report *report, const struct process *process, bool verbose);
 
-/* The part of it that is said also when nothing else is: what a thread made system calls for, and memory of patches that are not in force any more. */
-void live_print_memory(const struct live_report *report);
+/* Where it failed: what a thread made system calls for, and memory of patches that are not in force any more; nothing if there is none of these. */
+void live_print_traces(const struct live_report *report, const struct process *process);
 
 #endif

@@ -460,9 +460,9 @@ static enum status over(struct transition *transition, struct error *error)
 		return STATUS_OK;
 	if (transition->options->force && !patience_cancelled(patience) && force_all(transition, error) == STATUS_OK)
 		return STATUS_OK;
-	error_add(error, STATUS_GAVE_UP, "process %d (%s): %s after %.1f s and %u tries", process->pid, process->comm,
+	error_add(error, STATUS_GAVE_UP, "process %d (%s): %s after %.1f s and %u stop%s of all threads", process->pid, process->comm,
 		  patience_cancelled(patience) ? "interrupted" : "gave up", (double)(clock_now() - patience->began) / 1e9,
-		  transition->report->tries);
+		  transition->report->tries, transition->report->tries == 1 ? "" : "s");
 	say_who(transition, error);
 	return transition_is_on(transition) ? turn_round(transition, error) : STATUS_GAVE_UP;
 }
