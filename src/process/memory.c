@@ -49,6 +49,9 @@ bool process_write(const struct process *process, uint64_t address, const void *
 
 		if (count < 0 && errno == EINTR)
 			continue;
+		/* Nobody uses that memory any more: mem_rw() in fs/proc/base.c. */
+		if (!count)
+			errno = ESRCH;
 		if (count <= 0)
 			return false;
 		done += (size_t)count;

@@ -120,7 +120,7 @@ const char *process_comm_of(pid_t pid, char out[COMM_MAX]);
 /*
  * All of `size` bytes at `address`, or false: the memory is not mapped, or the process is gone. Writes
  * reach read-only and executable private mappings (the kernel makes a private copy of the page, as
- * for a debugger's breakpoint). A write is not atomic but for an aligned 8-byte word (measured).
+ * for a debugger's breakpoint). A write is not atomic but for an aligned 8-byte word (measured), and one that fails says why in errno.
  */
 bool process_read(const struct process *process, uint64_t address, void *out, size_t size) must_check;
 bool process_write(const struct process *process, uint64_t address, const void *data, size_t size) must_check;

@@ -1,4 +1,5 @@
 /* Many pieces of another process's memory at once: a forked child that waits has what the test has, at the same addresses. */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -195,6 +196,20 @@ static void test_more_than_are_kept(void **state)
 	error_clear(&error);
 }
 
+static void test_a_write_to_memory_that_is_gone_says_so(void **state)
+{
+	struct error error = { 0 };
+	siginfo_t unused;
+
+	(void)state;
+	kill(child, SIGKILL);
+	assert_int_equal(waitid(P_PID, (id_t)child, &unused, WEXITED | WNOWAIT), 0);	/* end() reaps it */
+	errno = EEXIST;
+	assert_int_equal(put(10, "one", &error), STATUS_ERROR);
+	assert_non_null(strstr(error.text, strerror(ESRCH)));
+	error_clear(&error);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +219,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_what_is_read_back_later_is_written_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(test_what_others_hide_is_read_back_before, begin, end),
 		cmocka_unit_test_setup_teardown(test_more_than_are_kept, begin, end),
+		cmocka_unit_test_setup_teardown(test_a_write_to_memory_that_is_gone_says_so, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
