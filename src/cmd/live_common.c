@@ -99,6 +99,8 @@ static enum status parse_option(int option, const char *argument, struct live_ar
 {
 	switch (option) {
 	case 'p':
+		if (arguments->pid)
+			return fail(error, "one process can be named, not more (--tree takes those that descend from it, --all each one)");
 		return cmd_parse_pid(argument, &arguments->pid, error);
 	case 'a':
 		arguments->all = true;

@@ -5,7 +5,7 @@
 # shellcheck source=tests/victims.sh
 . "$top/tests/victims.sh"
 # shellcheck disable=SC2154 # from victims.sh
-plan 53
+plan 54
 
 build_pair victim >"$scratch/output" 2>&1 || { cat "$scratch/output"; exit 1; }
 mkdir "$scratch/other"
@@ -54,6 +54,7 @@ damaged() {
 }
 check "a patch with a wrong byte" damaged
 check "wrong options: no process" says 1 "one process or --all" "$stent" apply "$scratch/victim.stent"
+check "wrong options: two processes" says 1 "one process can be named" "$stent" apply "$scratch/victim.stent" -p 1 -p 2
 check "wrong options: not a number" says 1 "not a process id" "$stent" apply "$scratch/victim.stent" -p x
 check "wrong options: not a time" says 1 "number of seconds" "$stent" apply "$scratch/victim.stent" -p 1 -t nan
 thread=$(ls "/proc/$victim/task" | tail -n 1)
