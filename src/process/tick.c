@@ -38,13 +38,23 @@ bool tick_bounded(long (*call)(pid_t tid), pid_t tid, long *result)
 	return true;
 }
 
-/* Each timer counts as a signal that waits, of all that the user may have (man 2 getrlimit, RLIMIT_SIGPENDING); root may have more. */
+/* As far as may be: root may without end. */
+static bool raise_limit(void)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (setrlimit(RLIMIT_SIGPENDING, &limit) == 0)
+		return true;
+	if (getrlimit(RLIMIT_SIGPENDING, &limit) < 0)
+		return false;
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit(RLIMIT_SIGPENDING, &limit) == 0;
+}
+
+/* Each timer counts as a signal that waits, of all that the user may have (man 2 getrlimit, RLIMIT_SIGPENDING). */
 static bool make_timer(struct sigevent *event)
 {
-	const struct rlimit most = { RLIM_INFINITY, RLIM_INFINITY };
-
-	return timer_create(CLOCK_MONOTONIC, event, &timer) == 0 ||
-	       (setrlimit(RLIMIT_SIGPENDING, &most) == 0 && timer_create(CLOCK_MONOTONIC, event, &timer) == 0);
+	return timer_create(CLOCK_MONOTONIC, event, &timer) == 0 || (raise_limit() && timer_create(CLOCK_MONOTONIC, event, &timer) == 0);
 }
 
 /* It is kept: who has had one once is never without, in the middle of his work. */

@@ -110,21 +110,64 @@ static void test_leaves_a_call(void **state)
 	close(ends[1]);
 }
 
-/* The kernel counts timers as pending signals. */
+/* In a process of its own, which has no timer yet. The kernel counts timers as pending signals. */
+static bool is_on_with(rlim_t soft, rlim_t hard)
+{
+	const struct rlimit limit = { soft, hard };
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		bool set = setrlimit(RLIMIT_SIGPENDING, &limit) == 0;
+
+		tick_start();
+		_exit(set ? tick_is_on() : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) != 2);
+	return WEXITSTATUS(status) == 1;
+}
+
+/* True where who may no more raises it all the same. */
+static bool may_raise(void)
+{
+	const struct rlimit none = { 0, 0 }, some = { 1, 1 };
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(setrlimit(RLIMIT_SIGPENDING, &none) == 0 && setrlimit(RLIMIT_SIGPENDING, &some) == 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WEXITSTATUS(status) == 1;
+}
+
 static void test_says_when_there_is_no_timer(void **state)
+{
+	struct rlimit limit;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_SIGPENDING, &limit), 0);
+	assert_true(is_on_with(0, limit.rlim_max));
+	assert_int_equal(is_on_with(0, 0), may_raise());
+}
+
+/* Who has begun is not left without one. */
+static void test_keeps_its_timer(void **state)
 {
 	struct rlimit limit, none = { 0 };
 
+	(void)state;
+	tick_start();
+	tick_stop();
 	assert_int_equal(getrlimit(RLIMIT_SIGPENDING, &limit), 0);
 	none.rlim_max = limit.rlim_max;
 	assert_int_equal(setrlimit(RLIMIT_SIGPENDING, &none), 0);
 	tick_start();
-	assert_false(tick_is_on());
-	tick_stop();
-	assert_int_equal(setrlimit(RLIMIT_SIGPENDING, &limit), 0);
-	tick_start();
 	assert_true(tick_is_on());
 	tick_stop();
+	assert_int_equal(getrlimit(RLIMIT_SIGPENDING, &none), 0);
+	assert_int_equal(none.rlim_cur, 0);
+	assert_int_equal(setrlimit(RLIMIT_SIGPENDING, &limit), 0);
 }
 
 int main(void)
@@ -134,6 +177,7 @@ int main(void)
 		cmocka_unit_test(test_leaves_nothing_behind),
 		cmocka_unit_test(test_leaves_a_call),
 		cmocka_unit_test(test_says_when_there_is_no_timer),
+		cmocka_unit_test(test_keeps_its_timer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
