@@ -46,12 +46,10 @@ static void write_bytes(const char *name, const void *bytes, size_t size)
 
 static int make_folder(void **state)
 {
-	const struct rlimit memory = { UINT64_C(6) << 30, UINT64_C(6) << 30 };
-
 	(void)state;
 	alarm(120);
 #ifndef __SANITIZE_ADDRESS__
-	setrlimit(RLIMIT_AS, &memory);	/* nothing that is claimed is allocated */
+	setrlimit(RLIMIT_AS, &(const struct rlimit){ UINT64_C(6) << 30, UINT64_C(6) << 30 });	/* nothing that is claimed is allocated */
 #endif
 	return mkdtemp(folder) ? 0 : -1;
 }
